@@ -1,0 +1,155 @@
+"""Everything a recipe can say, checked when it is built. No torch here: the command line must start fast."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Figure 2 in numbers: which network, where it is cut, what is put on top."""
+
+    backbone: str = "resnet50"
+    """vgg16, mobilenetv1, resnet50, inceptionv3 (cut as the authors cut them), resnet50_wsss, or any timm name."""
+    after: int | None = None
+    """Stage (1, 2, ...) after which the generator sits (Tables 3 and 8); the paper's place when not given."""
+    activation: Literal["relu", "relu6"] = "relu"
+    """Activation of MobileNetV1: the authors' weights need relu, timm's and most others relu6."""
+    head: Literal["conv", "linear"] = "conv"
+    """conv: two 3x3 convolutions and a 1x1 (WSOL). linear: one 1x1 convolution without bias (WSSS)."""
+    hidden: int = 1024
+    """Channels of the conv head."""
+    relu_before_pooling: bool = False
+    """A ReLU on the class maps, as in the conference version (Fig. 4, Table 5)."""
+    guidance_detached: bool = False
+    """Guidance trains the map only, not the class maps under it (the authors' WSSS code)."""
+    hide: Literal["features", "image"] = "features"
+    """Where the foreground is hidden for the second look (Fig. 11)."""
+    generator_bias: float = 0.0
+    """Initial bias of the generator: 0 starts every map at about one half."""
+
+    def __post_init__(self) -> None:
+        _positive(self, "hidden")
+        if self.after is not None and self.after < 1:
+            raise ValueError(f"after must be 1 or more, not {self.after}.")
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Eq. 8: how the four terms are weighed, and how the start is eased for small data."""
+
+    guidance: float = 0.5
+    """alpha, weight of L_frg."""
+    area: float = 1.5
+    """beta, weight of L_ac."""
+    suppression: float = 1.0
+    """lambda, weight of L_bas; 0 is the paper's baseline."""
+    over: float = 1.0
+    """What an image counts where S_b > S: 1 in the paper, 0 in the authors' VGG16."""
+    classifier_steps: int = 0
+    """First train L_cls alone for this many steps: a map learns only from a classifier that already knows something."""
+    area_steps: int = 0
+    """Then raise beta from 0 to its value over this many steps."""
+
+    def __post_init__(self) -> None:
+        _not_negative(self, "guidance", "area", "suppression", "over", "classifier_steps", "area_steps")
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the weights move: SGD in four groups (x1, bias x2, new x10, new bias x20), step or poly schedule."""
+
+    epochs: int = 120
+    """Passes over the training photos."""
+    batch_size: int = 32
+    """Images a step, over all processes together."""
+    lr: float = 1e-3
+    """Learning rate of the pretrained weights."""
+    new_layers: float = 10.0
+    """How many times faster head and generator learn."""
+    momentum: float = 0.9
+    """SGD momentum (Nesterov)."""
+    nesterov: bool = True
+    """Nesterov's form of momentum."""
+    weight_decay: float = 5e-4
+    """L2 penalty on every parameter."""
+    schedule: Literal["step", "poly"] = "step"
+    """step: times a tenth every step_epochs. poly: (1 - step/steps)^0.9, to zero."""
+    step_epochs: int = 80
+    """Epochs between two drops of the step schedule."""
+    stem: Literal["train", "frozen", "cached"] = "train"
+    """train: learn F1 too. frozen: keep it. cached: keep it and compute its features once, a few views a photo."""
+    views: int = 4
+    """Random views of each photo whose features are kept when the stem is cached."""
+    resize: int = 256
+    """Both sides of the image before the crop (aspect ratio is not kept, as in the paper)."""
+    crop: int = 224
+    """Both sides of the random crop."""
+    accumulate: int = 1
+    """Batches whose gradients are added before one step."""
+    clip: float | None = None
+    """Largest gradient norm; none by default, as in the paper."""
+    precision: Precision = "auto"
+    """auto: bf16 where the hardware multiplies it faster, else fp32."""
+    channels_last: bool = True
+    """Memory layout; the faster one on current CPUs and GPUs."""
+    compile: bool = False
+    """Run the training step through torch.compile."""
+    seed: int = 0
+    """Seed of weights, order and augmentation."""
+    save_every: int = 50
+    """Steps between two resumable checkpoints."""
+
+    def __post_init__(self) -> None:
+        _positive(self, "epochs", "batch_size", "lr", "step_epochs", "views", "resize", "crop", "accumulate")
+        _positive(self, "save_every")
+        _not_negative(self, "new_layers", "momentum", "weight_decay", "seed")
+        if self.crop > self.resize:
+            raise ValueError(f"crop ({self.crop}) must not be larger than resize ({self.resize}).")
+
+
+@dataclass(frozen=True)
+class Inference:
+    """From maps to boxes."""
+
+    top: int = 1
+    """k: 1 uses the map of the tag itself; more averages the maps of the k most probable classes; 0 means all."""
+    force_target: bool = False
+    """Put the tag among the k classes even where it was not predicted (the paper's text; the authors' code does not)."""
+    threshold: float | Literal["auto"] = "auto"
+    """Map value above which a pixel is object; auto finds it per image without boxes (Sec. 5.5)."""
+
+    def __post_init__(self) -> None:
+        _not_negative(self, "top")
+        if self.threshold != "auto" and not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold must be auto or between 0 and 1, not {self.threshold}.")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Data with a promise: all settings of one published or recommended way to train."""
+
+    name: str
+    about: str
+    """What it is for, one sentence."""
+    cost: str = ""
+    """What it takes, in words."""
+    paper: dict[str, float] = field(default_factory=dict)
+    """The numbers the PAPER reports for it, by metric name; what was measured here is in results/."""
+    architecture: Architecture = field(default_factory=Architecture)
+    objective: Objective = field(default_factory=Objective)
+    training: Training = field(default_factory=Training)
+    inference: Inference = field(default_factory=Inference)
+
+
+def _positive(config: object, *names: str) -> None:
+    for name in names:
+        if not getattr(config, name) > 0:
+            raise ValueError(f"{name} must be above 0, not {getattr(config, name)}.")
+
+
+def _not_negative(config: object, *names: str) -> None:
+    for name in names:
+        if not getattr(config, name) >= 0:
+            raise ValueError(f"{name} must be 0 or more, not {getattr(config, name)}.")
