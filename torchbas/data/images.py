@@ -1,0 +1,117 @@
+"""Any photo file becomes an upright RGB image, or one sentence that says why it cannot."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ..types import InputError
+
+SUFFIXES = frozenset(
+    "avif bmp gif heic heif jfif jp2 jpe jpeg jpg pbm pgm png ppm tga tif tiff webp".split()  # noqa: SIM905
+)
+"""Lower-case file name endings that promise a photo, without the dot."""
+
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class UnreadableImage(InputError):  # noqa: N818
+    """A photo that cannot be opened: one sentence that names the file and the next move."""
+
+
+class Decoded(NamedTuple):
+    """A photo, and how large it was before any reduced decoding."""
+
+    image: Image.Image
+    """RGB, upright."""
+    size: tuple[int, int]
+    """Height and width of the original, EXIF applied: the coordinates everybody sees."""
+
+
+def open_image(path: Path, at_least: int | None = None) -> Image.Image:
+    """The photo as an upright RGB image; see :func:`decode`."""
+    return decode(path, at_least).image
+
+
+def decode(path: Path, at_least: int | None = None) -> Decoded:
+    """Read a photo: EXIF orientation applied, first frame, 8-bit RGB, transparency on white, 16 bits scaled to 8.
+
+    ``at_least``: the shorter side in pixels that is needed. A JPEG that is much larger is then decoded at 1/2, 1/4 or
+    1/8 of its size, never below ``at_least``, which is several times faster.
+
+    Raises :class:`UnreadableImage` for whatever cannot be opened or decoded to its last pixel.
+    """
+    try:
+        with Image.open(path) as image:
+            orientation = _orientation(image)
+            size = _upright_size(image, orientation)
+            if at_least is not None:
+                image.draft(None, (at_least, at_least))
+            rgb = _to_rgb(image)
+        return Decoded(rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb, size)
+    # Pillow's decoders answer damaged bytes with nearly every kind of exception.
+    except Exception as error:
+        raise UnreadableImage(_sentence(path, error)) from error
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Height and width of the original in pixels, EXIF applied, from the header alone."""
+    try:
+        with Image.open(path) as image:
+            return _upright_size(image, _orientation(image))
+    except Exception as error:
+        raise UnreadableImage(_sentence(path, error)) from error
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # a damaged EXIF block is no reason to lose the photo
+        return 1
+
+
+def _upright_size(image: Image.Image, orientation: int) -> tuple[int, int]:
+    width, height = image.size
+    return (width, height) if orientation in (5, 6, 7, 8) else (height, width)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image, np.float32) / 257).round().astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):  # no nominal range: the values themselves give it
+        values = np.asarray(image, np.float32)
+        values = (values - values.min()) / max(values.max() - values.min(), 1e-12)
+        return Image.fromarray((values * 255).round().astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def _sentence(path: Path, error: Exception) -> str:
+    match error:
+        case FileNotFoundError():
+            return f"{path} does not exist. Put it back, or take it off the list."
+        case PermissionError():
+            return f"{path} may not be read by this user. Change its permissions, or take it off the list."
+        case IsADirectoryError():
+            return f"{path} is a folder, not a photo. Name a file in it instead."
+        case Image.DecompressionBombError():
+            limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+            return f"{path} claims more than {limit:.0f} megapixels. Make it smaller, or remove it."
+        case UnidentifiedImageError() if path.is_file() and path.stat().st_size == 0:
+            return f"{path} is empty (0 bytes). Copy it again, or remove it."
+        case UnidentifiedImageError():
+            return f"{path} is not an image that Pillow can read. Convert it to JPEG or PNG, or remove it."
+        case _:
+            return f"{path} is damaged or cut off ({error}). Copy it again, or remove it."
