@@ -1,0 +1,111 @@
+"""The authors' networks: timm's layers with the strides, pools and padding of the paper's experiments.
+
+At 224 pixels the features F are 28x28 and the class maps 14x14 (``resnet50_wsss``: 28x28 both, at 448).
+Each edit takes and returns the layers by name in forward order; no edit changes the shape of a weight.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Layers = dict[str, nn.Module]
+
+
+@dataclass(frozen=True)
+class Network:
+    """Where one of the authors' networks comes from and how it is cut."""
+
+    timm: str
+    """timm's name of the network with the tag of its ImageNet weights."""
+    stages: tuple[str, ...]
+    """The layer that ends stage 1, 2, ..."""
+    paper: int
+    """The stage after which the paper puts the generator."""
+    edit: Callable[[Layers], Layers]
+
+
+def _vgg16(layers: Layers) -> Layers:
+    """As it is: pool4 opens the tail, pool5 lies behind the last stage and falls away."""
+    return layers
+
+
+def _mobilenetv1(layers: Layers) -> Layers:
+    layers["blocks.3"][0].conv_dw.stride = (1, 1)  # type: ignore[index]
+    return layers
+
+
+def _resnet50(layers: Layers) -> Layers:
+    _keep_resolution(layers["layer3"])
+    _keep_resolution(layers["layer4"])
+    layer4 = layers.pop("layer4")
+    return {**layers, "pool": nn.MaxPool2d(2), "layer4": layer4}
+
+
+def _resnet50_wsss(layers: Layers) -> Layers:
+    _keep_resolution(layers["layer4"])
+    return layers
+
+
+def _inceptionv3(layers: Layers) -> Layers:
+    layers["Conv2d_1a_3x3"].conv.padding = (1, 1)  # type: ignore[union-attr]
+    for pool in ("Pool1", "Pool2"):
+        layers[pool] = nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=True)
+    layers["Mixed_6a"] = PaddedReduction(layers["Mixed_6a"], stride=1)
+    layers["Mixed_7a"] = PaddedReduction(layers["Mixed_7a"], stride=2)
+    return layers
+
+
+def _keep_resolution(stage: nn.Module) -> None:
+    """Stride 1 instead of 2 in a ResNet stage, without dilation."""
+    first = stage[0]  # type: ignore[index]
+    first.conv2.stride = first.downsample[0].stride = (1, 1)
+
+
+class PaddedReduction(nn.Module):
+    """An Inception block between two resolutions whose last convolutions and pool are padded by one pixel."""
+
+    def __init__(self, block: nn.Module, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        for name, layer in block.named_children():
+            self.add_module(name, layer)
+            if layer.conv.stride == (2, 2):
+                layer.conv.stride, layer.conv.padding = (stride, stride), (1, 1)
+
+    def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C2 h2 w2"]:
+        branches: dict[str, Tensor] = {}
+        for name, layer in self.named_children():  # branch3x3dbl_1, branch3x3dbl_2, ... are one branch
+            branch = name.split("_")[0]
+            branches[branch] = layer(branches.get(branch, x))
+        pool = F.max_pool2d(x, kernel_size=3, stride=self.stride, padding=1)
+        return torch.cat([*branches.values(), pool], dim=1)
+
+
+_RESNET_STAGES = ("layer1", "layer2", "layer3", "layer4")
+
+NETWORKS = {
+    "vgg16": Network(
+        timm="vgg16.tv_in1k",
+        stages=("features.3", "features.8", "features.15", "features.22", "features.29"),  # the five blocks' last ReLU
+        paper=4,
+        edit=_vgg16,
+    ),
+    "mobilenetv1": Network(
+        timm="mobilenetv1_100.ra4_e3600_r224_in1k",
+        stages=("blocks.1", "blocks.2", "blocks.3", "blocks.4"),
+        paper=3,
+        edit=_mobilenetv1,
+    ),
+    "resnet50": Network(timm="resnet50.tv_in1k", stages=_RESNET_STAGES, paper=3, edit=_resnet50),
+    "inceptionv3": Network(
+        timm="inception_v3.tv_in1k",
+        stages=("Conv2d_4a_3x3", "Mixed_5d", "Mixed_6e", "Mixed_7c"),
+        paper=3,
+        edit=_inceptionv3,
+    ),
+    "resnet50_wsss": Network(timm="resnet50.tv_in1k", stages=_RESNET_STAGES, paper=3, edit=_resnet50_wsss),
+}

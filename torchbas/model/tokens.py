@@ -1,0 +1,66 @@
+"""Vision transformers cut in two: patch tokens leave the first half as a feature grid."""
+
+import copy
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..types import InputError
+
+
+class PatchStem(nn.Module):
+    """A transformer up to its n-th block; gives the patch tokens as a grid.
+
+    Class and register tokens stay behind: they have seen the whole image, so they would carry the foreground
+    past the mask. An image whose sides are no multiple of the patch is resized to the nearest that are.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+        patch = self.network.patch_embed.patch_size
+        h, w = (max(1, round(side / p)) for side, p in zip(images.shape[2:], patch, strict=True))
+        size = (h * patch[0], w * patch[1])
+        if size != tuple(images.shape[2:]):
+            images = F.interpolate(images, size, mode="bilinear", antialias=True)
+        tokens = self.network.forward_features(images)
+        return tokens[:, self.network.num_prefix_tokens :].transpose(1, 2).unflatten(2, (h, w))
+
+
+class PatchTail(nn.Module):
+    """The remaining blocks and the final norm, on a grid of patch tokens alone."""
+
+    def __init__(self, blocks: dict[str, nn.Module], norm: nn.Module, rope: nn.Module | None) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential()
+        for name, block in blocks.items():
+            self.blocks.add_module(name, block)
+        self.norm = norm
+        self.rope = rope
+
+    def forward(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
+        grid = features.shape[2:]
+        position = {} if self.rope is None else {"rope": self.rope.get_embed(shape=list(grid))}
+        tokens = features.flatten(2).transpose(1, 2)
+        for block in self.blocks:
+            tokens = block(tokens, **position)
+        return self.norm(tokens).transpose(1, 2).unflatten(2, grid)
+
+
+def cut_transformer(network: nn.Module, after: int) -> tuple[PatchStem, PatchTail]:
+    """Takes timm's ``network`` (VisionTransformer or Eva) apart behind block ``after``; nothing of its head is kept."""
+    if getattr(network, "rope_mixed", False):
+        raise InputError("This transformer learns other positions in every block and cannot be cut; choose another.")
+    blocks = {str(i): block for i, block in enumerate(network.blocks)}
+    late = {name: block for name, block in blocks.items() if int(name) >= after}
+    for block in late.values():
+        if hasattr(block.attn, "num_prefix_tokens"):
+            block.attn.num_prefix_tokens = 0
+    tail = PatchTail(late, network.norm, copy.deepcopy(getattr(network, "rope", None)))
+    network.blocks = network.blocks[:after]
+    network.norm = nn.Identity()
+    network.reset_classifier(0, "")
+    return PatchStem(network), tail
