@@ -1,18 +1,27 @@
 """Photos and what is known of them: read, checked, viewed, batched."""
 
+from .check import inspect, summary
 from .images import UnreadableImage, decode, image_size, open_image
 from .loader import Batch, evaluation_loader, training_loader
+from .tags import read, read_untagged
 from .transforms import centre_view, normalise, ten_crops, train_view, whole_view
+from .truth import boxes_after_crop, read_mask
 
 __all__ = [
     "Batch",
     "UnreadableImage",
+    "boxes_after_crop",
     "centre_view",
     "decode",
     "evaluation_loader",
     "image_size",
+    "inspect",
     "normalise",
     "open_image",
+    "read",
+    "read_mask",
+    "read_untagged",
+    "summary",
     "ten_crops",
     "train_view",
     "training_loader",

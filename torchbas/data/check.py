@@ -1,0 +1,77 @@
+"""Open every photo once before hours are spent on them, and say what was found."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from ..types import Collection, InputError, Photo, Problem
+from .images import decode
+from .reading import SPLITS
+
+
+def inspect(collection: Collection, workers: int = 4, progress: Callable[[int, int], None] | None = None) -> Collection:
+    """The collection without the photos that cannot be opened, and a :class:`Problem` for each of them.
+
+    Files with the same content under different tags or in different splits are kept, but are problems too. ``workers``
+    threads decode, JPEGs at an eighth of their size; ``progress(done, total)`` is called after every photo.
+    """
+    photos, kept, problems = collection.photos, [], []
+    with ThreadPoolExecutor(max(workers, 1)) as pool:
+        for done, (photo, fault) in enumerate(zip(photos, pool.map(_fault, photos), strict=True), start=1):
+            if fault:
+                problems.append(Problem(photo.name, fault))
+            else:
+                kept.append(photo)
+            if progress:
+                progress(done, len(photos))
+    problems += _contradictions(kept, collection.classes)
+    return replace(collection, photos=tuple(kept), problems=(*collection.problems, *problems))
+
+
+def summary(collection: Collection) -> dict:
+    """What was understood, as plain values for JSON: counts of photos, and all problems."""
+    photos = collection.photos
+    per_tag = Counter(label for photo in photos for label in photo.labels)
+    splits = Counter(photo.split for photo in photos)
+    return {
+        "photos": len(photos),
+        "tags": {tag: per_tag[label] for label, tag in enumerate(collection.classes)},
+        "splits": {split: splits[split] for split in (*SPLITS, "") if splits[split]},
+        "untagged": sum(not photo.labels for photo in photos),
+        "several_tags": sum(len(photo.labels) > 1 for photo in photos),
+        "with_boxes": sum(bool(photo.boxes) for photo in photos),
+        "with_mask": sum(photo.mask is not None for photo in photos),
+        "problems": [{"name": problem.name, "reason": problem.reason} for problem in collection.problems],
+    }
+
+
+def _fault(photo: Photo) -> str | None:
+    try:
+        decode(photo.path, at_least=1)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def _contradictions(photos: list[Photo], classes: tuple[str, ...]) -> list[Problem]:
+    """Photos with the same bytes that do not agree on their tags or their split."""
+    by_size = defaultdict(list)
+    for photo in photos:
+        by_size[photo.path.stat().st_size].append(photo)
+    by_content = defaultdict(list)
+    for photo in (photo for same in by_size.values() if len(same) > 1 for photo in same):
+        with photo.path.open("rb") as file:
+            by_content[hashlib.file_digest(file, "sha256").digest()].append(photo)
+    problems = []
+    for first, *others in by_content.values():
+        for other in others:
+            if other.labels != first.labels:
+                tags = [", ".join(classes[label] for label in photo.labels) or "none" for photo in (first, other)]
+                reason = f"same content as {first.name}, other tags ({tags[1]}; {tags[0]}). Keep the right one."
+                problems.append(Problem(other.name, reason))
+            elif other.split != first.split:
+                reason = f"same content as {first.name}, other split. Keep one of them, or the evaluation is too kind."
+                problems.append(Problem(other.name, reason))
+    return problems

@@ -1,0 +1,117 @@
+"""Photos and their tags, in any of the usual forms, told apart by looking."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from ..types import Collection, InputError, Photo, Problem
+from .cub import is_cub, read_cub
+from .images import SUFFIXES
+from .lists import read_csv, read_json
+from .reading import SPLITS, Entry, Reading, collect, refuse, shown, spell
+from .truth import read_truth, with_truth
+
+_FORMS = "a folder with one folder per tag (photos/cat/1.jpg), or a CSV with the columns file,tags, or a JSON"
+
+
+def read(path: str | os.PathLike[str], strict: bool = True) -> Collection:
+    """The photos and tags at ``path``; no photo is opened.
+
+    ``path`` is one of: a folder with one folder per tag, optionally below ``train``, ``val`` and ``test``; a CSV
+    ``file,tags[,split]`` with ``;`` between tags; a JSON ``{file: [tags]}`` or ``[{"file", "tags", "split"}]``; a
+    folder in the format of CUB-200-2011. A file ``truth.json`` beside any but the last adds boxes and masks, see
+    :func:`~torchbas.data.truth.read_truth`.
+
+    ``strict`` raises :class:`InputError` where a list names photos that are not there; otherwise they are left out and
+    stand among the problems, all of them.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist. Give {_FORMS}.")
+    folder = path if path.is_dir() else path.parent
+    try:
+        truth = read_truth(folder / "truth.json")
+        reading = _read(path, {entry.mask for entry in truth.values() if entry.mask})
+    except PermissionError as error:
+        raise InputError(f"{error.filename} may not be read by this user. Change its permissions.") from error
+    if strict and reading.faults:
+        raise refuse(reading.faults, path)
+    problems = (*reading.faults, *reading.collection.problems)
+    return with_truth(replace(reading.collection, problems=problems), truth, folder)
+
+
+def read_untagged(path: str | os.PathLike[str]) -> Collection:
+    """One photo, or all photos below a folder, without classes: something to predict on."""
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist. Give a photo or a folder of photos.")
+    if path.is_file():
+        return Collection(path.parent, (), (Photo(path, path.name),))
+    files, problems = _photos_below(path)
+    if not files:
+        raise InputError(f"{shown(path)} holds no photos. Give a photo or a folder of photos.")
+    return Collection(path, (), tuple(Photo(file, file.relative_to(path).as_posix()) for file in files), problems)
+
+
+def _read(path: Path, masks: set[Path]) -> Reading:
+    if is_cub(path):
+        return read_cub(path)
+    if path.is_dir():
+        return _read_folder(path, masks)
+    match path.suffix.lower():
+        case ".csv":
+            return read_csv(path)
+        case ".json":
+            return read_json(path)
+    raise InputError(f"{path} holds no tags. Give {_FORMS}.")
+
+
+def _read_folder(root: Path, masks: set[Path]) -> Reading:
+    """The top folders are tags, whatever lies deeper, or splits that hold the tags' folders."""
+    files, problems = _photos_below(root)
+    names = {file: file.relative_to(root).parts for file in files if file not in masks}
+    tops = {parts[0].lower() for parts in names.values() if len(parts) > 1}
+    level = 1 if tops and tops <= set(SPLITS) else 0
+    entries, notes = [], list(problems)
+    for file, parts in names.items():
+        tag = spell(parts[level]) if len(parts) > level + 1 else ""
+        if not tag:
+            notes.append(Problem("/".join(parts), "lies in no tag's folder, so it has no tag. Move it into one."))
+        split = parts[0].lower() if level and len(parts) > 1 else ""
+        entries.append(Entry(file, frozenset([tag] if tag else []), split))
+    if not entries:
+        raise InputError(f"{shown(root)} holds no photos. Give {_FORMS}.")
+    if not any(entry.tags for entry in entries):
+        raise InputError(f"{shown(root)} holds {len(entries)} photos, but not in folders that tag them. Give {_FORMS}.")
+    return Reading(collect(root, entries, notes), [])
+
+
+def _photos_below(root: Path) -> tuple[list[Path], tuple[Problem, ...]]:
+    """Files below ``root`` that are named like photos, in the order of their names; names nobody can write down."""
+    files, problems = [], []
+    for file in _walk(root, ()):
+        try:
+            os.fspath(file).encode()
+            files.append(file)
+        except UnicodeEncodeError:
+            problems.append(Problem(ascii(file.name), "its name is not valid UTF-8. Rename it."))
+    return files, tuple(problems)
+
+
+def _walk(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
+    status = folder.stat()
+    here = (status.st_dev, status.st_ino)
+    if here in above:  # a link back to a folder we are in
+        return
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        try:
+            is_folder = entry.is_dir()
+        except OSError:  # a link to itself
+            continue
+        if entry.name.startswith("."):
+            continue
+        if is_folder:
+            yield from _walk(folder / entry.name, (*above, here))
+        elif entry.name.rpartition(".")[2].lower() in SUFFIXES:
+            yield folder / entry.name

@@ -1,0 +1,92 @@
+"""What is truly in a photo: boxes and masks, for evaluation only."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Int64, UInt8
+from PIL import Image
+
+from ..types import Box, Collection, InputError, Problem
+
+
+class Truth(NamedTuple):
+    """The boxes and the mask of one photo."""
+
+    boxes: tuple[Box, ...] = ()
+    mask: Path | None = None
+
+
+def read_truth(file: Path) -> dict[str, Truth]:
+    """Truth for a folder of tags, a CSV or a JSON: a file ``truth.json`` beside the folders or the list.
+
+    ``{"cat/1.jpg": {"boxes": [[x0, y0, x1, y1]], "mask": "masks/1.png"}}``, boxes in pixels of the original photo with
+    exclusive ends; both entries are optional, paths are relative to the file. Nothing where the file is absent.
+    """
+    if not file.is_file():
+        return {}
+    try:
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
+        return {name: _truth(entry, file.parent) for name, entry in content.items()}
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        example = '{"cat/1.jpg": {"boxes": [[x0, y0, x1, y1]], "mask": "masks/1.png"}}'
+        raise InputError(f"{file} is not understood ({error}). It must look like {example}.") from error
+
+
+def with_truth(collection: Collection, truth: Mapping[str, Truth], folder: Path) -> Collection:
+    """The collection with boxes and masks; names in ``truth`` are relative to ``folder``."""
+    if not truth:
+        return collection
+    by_path = {_plain(folder / name): (name, entry) for name, entry in truth.items()}
+    photos = []
+    for photo in collection.photos:
+        _, entry = by_path.pop(_plain(photo.path), ("", Truth(photo.boxes, photo.mask)))
+        photos.append(replace(photo, boxes=entry.boxes, mask=entry.mask))
+    strangers = (Problem(name, "truth.json knows this photo, but it is not there.") for name, _ in by_path.values())
+    return replace(collection, photos=tuple(photos), problems=(*collection.problems, *strangers))
+
+
+def read_mask(path: Path) -> UInt8[np.ndarray, "H W"]:
+    """The numbers of a palette or 8-bit grey PNG: object numbers, class numbers or grey values, as they were written.
+
+    Raises :class:`InputError` for any other kind of file.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode not in ("L", "P", "1"):
+                raise InputError(
+                    f"{path} is no mask: its mode is {image.mode}. Save it as a palette or 8-bit grey PNG."
+                )
+            return np.array(image, np.uint8)
+    except InputError:
+        raise
+    except Exception as error:  # Pillow's decoders answer damaged bytes with nearly every kind of exception
+        raise InputError(f"{path} cannot be read as a mask ({error}). Copy it again.") from error
+
+
+def boxes_after_crop(
+    boxes: Iterable[Box], size: tuple[int, int], resize: int = 256, crop: int = 224
+) -> Int64[np.ndarray, "N 4"]:
+    """True boxes in the coordinates of the authors' test crop, as their protocol rounds them.
+
+    Scaled with the photo (``size``: height, width) to ``resize``, moved by the crop's margin, clipped to
+    [0, ``crop`` - 1] and truncated. A box outside the crop comes back empty, with its ends swapped or equal.
+    """
+    height, width = size
+    scale = resize / np.array([width, height, width, height])
+    margin = round((resize - crop) / 2)
+    moved = np.array(list(boxes), np.float64).reshape(-1, 4) * scale - margin
+    return moved.clip(0, crop - 1).astype(np.int64)
+
+
+def _truth(entry: dict[str, Any], folder: Path) -> Truth:
+    boxes = tuple((float(x0), float(y0), float(x1), float(y1)) for x0, y0, x1, y1 in entry.get("boxes", ()))
+    return Truth(boxes, folder / entry["mask"] if entry.get("mask") else None)
+
+
+def _plain(path: Path) -> str:
+    return os.path.normpath(path.absolute())
