@@ -1,0 +1,60 @@
+"""Masks as Pascal VOC has them: one palette PNG a photo, 0 background, then the classes in their order, 255 ignore."""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from ..types import InputError, Localization
+from .files import mirrored, replacing
+from .lists import Sizes, check
+
+IGNORE = 255
+
+
+def write_masks(found: Sequence[Localization], classes: Sequence[str], images: Sizes, folder: Path) -> None:
+    """Write ``folder/<photo's name>.png`` for every photo with findings, and what its numbers mean: ``classes.json``.
+
+    A pixel holds 1 + the index of its tag in ``classes``, 0 where nothing was found, 255 where objects of different
+    tags overlap. A photo without findings gets no mask, since nothing found does not prove background. Folders are
+    kept, and names that file systems refuse are mended (:func:`.files.mirrored`).
+    Raises :class:`InputError` for more than 254 classes, a tag or photo outside the lists, a disk that is full.
+    """
+    if len(classes) >= IGNORE:
+        limit = f"a palette PNG holds {IGNORE - 1} classes, but there are {len(classes)}"
+        raise InputError(f'{folder}: {limit}. Use the format "coco" for the masks instead of "voc".')
+    check(found, classes, images)
+    index = {label: number for number, label in enumerate(classes, 1)}
+    places = mirrored(images, ".png")
+    objects = defaultdict(list)
+    for one in found:
+        objects[one.name].append(one)
+    palette = voc_palette().ravel().tolist()
+    for name, group in objects.items():
+        picture = Image.fromarray(_merge(group, index))
+        picture.putpalette(palette)
+        with replacing(folder / places[name]) as partial:
+            picture.save(partial, format="PNG", optimize=True)
+    with replacing(folder / "classes.json") as partial:
+        partial.write_text(json.dumps(["background", *classes], indent=0), encoding="utf-8")
+
+
+def voc_palette() -> UInt8[np.ndarray, "256 3"]:
+    """The colours of Pascal VOC: the bits of the index, dealt to red, green and blue in turn, highest place first."""
+    index, channel = np.arange(256)[:, None], np.arange(3)
+    bits = [(index >> (3 * place + channel)) & 1 for place in range(3)]
+    return (bits[0] << 7 | bits[1] << 6 | bits[2] << 5).astype(np.uint8)
+
+
+def _merge(objects: Sequence[Localization], index: dict[str, int]) -> UInt8[np.ndarray, "H W"]:
+    merged = np.zeros(objects[0].size, np.uint8)
+    for one in objects:
+        mask = one.mask
+        clash = mask & (merged != 0) & (merged != index[one.label])
+        merged[mask] = index[one.label]
+        merged[clash] = IGNORE
+    return merged
