@@ -1,18 +1,20 @@
 """The authors' networks: timm's layers with the strides, pools and padding of the paper's experiments.
 
 At 224 pixels the features F are 28x28 and the class maps 14x14 (``resnet50_wsss``: 28x28 both, at 448).
-Each edit takes and returns the layers by name in forward order; no edit changes the shape of a weight.
+No edit changes the name or the shape of a weight.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-Layers = dict[str, nn.Module]
+Layers = dict[str, Any]
+"""The parts of a timm network by timm's name, in forward order (timm declares no types for its attributes)."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ def _vgg16(layers: Layers) -> Layers:
 
 
 def _mobilenetv1(layers: Layers) -> Layers:
-    layers["blocks.3"][0].conv_dw.stride = (1, 1)  # type: ignore[index]
+    layers["blocks.3"][0].conv_dw.stride = (1, 1)
     return layers
 
 
@@ -51,7 +53,7 @@ def _resnet50_wsss(layers: Layers) -> Layers:
 
 
 def _inceptionv3(layers: Layers) -> Layers:
-    layers["Conv2d_1a_3x3"].conv.padding = (1, 1)  # type: ignore[union-attr]
+    layers["Conv2d_1a_3x3"].conv.padding = (1, 1)
     for pool in ("Pool1", "Pool2"):
         layers[pool] = nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=True)
     layers["Mixed_6a"] = PaddedReduction(layers["Mixed_6a"], stride=1)
@@ -59,16 +61,16 @@ def _inceptionv3(layers: Layers) -> Layers:
     return layers
 
 
-def _keep_resolution(stage: nn.Module) -> None:
+def _keep_resolution(stage: nn.Sequential) -> None:
     """Stride 1 instead of 2 in a ResNet stage, without dilation."""
-    first = stage[0]  # type: ignore[index]
+    first: Any = stage[0]
     first.conv2.stride = first.downsample[0].stride = (1, 1)
 
 
 class PaddedReduction(nn.Module):
     """An Inception block between two resolutions whose last convolutions and pool are padded by one pixel."""
 
-    def __init__(self, block: nn.Module, stride: int) -> None:
+    def __init__(self, block: Any, stride: int) -> None:
         super().__init__()
         self.stride = stride
         for name, layer in block.named_children():
@@ -85,6 +87,9 @@ class PaddedReduction(nn.Module):
         return torch.cat([*branches.values(), pool], dim=1)
 
 
+_VGG16_CONVOLUTIONS = {1: (0, 2), 2: (5, 7), 3: (10, 12, 14), 4: (17, 19, 21), 5: (24, 26, 28)}
+_MOBILENETV1_BLOCKS = (1, 2, 2, 6, 2)
+_MOBILENETV1_LAYERS = {0: "conv_dw", 1: "bn1", 3: "conv_pw", 4: "bn2"}
 _RESNET_STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 NETWORKS = {
@@ -109,3 +114,22 @@ NETWORKS = {
     ),
     "resnet50_wsss": Network(timm="resnet50.tv_in1k", stages=_RESNET_STAGES, paper=3, edit=_resnet50_wsss),
 }
+
+
+def timm_name(name: str) -> str:
+    """timm's name for a weight of the authors' VGG16 or MobileNetV1; any other name as it is."""
+    layer, _, kind = name.rpartition(".")
+    return f"{_TIMM_LAYERS.get(layer, layer)}.{kind}"
+
+
+def _timm_layers() -> dict[str, str]:
+    names = {"model.0.0": "conv_stem", "model.0.1": "bn1"}
+    for block, places in _VGG16_CONVOLUTIONS.items():
+        names |= {f"conv{block}_{i}": f"features.{place}" for i, place in enumerate(places, start=1)}
+    blocks = [f"blocks.{stage}.{i}" for stage, count in enumerate(_MOBILENETV1_BLOCKS) for i in range(count)]
+    for i, block in enumerate(blocks, start=1):
+        names |= {f"model.{i}.{place}": f"{block}.{layer}" for place, layer in _MOBILENETV1_LAYERS.items()}
+    return names
+
+
+_TIMM_LAYERS = _timm_layers()

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import timm
 import torch
@@ -11,6 +11,7 @@ from torch import nn
 
 from ..types import InputError
 from .authors import NETWORKS, Layers
+from .pretrained import load_backbone
 from .tokens import cut_transformer
 
 
@@ -48,10 +49,14 @@ def build_extractor(
     _check_name(backbone)
     pretrained = weights is True
     if backbone in NETWORKS:
-        return _cut_as_authors(backbone, after, activation, pretrained)
-    if timm.models.is_model_in_modules(backbone.split(".")[0], {"vision_transformer", "deit", "eva"}):
-        return _cut_transformer(backbone, after, pretrained)
-    return _cut_sequence(backbone, after, pretrained)
+        extractor = _cut_as_authors(backbone, after, activation, pretrained)
+    elif timm.models.is_model_in_modules(backbone.split(".")[0], {"vision_transformer", "deit", "eva"}):
+        extractor = _cut_transformer(backbone, after, pretrained)
+    else:
+        extractor = _cut_sequence(backbone, after, pretrained)
+    if not isinstance(weights, bool):
+        load_backbone(extractor.stem, extractor.tail, weights)
+    return extractor
 
 
 def _check_name(backbone: str) -> None:
@@ -95,7 +100,7 @@ def _stage(backbone: str, after: int | None, default: int, stages: int) -> int:
     return after
 
 
-def _create(name: str, pretrained: bool, **options: object) -> nn.Module:
+def _create(name: str, pretrained: bool, **options: Any) -> Any:
     try:
         return timm.create_model(name, pretrained=pretrained, **options)
     except (OSError, RuntimeError) as error:
@@ -122,7 +127,7 @@ def _until(last: str, layers: Layers) -> Layers:
 
 
 @torch.no_grad()
-def _trunk(backbone: str, network: nn.Module, stages: Sequence[str]) -> tuple[Layers, dict[str, int]]:
+def _trunk(backbone: str, network: Any, stages: Sequence[str]) -> tuple[Layers, dict[str, int]]:
     """The layers in front of the head and their output channels; a small image proves that they form a sequence."""
     layers: Layers = {}
     channels: dict[str, int] = {}

@@ -1,6 +1,7 @@
 """Vision transformers cut in two: patch tokens leave the first half as a feature grid."""
 
 import copy
+from typing import Any
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -16,16 +17,15 @@ class PatchStem(nn.Module):
     past the mask. An image whose sides are no multiple of the patch is resized to the nearest that are.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: Any) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
-        patch = self.network.patch_embed.patch_size
-        h, w = (max(1, round(side / p)) for side, p in zip(images.shape[2:], patch, strict=True))
-        size = (h * patch[0], w * patch[1])
-        if size != tuple(images.shape[2:]):
-            images = F.interpolate(images, size, mode="bilinear", antialias=True)
+        height, width = self.network.patch_embed.patch_size
+        h, w = max(1, round(images.shape[2] / height)), max(1, round(images.shape[3] / width))
+        if images.shape[2:] != (h * height, w * width):
+            images = F.interpolate(images, (h * height, w * width), mode="bilinear", antialias=True)
         tokens = self.network.forward_features(images)
         return tokens[:, self.network.num_prefix_tokens :].transpose(1, 2).unflatten(2, (h, w))
 
@@ -33,7 +33,7 @@ class PatchStem(nn.Module):
 class PatchTail(nn.Module):
     """The remaining blocks and the final norm, on a grid of patch tokens alone."""
 
-    def __init__(self, blocks: dict[str, nn.Module], norm: nn.Module, rope: nn.Module | None) -> None:
+    def __init__(self, blocks: dict[str, nn.Module], norm: nn.Module, rope: Any) -> None:
         super().__init__()
         self.blocks = nn.Sequential()
         for name, block in blocks.items():
@@ -50,7 +50,7 @@ class PatchTail(nn.Module):
         return self.norm(tokens).transpose(1, 2).unflatten(2, grid)
 
 
-def cut_transformer(network: nn.Module, after: int) -> tuple[PatchStem, PatchTail]:
+def cut_transformer(network: Any, after: int) -> tuple[PatchStem, PatchTail]:
     """Takes timm's ``network`` (VisionTransformer or Eva) apart behind block ``after``; nothing of its head is kept."""
     if getattr(network, "rope_mixed", False):
         raise InputError("This transformer learns other positions in every block and cannot be cut; choose another.")
@@ -61,6 +61,6 @@ def cut_transformer(network: nn.Module, after: int) -> tuple[PatchStem, PatchTai
             block.attn.num_prefix_tokens = 0
     tail = PatchTail(late, network.norm, copy.deepcopy(getattr(network, "rope", None)))
     network.blocks = network.blocks[:after]
-    network.norm = nn.Identity()
+    network.norm = network.fc_norm = nn.Identity()
     network.reset_classifier(0, "")
     return PatchStem(network), tail

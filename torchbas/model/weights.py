@@ -1,0 +1,194 @@
+"""Weights: trained models as two files, safetensors and a JSON card; the authors' checkpoints are read too."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import timm
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from torch import Tensor
+
+from ..config import Architecture
+from ..types import InputError
+from .authors import NETWORKS, timm_name
+from .bas import BAS
+from .pretrained import read_state
+
+WEIGHTS = "model.safetensors"
+CARD = "model.json"
+
+Colour = tuple[float, ...]
+
+
+def normalisation(backbone: str, weights: bool | str | Path = True) -> tuple[Colour, Colour]:
+    """Mean and standard deviation, in [0, 1] per RGB channel, with which a network's weights were trained.
+
+    ImageNet's for the authors' networks and for local files; timm knows better for the weights it fetches
+    (of the authors' networks only MobileNetV1 differs: InceptionV3 saw ImageNet's in the authors' training).
+    """
+    fetched = weights is True and (backbone == "mobilenetv1" or backbone not in NETWORKS)
+    name = NETWORKS[backbone].timm if backbone in NETWORKS else backbone
+    config = timm.get_pretrained_cfg(name) if fetched else None
+    return (config.mean, config.std) if config else (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+
+
+class AuthorsFile(NamedTuple):
+    """What a released checkpoint holds."""
+
+    family: str
+    """Backbone name: vgg16, mobilenetv1, resnet50, inceptionv3 or resnet50_wsss."""
+    num_classes: int
+    """K."""
+    state: dict[str, Tensor]
+    """Weights by the authors' names."""
+
+
+def read_authors(path: str | Path) -> AuthorsFile:
+    """Reads a ``.pth.tar`` of the authors' training, of one GPU or several, and recognises its network.
+
+    Raises:
+        InputError: a missing or unreadable file, or one that is no BAS checkpoint of theirs.
+    """
+    state = read_state(path)
+    linear = "classifier_cls.weight" in state
+    marks = {
+        "conv1_1.weight": "vgg16",
+        "model.0.0.weight": "mobilenetv1",
+        "Mixed_7c.branch1x1.conv.weight": "inceptionv3",
+        "layer4.0.conv1.weight": "resnet50_wsss" if linear else "resnet50",
+    }
+    family = next((family for mark, family in marks.items() if mark in state), None)
+    if family is None or "classifier_loc.0.weight" not in state:
+        raise InputError(
+            f"{path} is no BAS checkpoint: give a file that the authors' training saved, or a folder of ours."
+        )
+    return AuthorsFile(family, len(state["classifier_loc.0.weight"]), state)
+
+
+def load_authors(model: BAS, path: str | Path) -> None:
+    """Fills ``model`` from a checkpoint of the authors.
+
+    Raises:
+        InputError: a file that cannot be read, or does not hold this network.
+    """
+    _fill(model, _ours(model, read_authors(path)), path)
+
+
+def open_authors(path: str | Path) -> BAS:
+    """The network of a checkpoint of the authors, built and filled.
+
+    Raises:
+        InputError: a file that cannot be read, or is no BAS checkpoint of theirs.
+    """
+    found = read_authors(path)
+    linear = found.family == "resnet50_wsss"
+    architecture = Architecture(found.family, head="linear" if linear else "conv", guidance_detached=linear)
+    model = BAS.from_architecture(architecture, found.num_classes)
+    _fill(model, _ours(model, found), path)
+    return model
+
+
+def _ours(model: BAS, found: AuthorsFile) -> dict[str, Tensor]:
+    """The checkpoint's weights by our names."""
+    halves = {name.split(".", 1)[1]: name for name in model.state_dict() if name.startswith(("stem.", "tail."))}
+    state = {}
+    for name, tensor in found.state.items():
+        place, _, rest = name.partition(".")
+        if place == "classifier_cls":
+            ours = f"head.{rest}" if rest[0].isdigit() else f"head.0.{rest}"
+        elif place == "classifier_loc":
+            ours = f"generator.conv.{rest.removeprefix('0.')}"
+        else:
+            ours = halves.get(timm_name(name), name)
+        state[ours] = tensor
+    return state
+
+
+def save_model(model: BAS, folder: str | Path, card: dict[str, Any]) -> None:
+    """Writes ``model.safetensors`` and ``model.json`` into ``folder``; a file appears whole or not at all.
+
+    ``card`` is JSON with at least ``architecture`` (the fields of :class:`Architecture`) and ``classes`` (names).
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    text = json.dumps(card, indent=2, ensure_ascii=False)
+    _write_whole(folder / WEIGHTS, lambda path: save_file(state, path))
+    _write_whole(folder / CARD, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def load_model(folder: str | Path) -> tuple[BAS, dict[str, Any]]:
+    """The model and card of a folder, or of a Hugging Face repository ``user/name`` where no such path exists.
+
+    Raises:
+        InputError: files that are missing, broken or of different models; a Hub that cannot be reached.
+    """
+    folder = _locate(folder)
+    card = _read_card(folder / CARD)
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise InputError(f"{folder} has no {WEIGHTS}: give the folder of a finished training run.")
+    try:
+        architecture = Architecture(**card["architecture"])
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{folder / CARD} describes a network that this version does not know: {error}.") from error
+    model = BAS.from_architecture(architecture, num_classes=len(card["classes"]))
+    try:
+        state = load_file(path)
+    except SafetensorError as error:
+        raise InputError(f"{path} is broken: copy it again, or train again.") from error
+    _fill(model, state, path)
+    return model, card
+
+
+def _fill(model: BAS, state: Mapping[str, Tensor], path: str | Path) -> None:
+    own = model.state_dict()
+    names = {name for name in own if not name.endswith("num_batches_tracked")} | (own.keys() & state.keys())
+    wrong = sorted(names ^ state.keys()) or [name for name in names if state[name].shape != own[name].shape]
+    if wrong:
+        raise InputError(f"{path} does not hold the network that was asked for: {wrong[0]} does not fit.")
+    model.load_state_dict(state, strict=False)
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"{path.parent} has no {path.name}: give the folder of a finished training run.")
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is not valid JSON ({error}): copy it again, or train again.") from error
+    if not (
+        isinstance(card, dict) and isinstance(card.get("architecture"), dict) and isinstance(card.get("classes"), list)
+    ):
+        raise InputError(f"{path} does not describe a model: it needs an architecture and a list of classes.")
+    return card
+
+
+def _locate(folder: str | Path) -> Path:
+    path = Path(folder).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists() or isinstance(folder, Path) or not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", folder):
+        raise InputError(f"{folder} is no folder of a model: check the path.")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return Path(snapshot_download(folder, allow_patterns=[WEIGHTS, CARD]))
+    except (OSError, HFValidationError) as error:
+        raise InputError(
+            f'There is no folder "{folder}", and no model of that name can be had from the Hub.'
+        ) from error
+
+
+def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        write(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
