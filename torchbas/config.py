@@ -94,8 +94,6 @@ class Training:
     """auto: bf16 where the hardware multiplies it faster, else fp32."""
     channels_last: bool = True
     """Memory layout; the faster one on current CPUs and GPUs."""
-    compile: bool = False
-    """Run the training step through torch.compile."""
     seed: int = 0
     """Seed of weights, order and augmentation."""
     save_every: int = 50

@@ -1,0 +1,33 @@
+"""The paper's optimiser: SGD in four groups, step or poly schedule."""
+
+import torch
+from torch import nn
+
+from ..config import Training
+
+
+def sgd(module: nn.Module, training: Training, new: tuple[str, ...] = ("head", "generator")) -> torch.optim.SGD:
+    """The paper's four groups: pretrained weights x1, their biases x2, new layers x10, their biases x20.
+
+    BatchNorm's scale counts as a weight and its shift as a bias. ``new`` names the modules that were not pretrained,
+    at any depth. Parameters that need no gradient are left out.
+    """
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            factor = training.new_layers if any(part in new for part in name.split(".")) else 1.0
+            factor *= 2.0 if name.endswith("bias") else 1.0
+            groups.setdefault(factor, []).append(parameter)
+    return torch.optim.SGD(
+        [{"params": parameters, "lr": training.lr * factor, "factor": factor} for factor, parameters in groups.items()],
+        momentum=training.momentum,
+        nesterov=training.nesterov,
+        weight_decay=training.weight_decay,
+    )
+
+
+def learning_rate(training: Training, step: int, steps_per_epoch: int, steps: int) -> float:
+    """The base rate at ``step``: a tenth after every ``step_epochs``, or (1 - step/steps)^0.9."""
+    if training.schedule == "poly":
+        return training.lr * (1 - step / steps) ** 0.9
+    return training.lr * 0.1 ** (step // steps_per_epoch // training.step_epochs)

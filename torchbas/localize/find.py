@@ -1,0 +1,78 @@
+"""Inference (Fig. 3): images and tags in; one localisation map, threshold and evidence per tag out."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..config import Inference
+from ..losses import remaining
+from ..maps import above, class_activation, normalise, top_classes
+from ..model import BAS
+from ..model.bas import pool
+
+THRESHOLDS = 10
+
+
+class Found(NamedTuple):
+    """What is known of one class per image."""
+
+    logits: Float[Tensor, "B K"]
+    maps: Float[Tensor, "B h w"]
+    """Localisation maps, min-max normalised to [0, 1]."""
+    threshold: Float[Tensor, " B"]
+    """Map value above which a place is object."""
+    evidence_left: Float[Tensor, " B"]
+    """S_b / S with everything above the threshold hidden, in [0, 1]."""
+
+
+@torch.inference_mode()
+def find(model: BAS, images: Float[Tensor, "B 3 H W"], target: Int[Tensor, " B"], inference: Inference) -> Found:
+    """Look for class ``target`` of each image. ``images`` are normalised as the backbone wants them."""
+    features = model.features(images)
+    logits = pool(model.class_maps(features))
+    maps = localisation_maps(model, features, logits, target, inference)
+    whole = logits.gather(1, target[:, None])[:, 0]
+    if inference.threshold == "auto":
+        candidates = torch.linspace(0, 1, THRESHOLDS + 2, device=maps.device)[1:-1]
+    else:
+        candidates = torch.full((1,), float(inference.threshold), device=maps.device)
+    left, area = _judge(model, features, images, target, whole, above(candidates, maps))
+    best = (left + area).argmin(dim=1, keepdim=True)
+    return Found(logits, maps, candidates[best[:, 0]], left.gather(1, best)[:, 0])
+
+
+def localisation_maps(
+    model: BAS,
+    features: Float[Tensor, "B C h w"],
+    logits: Float[Tensor, "B K"],
+    target: Int[Tensor, " B"],
+    inference: Inference,
+) -> Float[Tensor, "B h w"]:
+    """The mean of the chosen classes' maps, min-max normalised; only their filters are computed."""
+    if inference.top == 0:
+        return normalise(model.generator(features).mean(dim=1))
+    classes = top_classes(logits, target, inference.top, inference.force_target)
+    return normalise(model.generator.of(features, classes).mean(dim=1))
+
+
+def cam_maps(class_maps: Float[Tensor, "B K ch cw"], target: Int[Tensor, " B"]) -> Float[Tensor, "B ch cw"]:
+    """Plain CAM of the same classifier, min-max normalised: the baseline of every table."""
+    return normalise(class_activation(class_maps, target))
+
+
+def _judge(
+    model: BAS,
+    features: Float[Tensor, "B C h w"],
+    images: Float[Tensor, "B 3 H W"],
+    target: Int[Tensor, " B"],
+    whole: Float[Tensor, " B"],
+    masks: Float[Tensor, "B T h w"],
+) -> tuple[Float[Tensor, "B T"], Float[Tensor, "B T"]]:
+    """L_bas and L_ac of ``T`` masks per image: how good each would be as the foreground (Sec. 5.5)."""
+    looks = []
+    for mask in masks.unbind(1):  # one batch of second looks at a time keeps memory flat
+        hidden = model.background_logits(features, mask[:, None], images)
+        looks.append(remaining(hidden.gather(1, target[:, None])[:, 0], whole))
+    return torch.stack(looks, dim=1), masks.mean(dim=(2, 3))

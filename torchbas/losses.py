@@ -1,0 +1,71 @@
+"""The terms of the objective (eqs. 3-10), each a function of the evidence it needs."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from .config import Objective
+from .types import Evidence
+
+
+def classification(logits: Float[Tensor, "B K"], labels: Float[Tensor, "B K"]) -> Float[Tensor, ""]:
+    """L_mcls (eq. 9): softmax of each present class against the absent ones, summed over the present ones.
+
+    With one class per image this is L_cls (eq. 7). ``labels`` is multi-hot; an image without a class, or with
+    every class, counts nothing. Computed as softplus(logsumexp(absent) - z_i), which cannot overflow.
+    """
+    lowest = torch.finfo(logits.dtype).min
+    absent = logits.masked_fill(labels > 0, lowest).logsumexp(dim=1, keepdim=True)
+    return (F.softplus(absent - logits) * labels).sum(dim=1).mean()
+
+
+def guidance(logits_foreground: Float[Tensor, "B K"], target: Int[Tensor, " B"]) -> Float[Tensor, ""]:
+    """L_frg (eq. 6): the foreground alone must suffice for recognition."""
+    return F.cross_entropy(logits_foreground, target)
+
+
+def suppression(
+    activation_background: Float[Tensor, " B"], activation: Float[Tensor, " B"], over: float = 1.0, eps: float = 1e-8
+) -> Float[Tensor, ""]:
+    """L_bas (eq. 3): how much of the class is still visible once the foreground is hidden, S_b / S, mean over images.
+
+    A ratio above one says nothing about the map yet (early training), so it counts as the constant ``over``.
+    """
+    return remaining(activation_background, activation, over, eps).mean()
+
+
+def remaining(
+    activation_background: Float[Tensor, " B"], activation: Float[Tensor, " B"], over: float = 1.0, eps: float = 1e-8
+) -> Float[Tensor, " B"]:
+    """S_b / S per image, in [0, 1]; gradient flows to S_b only."""
+    kept = activation_background.relu()
+    whole = activation.detach().relu()
+    return (kept / (whole + eps)).where(kept <= whole, over)
+
+
+def area(foreground: Float[Tensor, "B 1 h w"]) -> Float[Tensor, ""]:
+    """L_ac (eq. 4): mean share of the image called foreground."""
+    return foreground.mean()
+
+
+def area_weight(weights: Objective, step: int) -> float:
+    """beta at this step: raised evenly over ``area_steps`` after the classifier's own steps."""
+    if not weights.area_steps:
+        return weights.area
+    return weights.area * min(1.0, (step - weights.classifier_steps + 1) / weights.area_steps)
+
+
+def objective(
+    evidence: Evidence, target: Int[Tensor, " B"], labels: Float[Tensor, "B K"], weights: Objective, step: int = 0
+) -> dict[str, Float[Tensor, ""]]:
+    """Every weighted term by name; their sum (eqs. 8 and 10) is what training minimises."""
+    terms = {"classify": classification(evidence.logits, labels)}
+    if weights.guidance:
+        terms["guide"] = weights.guidance * guidance(evidence.logits_foreground, target)
+    if weights.suppression:
+        left = suppression(evidence.activation_background, evidence.activation, weights.over)
+        terms["suppress"] = weights.suppression * left
+    if weights.area:
+        terms["area"] = area_weight(weights, step) * area(evidence.foreground)
+    return terms

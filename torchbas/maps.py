@@ -1,0 +1,46 @@
+"""From the generator's maps to one localisation map per image: choose classes, mix, normalise, enlarge."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def top_classes(
+    logits: Float[Tensor, "B K"], target: Int[Tensor, " B"], k: int, force_target: bool = False
+) -> Int[Tensor, "B k"]:
+    """The classes whose maps are averaged (Sec. 3.1, Fig. 3).
+
+    ``k = 1`` is the target itself; more are the ``k`` most probable classes, 0 or anything above K all of them.
+    ``force_target`` puts a target that was not predicted in the last place (the paper's text).
+    """
+    if k == 1:
+        return target[:, None]
+    classes = logits.topk(min(k, logits.shape[1]) if k else logits.shape[1], dim=1).indices
+    if force_target:
+        missing = (classes != target[:, None]).all(dim=1)
+        classes[:, -1] = classes[:, -1].where(~missing, target)
+    return classes
+
+
+def normalise(maps: Float[Tensor, "B h w"], eps: float = 1e-5) -> Float[Tensor, "B h w"]:
+    """Min-max per map; the authors' ``eps`` keeps a constant map at zero instead of NaN."""
+    low = maps.amin(dim=(1, 2), keepdim=True)
+    high = maps.amax(dim=(1, 2), keepdim=True)
+    return (maps - low) / (high - low + eps)
+
+
+def enlarge(maps: Float[Tensor, "B h w"], size: tuple[int, int]) -> Float[Tensor, "B H W"]:
+    """Bilinear, corners not aligned, as OpenCV does."""
+    return F.interpolate(maps[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+
+
+def class_activation(class_maps: Float[Tensor, "B K ch cw"], target: Int[Tensor, " B"]) -> Float[Tensor, "B ch cw"]:
+    """Plain CAM of the same classifier: the class map of the target (Zhou et al. 2016), before any threshold."""
+    index = target[:, None, None, None].expand(-1, 1, *class_maps.shape[2:])
+    return class_maps.gather(1, index)[:, 0].float()
+
+
+def above(values: Float[Tensor, " T"], maps: Float[Tensor, "B h w"]) -> Float[Tensor, "B T h w"]:
+    """The maps binarised at each of ``T`` thresholds: 1 where the map is above it."""
+    return (maps[:, None] > values[None, :, None, None]).to(torch.float32)

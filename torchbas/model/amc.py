@@ -1,0 +1,25 @@
+"""Activation Map Constraint: look again with the foreground hidden (paper, Sec. 3.2).
+
+The second look must judge the *map*, not improve the classifier. So the classifier is called with its weights
+detached: gradient reaches the map and stops there. Gradient into the shared weights is a reported way to lose
+the localisation.
+"""
+
+from collections.abc import Callable
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call
+
+
+def frozen(*modules: nn.Module) -> Callable[[Tensor], Tensor]:
+    """``modules`` in a row as they are now: same function, no gradient to them, no change of their buffers."""
+    chain = nn.Sequential(*modules)
+    state = {name: parameter.detach() for name, parameter in chain.named_parameters()}
+    state |= {name: buffer.clone() for name, buffer in chain.named_buffers()}
+    return lambda x: functional_call(chain, state, (x,))
+
+
+def hide(picture: Float[Tensor, "B C h w"], foreground: Float[Tensor, "B 1 h w"]) -> Float[Tensor, "B C h w"]:
+    """The picture (features, or the image itself) times M_b = 1 - M_f; gradient flows to the map only."""
+    return picture.detach() * (1 - foreground).to(picture.dtype)

@@ -1,0 +1,37 @@
+"""Generator: one foreground map per class, from one 3x3 convolution and a sigmoid."""
+
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+class Generator(nn.Module):
+    """The whole localisation head: M = sigmoid(conv3x3(F)), Sec. 3.1."""
+
+    def __init__(self, in_channels: int, num_classes: int, *, bias: bool = True, initial_bias: float = 0.0) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, num_classes, kernel_size=3, padding=1, bias=bias)
+        nn.init.xavier_uniform_(self.conv.weight)
+        if self.conv.bias is not None:
+            nn.init.constant_(self.conv.bias, initial_bias)
+
+    def forward(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B K h w"]:
+        """The maps of all classes, in [0, 1]."""
+        return self.conv(features).float().sigmoid()
+
+    def of(self, features: Float[Tensor, "B C h w"], classes: Int[Tensor, "B k"]) -> Float[Tensor, "B k h w"]:
+        """The maps of ``k`` chosen classes per image, in [0, 1], computing only their filters.
+
+        A 3x3 convolution is nine dot products per place, each moved by one step and added up: that way every
+        image of the batch can have filters of its own in one matrix product.
+        """
+        batch, k = classes.shape
+        height, width = features.shape[2:]
+        filters = self.conv.weight[classes].flip(-2, -1)  # fold scatters where a convolution gathers
+        filters = filters.permute(0, 1, 3, 4, 2).reshape(batch, k * 9, -1)
+        products = (filters.to(features.dtype) @ features.flatten(2)).float()
+        summed = F.fold(products.reshape(batch * k, 9, -1), (height, width), kernel_size=3, padding=1)
+        maps = summed.view(batch, k, height, width)
+        if self.conv.bias is not None:
+            maps = maps + self.conv.bias[classes][:, :, None, None]
+        return maps.sigmoid()
