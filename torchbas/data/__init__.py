@@ -3,6 +3,7 @@
 from .check import inspect, summary
 from .images import UnreadableImage, decode, image_size, open_image
 from .loader import Batch, evaluation_loader, training_loader
+from .sample import make_sample
 from .tags import read, read_untagged
 from .transforms import centre_view, normalise, ten_crops, train_view, whole_view
 from .truth import boxes_after_crop, read_mask
@@ -16,6 +17,7 @@ __all__ = [
     "evaluation_loader",
     "image_size",
     "inspect",
+    "make_sample",
     "normalise",
     "open_image",
     "read",

@@ -2,8 +2,8 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 
 from ..types import Collection, InputError, Photo, Problem
@@ -19,7 +19,7 @@ def inspect(collection: Collection, workers: int = 4, progress: Callable[[int, i
     """
     photos, kept, problems = collection.photos, [], []
     with ThreadPoolExecutor(max(workers, 1)) as pool:
-        for done, (photo, fault) in enumerate(zip(photos, pool.map(_fault, photos), strict=True), start=1):
+        for done, (photo, fault) in enumerate(zip(photos, _faults(photos, pool), strict=True), start=1):
             if fault:
                 problems.append(Problem(photo.name, fault))
             else:
@@ -45,6 +45,11 @@ def summary(collection: Collection) -> dict:
         "with_mask": sum(photo.mask is not None for photo in photos),
         "problems": [{"name": problem.name, "reason": problem.reason} for problem in collection.problems],
     }
+
+
+def _faults(photos: tuple[Photo, ...], pool: Executor) -> Iterator[str | None]:
+    for start in range(0, len(photos), 4096):  # a million waiting tasks would fill the memory
+        yield from pool.map(_fault, photos[start : start + 4096])
 
 
 def _fault(photo: Photo) -> str | None:
