@@ -5,7 +5,7 @@ No edit changes the name or the shape of a weight.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -28,6 +28,8 @@ class Network:
     paper: int
     """The stage after which the paper puts the generator."""
     edit: Callable[[Layers], Layers]
+    bare: dict[str, Any] = field(default_factory=dict)
+    """timm's options that spare the classifier, which is thrown away, when no weights are fetched for it."""
 
 
 def _vgg16(layers: Layers) -> Layers:
@@ -98,6 +100,7 @@ NETWORKS = {
         stages=("features.3", "features.8", "features.15", "features.22", "features.29"),  # the five blocks' last ReLU
         paper=4,
         edit=_vgg16,
+        bare={"num_features": 1},
     ),
     "mobilenetv1": Network(
         timm="mobilenetv1_100.ra4_e3600_r224_in1k",

@@ -69,11 +69,13 @@ def _check_name(backbone: str) -> None:
 
 def _cut_as_authors(backbone: str, after: int | None, activation: str, pretrained: bool) -> Extractor:
     plan = NETWORKS[backbone]
-    act = {"act_layer": nn.ReLU6 if activation == "relu6" else nn.ReLU} if backbone == "mobilenetv1" else {}
-    network = _create(plan.timm, pretrained, **act)
+    cut = plan.stages[_stage(backbone, after, plan.paper, len(plan.stages)) - 1]
+    options = {} if pretrained else plan.bare
+    if backbone == "mobilenetv1":
+        options = {"act_layer": nn.ReLU6 if activation == "relu6" else nn.ReLU}
+    network = _create(plan.timm, pretrained, **options)
     layers = plan.edit(_until(plan.stages[-1], dict(_layers(network, plan.stages))))
     channels = {info["module"]: info["num_chs"] for info in network.feature_info}
-    cut = plan.stages[_stage(backbone, after, plan.paper, len(plan.stages)) - 1]
     return _split(layers, cut, channels[cut], channels[plan.stages[-1]])
 
 
