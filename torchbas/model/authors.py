@@ -100,7 +100,7 @@ NETWORKS = {
         stages=("features.3", "features.8", "features.15", "features.22", "features.29"),  # the five blocks' last ReLU
         paper=4,
         edit=_vgg16,
-        bare={"num_features": 1},
+        bare={"mlp_ratio": 0.001},
     ),
     "mobilenetv1": Network(
         timm="mobilenetv1_100.ra4_e3600_r224_in1k",
