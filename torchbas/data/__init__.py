@@ -2,7 +2,7 @@
 
 from .check import inspect, summary
 from .images import UnreadableImage, decode, image_size, open_image
-from .loader import Batch, evaluation_loader, training_loader
+from .loader import Batch, Draw, Order, evaluation_loader, training_loader
 from .sample import make_sample
 from .tags import read, read_untagged
 from .transforms import centre_view, normalise, ten_crops, train_view, whole_view
@@ -10,6 +10,8 @@ from .truth import boxes_after_crop, read_mask
 
 __all__ = [
     "Batch",
+    "Draw",
+    "Order",
     "UnreadableImage",
     "boxes_after_crop",
     "centre_view",

@@ -31,9 +31,7 @@ def read_cub(folder: Path) -> Reading:
     for key, name in names.items():
         path, mask = folder / "images" / name, (folder / "segmentations" / name).with_suffix(".png")
         if key not in label or (train and key not in train):
-            raise InputError(
-                f"{folder / 'images.txt'} numbers {name} {key}, unknown to the lists beside it. Copy them again."
-            )
+            raise InputError(f"{folder / 'images.txt'}: the lists beside it lack {key}, {name}. Copy them again.")
         if not exists(path):
             faults.append(missing(f"images.txt number {key}", name, folder / "images", "images/"))
             continue

@@ -25,7 +25,7 @@ _UPRIGHT = {
 }
 
 
-class UnreadableImage(InputError):  # noqa: N818
+class UnreadableImage(InputError):
     """A photo that cannot be opened: one sentence that names the file and the next move."""
 
 

@@ -155,12 +155,14 @@ def evaluation_loader(
     rank: int = 0,
     world_size: int = 1,
     at_least: int | None = None,
+    seed: int | None = None,
 ) -> Loader:
     """Every photo once, in order; ``view`` makes a tensor of an image, e.g. ``partial(centre_view, crop=224)``.
 
     Of several processes each takes every ``world_size``-th photo; nothing is repeated, so shares may differ by one.
+    With a ``seed`` the view is called as ``view(image, rng)``.
     """
-    photos = Photos(collection, view, at_least=at_least)
+    photos = Photos(collection, view, seed, at_least)
     return _loader(photos, BatchSampler(range(rank, len(photos), world_size), batch_size, drop_last=False), workers)  # pyright: ignore[reportArgumentType]
 
 

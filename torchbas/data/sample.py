@@ -56,8 +56,8 @@ def _draw(shape: Shape, size: int, rng: np.random.Generator) -> tuple[UInt8[np.n
     inside, pattern = shape(u, v)
     coverage = cv2.resize(inside.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
 
-    shadow = cv2.GaussianBlur(np.roll(inside, (4, 4), (0, 1)).astype(np.float32), (0, 0), 4)
-    canvas *= 1 - 0.5 * shadow[..., None]
+    shadow = np.pad(inside, ((4, 0), (4, 0)))[:-4, :-4].astype(np.float32)
+    canvas *= 1 - 0.5 * cv2.GaussianBlur(shadow, (0, 0), 4)[..., None]
     canvas[inside] = _skin(inside, pattern, u, v, rng)[inside]
     canvas *= _slope(2 * height, 2 * width, rng)[..., None]
     photo = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
@@ -165,7 +165,7 @@ def _any(*masks: Mask) -> Mask:
 
 def _fish(u: Field, v: Field) -> tuple[Mask, Mask]:
     """A body with a tail; rows of scales and an eye."""
-    body = _disc(u, v, -0.25, 0, 0.75, 0.45)
+    body = _disc(u, v, -0.25, 0.0, 0.75, 0.45)
     tail = (u > 0.3) & (u < 0.95) & (np.abs(v) < 0.75 * (u - 0.2))
     scales = body & (u > -0.55) & (np.hypot((6 * u) % 1 - 0.9, (5 * v + (6 * u) // 1 / 2) % 1 - 0.5) > 0.62)
     fin = tail & (np.sin(40 * v / (u + 0.2)) > 0.3)
@@ -182,7 +182,7 @@ def _flower(u: Field, v: Field) -> tuple[Mask, Mask]:
 
 def _ladybird(u: Field, v: Field) -> tuple[Mask, Mask]:
     """A round back with a seam and six spots, a head and legs."""
-    back, head = _disc(u, v, 0.1, 0, 0.8, 0.7), _disc(u, v, -0.7, 0, 0.32)
+    back, head = _disc(u, v, 0.1, 0.0, 0.8, 0.7), _disc(u, v, -0.7, 0.0, 0.32)
     legs = (np.abs(v) < 0.92) & _any(*(np.abs(u - x) < 0.06 for x in (-0.32, 0, 0.52)))
     spots = _any(*(_disc(u, np.abs(v), x, y, 0.13) for x, y in ((-0.2, 0.32), (0.2, 0.42), (0.5, 0.25))))
     return _any(back, head, legs), _any(spots, np.abs(v) < 0.04, head, legs & ~back)
@@ -198,9 +198,9 @@ def _leaf(u: Field, v: Field) -> tuple[Mask, Mask]:
 
 def _mushroom(u: Field, v: Field) -> tuple[Mask, Mask]:
     """A cap with round flecks on a ribbed stem."""
-    cap = _disc(u, v, 0, 0, 1, 0.8) & (v < 0.1)
+    cap = _disc(u, v, 0.0, 0.0, 1.0, 0.8) & (v < 0.1)
     stem = (np.abs(u) < 0.24 + 0.12 * v**2) & (v >= 0.1) & (v < 0.95)
-    flecks = _any(*(_disc(u, v, x, y, r) for x, y, r in ((-0.6, -0.2, 0.14), (0, -0.45, 0.18), (0.5, -0.3, 0.15))))
+    flecks = _any(*(_disc(u, v, x, y, r) for x, y, r in ((-0.6, -0.2, 0.14), (0.0, -0.45, 0.18), (0.5, -0.3, 0.15))))
     flecks = _any(flecks, _disc(u, v, -0.2, -0.1, 0.1), _disc(u, v, 0.25, -0.05, 0.1))
     return cap | stem, cap & flecks | stem & (np.cos(30 * u) > 0.2)
 
@@ -209,7 +209,7 @@ def _snail(u: Field, v: Field) -> tuple[Mask, Mask]:
     """A coiled shell on a long foot with two feelers."""
     radius, angle = np.hypot(u - 0.15, v + 0.15), np.arctan2(v + 0.15, u - 0.15)
     shell = radius < 0.62
-    foot = _disc(u, v, 0, 0.5, 1, 0.2) & (v < 0.6) | _disc(u, v, -0.78, 0.28, 0.18, 0.3)
+    foot = _disc(u, v, 0.0, 0.5, 1.0, 0.2) & (v < 0.6) | _disc(u, v, -0.78, 0.28, 0.18, 0.3)
     feelers = _any(*(np.abs(u + 0.85 + slant * (v - 0.1)) < 0.04 for slant in (0.35, -0.25))) & (v < 0.1) & (v > -0.35)
     return _any(shell, foot, feelers), _any(shell & (np.cos(angle - 22 * radius) > 0.2), feelers & ~shell)
 

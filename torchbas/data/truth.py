@@ -58,9 +58,7 @@ def read_mask(path: Path) -> UInt8[np.ndarray, "H W"]:
     try:
         with Image.open(path) as image:
             if image.mode not in ("L", "P", "1"):
-                raise InputError(
-                    f"{path} is no mask: its mode is {image.mode}. Save it as a palette or 8-bit grey PNG."
-                )
+                raise InputError(f"{path} is no mask but {image.mode}. Save it as a palette or 8-bit grey PNG.")
             return np.array(image, np.uint8)
     except InputError:
         raise

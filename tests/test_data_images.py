@@ -1,0 +1,143 @@
+"""Every kind of photo file ends as an upright RGB image or as one sentence."""
+
+import contextlib
+import io
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from torchbas.data.images import UnreadableImage, decode, image_size, open_image
+from torchbas.types import InputError
+
+
+def _noise(height, width, channels=3):
+    return np.random.default_rng(0).integers(0, 256, (height, width, channels), np.uint8)
+
+
+def _jpeg(array, **options):
+    stream = io.BytesIO()
+    Image.fromarray(array).save(stream, "jpeg", **options)
+    return stream.getvalue()
+
+
+def test_rgb_is_returned_pixel_for_pixel(tmp_path):
+    Image.fromarray(_noise(5, 7)).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "a.png")), _noise(5, 7))
+
+
+def test_one_pixel_is_a_photo(tmp_path):
+    Image.new("RGB", (1, 1), (1, 2, 3)).save(tmp_path / "a.png")
+    assert open_image(tmp_path / "a.png", at_least=224).getpixel((0, 0)) == (1, 2, 3)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied_to_pixels_and_size(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(_noise(8, 24)).save(tmp_path / "a.png", exif=exif)
+    with Image.open(tmp_path / "a.png") as image:
+        expected = ImageOps.exif_transpose(image)
+    image, size = decode(tmp_path / "a.png")
+    np.testing.assert_array_equal(np.asarray(image), np.asarray(expected))
+    assert size == image_size(tmp_path / "a.png") == (expected.height, expected.width)
+
+
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
+    Image.fromarray(np.array([[0, 257, 32896, 65535]], np.uint16)).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "a.png"))[0, :, 1], [0, 1, 128, 255])
+
+
+def test_floats_are_stretched_over_their_own_range(tmp_path):
+    Image.fromarray(np.array([[-1, 0, 1]], np.float32)).save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "a.tif"))[0, :, 0], [0, 128, 255])
+
+
+@pytest.mark.parametrize(("mode", "colour"), [("RGBA", (255, 0, 0, 0)), ("LA", (0, 0))])
+def test_transparent_pixels_become_white(tmp_path, mode, colour):
+    Image.new(mode, (3, 3), colour).save(tmp_path / "a.png")
+    assert open_image(tmp_path / "a.png").getpixel((1, 1)) == (255, 255, 255)
+
+
+def test_a_palette_with_a_transparent_entry_becomes_white_there(tmp_path):
+    image = Image.new("P", (2, 1))
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    image.putpixel((1, 0), 1)
+    image.save(tmp_path / "a.png", transparency=0)
+    assert np.asarray(open_image(tmp_path / "a.png")).tolist() == [[[255, 255, 255], [0, 0, 255]]]
+
+
+@pytest.mark.parametrize(("mode", "colour"), [("L", 90), ("1", 1), ("CMYK", (0, 0, 0, 0))])
+def test_other_modes_become_rgb(tmp_path, mode, colour):
+    Image.new(mode, (3, 2), colour).save(tmp_path / "a.tif")
+    image = open_image(tmp_path / "a.tif")
+    assert (image.mode, image.size) == ("RGB", (3, 2))
+    assert image.getpixel((0, 0)) == ((90,) * 3 if mode == "L" else (255,) * 3)
+
+
+def test_an_animation_gives_its_first_frame(tmp_path):
+    red, blue = Image.new("RGB", (4, 4), "red"), Image.new("RGB", (4, 4), "blue")
+    red.save(tmp_path / "a.gif", save_all=True, append_images=[blue])
+    assert open_image(tmp_path / "a.gif").getpixel((0, 0)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize(("at_least", "expected"), [(None, 640), (100, 160), (160, 160), (161, 320), (900, 640)])
+def test_reduced_decoding_stays_above_the_size_asked_for_and_reports_the_original(tmp_path, at_least, expected):
+    (tmp_path / "a.jpg").write_bytes(_jpeg(_noise(640, 960)))
+    image, size = decode(tmp_path / "a.jpg", at_least)
+    assert (image.height, size) == (expected, (640, 960))
+
+
+def test_unreadable_files_are_named_with_a_reason(tmp_path):
+    jpeg = _jpeg(_noise(64, 64))
+    broken = {"empty.jpg": b"", "cut.jpg": jpeg[: len(jpeg) // 2], "text.jpg": b"no image at all"}
+    for name, content in broken.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "folder.jpg").mkdir()
+    reasons = {"empty": "0 bytes", "cut": "cut off", "text": "not an image", "folder": "a folder", "gone": "not exist"}
+    for name, reason in reasons.items():
+        with pytest.raises(UnreadableImage, match=f"{name}.jpg.*{reason}"):
+            open_image(tmp_path / f"{name}.jpg")
+
+
+def test_a_cut_off_jpeg_is_found_by_the_reduced_decoding_too(tmp_path):
+    jpeg = _jpeg(_noise(256, 256))
+    (tmp_path / "cut.jpg").write_bytes(jpeg[:-900])
+    with pytest.raises(UnreadableImage, match=r"cut\.jpg"):
+        decode(tmp_path / "cut.jpg", at_least=1)
+
+
+def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
+    Image.new("L", (100, 100)).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(UnreadableImage, match=r"bomb\.png claims more"):
+        open_image(tmp_path / "bomb.png")
+    with pytest.raises(UnreadableImage, match=r"bomb\.png claims more"):
+        image_size(tmp_path / "bomb.png")
+
+
+def test_a_damaged_exif_block_does_not_cost_the_photo(tmp_path, monkeypatch):
+    (tmp_path / "a.jpg").write_bytes(_jpeg(_noise(6, 9)))
+    monkeypatch.setattr(Image.Image, "getexif", lambda _: 1 / 0)
+    assert image_size(tmp_path / "a.jpg") == (6, 9)
+
+
+def test_the_error_survives_the_way_between_processes():
+    error = pickle.loads(pickle.dumps(UnreadableImage("a.jpg is empty.")))
+    assert isinstance(error, InputError)
+    assert str(error) == "a.jpg is empty."
+
+
+@given(st.binary(max_size=60), st.integers(0, 500), st.sampled_from(["jpeg", "png", "gif", "bmp", "tiff", "webp"]))
+def test_damaged_bytes_never_end_in_another_exception(tmp_path_factory, junk, place, form):
+    stream = io.BytesIO()
+    Image.fromarray(_noise(9, 11)).save(stream, form)
+    content = bytearray(stream.getvalue())
+    content[place : place + len(junk)] = junk
+    file = tmp_path_factory.mktemp("junk") / "a.jpg"
+    file.write_bytes(bytes(content))
+    with contextlib.suppress(UnreadableImage):
+        assert open_image(file).mode == "RGB"

@@ -1,0 +1,165 @@
+"""What is learned from depends on the seed and the epoch, and on nothing else."""
+
+import pickle
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from torch.utils.data import BatchSampler
+
+from torchbas.data.images import UnreadableImage
+from torchbas.data.loader import Draw, Loader, Order, Photos, evaluation_loader, training_loader
+from torchbas.data.transforms import centre_view, ten_crops, whole_view
+from torchbas.types import Collection, InputError, Photo
+
+
+@pytest.fixture
+def collection(tmp_path):
+    photos = []
+    for number, labels in enumerate([(0,), (1,), (0, 2), (2,), (1, 2), (0,), (1,)]):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(np.random.default_rng(number).integers(0, 256, (20, 30, 3), np.uint8)).save(path)
+        photos.append(Photo(path, path.name, labels))
+    return Collection(tmp_path, ("a", "b", "c"), tuple(photos))
+
+
+def _training(collection, **options):
+    return training_loader(collection, **{"batch_size": 3, "seed": 5, "resize": 16, "crop": 12, **options})
+
+
+def _equal(first, second):
+    return len(first) == len(second) and all(
+        torch.equal(x, y) for one, other in zip(first, second, strict=True) for x, y in zip(one, other, strict=True)
+    )
+
+
+def test_a_batch_says_everything_about_its_photos(collection):
+    (batch,) = evaluation_loader(collection, partial(centre_view, resize=16, crop=12), 7)
+    assert batch.images.shape == (7, 3, 12, 12)
+    assert batch.index.tolist() == list(range(7))
+    assert batch.target.tolist() == [0, 1, 0, 2, 1, 0, 1]
+    assert batch.labels[2].tolist() == [1, 0, 1]
+    assert batch.size.tolist() == [[20, 30]] * 7
+
+
+def test_ten_crops_are_one_dimension_more(collection):
+    batches = list(evaluation_loader(collection, partial(ten_crops, resize=16, crop=12), 4))
+    assert [batch.images.shape for batch in batches] == [(4, 10, 3, 12, 12), (3, 10, 3, 12, 12)]
+
+
+def test_photos_without_tags_have_the_target_minus_one(collection):
+    untagged = Collection(collection.root, (), (Photo(collection.photos[0].path, "0.png"),))
+    (batch,) = evaluation_loader(untagged, partial(whole_view, size=8), 2)
+    assert (batch.target.tolist(), batch.labels.shape) == ([-1], (1, 0))
+
+
+def test_processes_share_an_evaluation_without_repeating_anything(collection):
+    shares = [
+        [i for batch in evaluation_loader(collection, whole_view, 2, rank=rank, world_size=3) for i in batch.index]
+        for rank in range(3)
+    ]
+    assert shares == [[0, 3, 6], [1, 4], [2, 5]]
+
+
+def test_every_epoch_differs_and_every_repetition_is_the_same(collection):
+    loader = _training(collection)
+    first = list(loader)
+    loader.set_epoch(1)
+    second = list(loader)
+    loader.set_epoch(0)
+    assert len(loader) == len(first) == 3
+    assert _equal(list(loader), first)
+    assert not _equal(first, second)
+    assert sorted(torch.cat([batch.index for batch in second]).tolist()) == list(range(7))
+
+
+def test_another_seed_gives_another_training(collection):
+    assert not _equal(list(_training(collection)), list(_training(collection, seed=6)))
+
+
+def test_a_multi_label_photo_shows_each_of_its_tags_in_turn(collection):
+    photos = Photos(collection, lambda image, _: whole_view(image, 4), seed=0)
+    targets = [photos[Draw(epoch, 2)].target.item() for epoch in range(200)]
+    assert 70 < targets.count(0) < 130
+    assert set(targets) == {0, 2}
+
+
+def test_resuming_in_the_middle_continues_the_epoch(collection):
+    loader = _training(collection)
+    loader.set_epoch(2)
+    whole = list(loader)
+    loader.set_epoch(2, start_batch=1)
+    assert _equal(list(loader), whole[1:])
+    assert len(loader) == 3
+    loader.set_epoch(2, start_batch=3)
+    assert list(loader) == []
+
+
+@pytest.mark.slow
+def test_workers_change_nothing_and_stay_for_the_next_epoch(collection):
+    alone, helped = _training(collection), _training(collection, workers=2)
+    for epoch, start in ((0, 0), (1, 1), (0, 2)):
+        alone.set_epoch(epoch, start)
+        helped.set_epoch(epoch, start)
+        assert _equal(list(alone), list(helped))
+
+
+@given(st.integers(1, 60), st.integers(1, 6), st.integers(1, 4), st.integers(0, 3))
+def test_processes_share_every_batch_equally(count, share, world_size, epoch):
+    batch_size = share * world_size
+    alone = Order(count, batch_size, seed=1)
+    ranks = [Order(count, batch_size, 1, rank, world_size) for rank in range(world_size)]
+    for order in (alone, *ranks):
+        order.set_epoch(epoch)
+    batches = [[draw.index for draw in batch] for batch in alone]
+    shared = [[[draw.index for draw in batch] for batch in order] for order in ranks]
+    assert all(len(batches) == len(order) for order in ([*alone],))
+    assert [len(order) for order in shared] == [len(order) for order in ranks]
+    for together, parts in zip(batches, zip(*shared, strict=True), strict=False):
+        kept = len(together) - len(together) % world_size
+        assert {len(part) for part in parts} == {kept // world_size}
+        assert sorted(index for part in parts for index in part) == sorted(together[:kept])
+    assert sum(len(batch) for order in shared for batch in order) == count - count % world_size
+
+
+def test_a_batch_that_cannot_be_shared_is_refused():
+    with pytest.raises(InputError, match="3 processes cannot share a batch of 32"):
+        Order(100, 32, 0, 0, 3)
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_photo_lost_during_training_is_one_sentence(collection, workers):
+    loader = _training(collection, workers=workers)
+    (collection.root / "3.png").write_bytes(b"")
+    with pytest.raises(UnreadableImage) as error:
+        list(loader)
+    assert str(error.value) == f"{collection.root}/3.png is empty (0 bytes). Copy it again, or remove it."
+
+
+def test_photos_can_be_sent_to_another_process(collection):
+    photos = Photos(collection, partial(centre_view, resize=16, crop=12))
+    assert _equal([pickle.loads(pickle.dumps(photos))[4]], [photos[4]])
+
+
+def test_a_large_jpeg_may_be_decoded_smaller(tmp_path):
+    Image.new("RGB", (800, 640)).save(tmp_path / "a.jpg")
+    sizes = []
+    photos = Photos(
+        Collection(tmp_path, (), (Photo(tmp_path / "a.jpg", "a.jpg"),)),
+        lambda image: sizes.append(image.size) or whole_view(image, 4),
+        at_least=100,
+    )
+    assert photos[0].size.tolist() == [640, 800]
+    assert sizes == [(134, 107)] or sizes == [(200, 160)]
+
+
+def test_an_evaluation_has_no_epochs(collection):
+    loader = evaluation_loader(collection, whole_view, 2)
+    assert isinstance(loader, Loader)
+    assert isinstance(loader.batch_sampler, BatchSampler)
+    with pytest.raises(AssertionError):
+        loader.set_epoch(1)
