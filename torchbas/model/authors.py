@@ -122,7 +122,7 @@ NETWORKS = {
 def timm_name(name: str) -> str:
     """timm's name for a weight of the authors' VGG16 or MobileNetV1; any other name as it is."""
     layer, _, kind = name.rpartition(".")
-    return f"{_TIMM_LAYERS.get(layer, layer)}.{kind}"
+    return f"{_TIMM_LAYERS[layer]}.{kind}" if layer in _TIMM_LAYERS else name
 
 
 def _timm_layers() -> dict[str, str]:

@@ -42,8 +42,8 @@ def load_backbone(stem: nn.Module, tail: nn.Module, path: str | Path) -> None:
     if {_place(name) for name in missing} == _LATE_INCEPTION:
         logging.getLogger(__name__).warning("%s ends at Mixed_7a: Mixed_7b and Mixed_7c start at random.", path)
         missing = []
-    names = {name for name, _ in own}
-    foreign = [name for name in state if name not in names and _place(name) in {_place(name) for name in names}]
+    names, places = {name for name, _ in own}, {_place(name) for name, _ in own}
+    foreign = [name for name in state if name not in names and _place(name) in places]
     misfits = [name for name, weight in own if name in state and state[name].shape != weight.shape]
     for fault, what in ((missing, "lacks"), (misfits, "has other shapes of"), (foreign, "has more than that:")):
         if fault:

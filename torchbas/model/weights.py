@@ -161,11 +161,14 @@ def _read_card(path: Path) -> dict[str, Any]:
         card = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path} is not valid JSON ({error}): copy it again, or train again.") from error
-    if not (
-        isinstance(card, dict) and isinstance(card.get("architecture"), dict) and isinstance(card.get("classes"), list)
-    ):
-        raise InputError(f"{path} does not describe a model: it needs an architecture and a list of classes.")
+    described = isinstance(card, dict) and isinstance(card.get("architecture"), dict)
+    if not described or not _are_names(card.get("classes")):
+        raise InputError(f"{path} does not describe a model: it needs an architecture and the names of its classes.")
     return card
+
+
+def _are_names(classes: object) -> bool:
+    return isinstance(classes, list) and bool(classes) and all(isinstance(name, str) for name in classes)
 
 
 def _locate(folder: str | Path) -> Path:

@@ -1,0 +1,365 @@
+"""Models on disk: what is saved comes back, and the authors' checkpoints mean here what they mean there.
+
+The five networks below are written from a description of the authors' layers, with their names, without timm:
+that ours agree with them in every output proves strides, pools, padding, order and weight mapping at once.
+"""
+
+import dataclasses
+import itertools
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models.inception import BasicConv2d, InceptionA, InceptionC, InceptionE
+from torchvision.models.resnet import Bottleneck, ResNet
+
+from torchbas.config import Architecture
+from torchbas.model.bas import BAS
+from torchbas.model.weights import load_authors, load_model, normalisation, open_authors, read_authors, save_model
+from torchbas.types import InputError
+
+K = 3
+
+
+class Vgg(nn.Module):
+    widths = ((3, 64, 64), (64, 128, 128), (128, 256, 256, 256), (256, 512, 512, 512), (512, 512, 512, 512))
+
+    def __init__(self) -> None:
+        super().__init__()
+        for b, widths in enumerate(self.widths, start=1):
+            for i, (c_in, c_out) in enumerate(itertools.pairwise(widths), start=1):
+                self.add_module(f"conv{b}_{i}", nn.Conv2d(c_in, c_out, 3, padding=1))
+
+    def block(self, b: int, x: Tensor) -> Tensor:
+        for i in range(1, len(self.widths[b - 1])):
+            x = F.relu(getattr(self, f"conv{b}_{i}")(x))
+        return x
+
+    def first(self, x: Tensor) -> Tensor:
+        x = self.block(1, x)
+        for b in (2, 3, 4):
+            x = self.block(b, F.max_pool2d(x, 2))
+        return x
+
+    def second(self, f: Tensor) -> Tensor:
+        return self.block(5, F.max_pool2d(f, 2))
+
+
+class Mobile(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+
+        def layer(c_in: int, c_out: int, kernel: int, stride: int, groups: int = 1) -> list[nn.Module]:
+            conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=False)
+            return [conv, nn.BatchNorm2d(c_out), nn.ReLU()]
+
+        widths = [32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024]
+        blocks = [nn.Sequential(*layer(3, 32, 3, 2))]
+        for i, (c_in, c_out) in enumerate(itertools.pairwise(widths), start=1):
+            depthwise = layer(c_in, c_in, 3, 2 if i in (2, 4, 12) else 1, groups=c_in)
+            blocks.append(nn.Sequential(*depthwise, *layer(c_in, c_out, 1, 1)))
+        self.model = nn.Sequential(*blocks)
+
+    def first(self, x: Tensor) -> Tensor:
+        return self.model[:12](x)
+
+    def second(self, f: Tensor) -> Tensor:
+        return self.model[12:](f)
+
+
+class Res(ResNet):
+    strides = (1, 1)
+    pooled = True
+
+    def __init__(self) -> None:
+        super().__init__(Bottleneck, [3, 4, 6, 3])
+        self.inplanes = 512
+        self.layer3 = self._make_layer(Bottleneck, 256, 6, stride=self.strides[0])
+        self.layer4 = self._make_layer(Bottleneck, 512, 3, stride=self.strides[1])
+        del self.fc
+
+    def first(self, x: Tensor) -> Tensor:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        return self.layer3(self.layer2(self.layer1(x)))
+
+    def second(self, f: Tensor) -> Tensor:
+        return self.layer4(F.max_pool2d(f, 2) if self.pooled else f)
+
+
+class ResSegmentation(Res):
+    strides = (2, 1)
+    pooled = False
+
+
+class ReductionB(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.branch3x3 = BasicConv2d(288, 384, kernel_size=3, stride=1, padding=1)
+        self.branch3x3dbl_1 = BasicConv2d(288, 64, kernel_size=1)
+        self.branch3x3dbl_2 = BasicConv2d(64, 96, kernel_size=3, padding=1)
+        self.branch3x3dbl_3 = BasicConv2d(96, 96, kernel_size=3, stride=1, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        double = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
+        return torch.cat([self.branch3x3(x), double, F.max_pool2d(x, 3, stride=1, padding=1)], 1)
+
+
+class ReductionD(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.branch3x3_1 = BasicConv2d(768, 192, kernel_size=1)
+        self.branch3x3_2 = BasicConv2d(192, 320, kernel_size=3, stride=2, padding=1)
+        self.branch7x7x3_1 = BasicConv2d(768, 192, kernel_size=1)
+        self.branch7x7x3_2 = BasicConv2d(192, 192, kernel_size=(1, 7), padding=(0, 3))
+        self.branch7x7x3_3 = BasicConv2d(192, 192, kernel_size=(7, 1), padding=(3, 0))
+        self.branch7x7x3_4 = BasicConv2d(192, 192, kernel_size=3, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        narrow = self.branch3x3_2(self.branch3x3_1(x))
+        wide = self.branch7x7x3_4(self.branch7x7x3_3(self.branch7x7x3_2(self.branch7x7x3_1(x))))
+        return torch.cat([narrow, wide, F.max_pool2d(x, 3, stride=2, padding=1)], 1)
+
+
+class Inception(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.Conv2d_1a_3x3 = BasicConv2d(3, 32, kernel_size=3, stride=2, padding=1)
+        self.Conv2d_2a_3x3 = BasicConv2d(32, 32, kernel_size=3)
+        self.Conv2d_2b_3x3 = BasicConv2d(32, 64, kernel_size=3, padding=1)
+        self.Conv2d_3b_1x1 = BasicConv2d(64, 80, kernel_size=1)
+        self.Conv2d_4a_3x3 = BasicConv2d(80, 192, kernel_size=3)
+        for letter, c_in, pooled in (("b", 192, 32), ("c", 256, 64), ("d", 288, 64)):
+            self.add_module(f"Mixed_5{letter}", InceptionA(c_in, pooled))
+        self.Mixed_6a = ReductionB()
+        for letter, inner in (("b", 128), ("c", 160), ("d", 160), ("e", 192)):
+            self.add_module(f"Mixed_6{letter}", InceptionC(768, inner))
+        self.Mixed_7a, self.Mixed_7b, self.Mixed_7c = ReductionD(), InceptionE(1280), InceptionE(2048)
+
+    def first(self, x: Tensor) -> Tensor:
+        x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
+        x = F.max_pool2d(x, 3, stride=2, padding=1, ceil_mode=True)
+        x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x))
+        x = F.max_pool2d(x, 3, stride=2, padding=1, ceil_mode=True)
+        for name in ("5b", "5c", "5d", "6a", "6b", "6c", "6d", "6e"):
+            x = getattr(self, f"Mixed_{name}")(x)
+        return x
+
+    def second(self, f: Tensor) -> Tensor:
+        return self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(f)))
+
+
+NETWORKS = {  # the trunk, channels of F and of the tail, image size
+    "vgg16": (Vgg, 512, 512, 64),
+    "mobilenetv1": (Mobile, 512, 1024, 64),
+    "resnet50": (Res, 1024, 2048, 64),
+    "inceptionv3": (Inception, 768, 2048, 96),
+    "resnet50_wsss": (ResSegmentation, 1024, 2048, 64),
+}
+
+
+def _theirs(family: str) -> nn.Module:
+    """One of the authors' networks, its numbers random."""
+    make, features, late, _ = NETWORKS[family]
+    network = make()
+    if family == "resnet50_wsss":
+        network.classifier_cls = nn.Conv2d(late, K, 1, bias=False)
+    else:
+        convs = nn.Conv2d(late, 1024, 3, padding=1), nn.Conv2d(1024, 1024, 3, padding=1), nn.Conv2d(1024, K, 1)
+        network.classifier_cls = nn.Sequential(convs[0], nn.ReLU(), convs[1], nn.ReLU(), convs[2])
+    bias = family != "resnet50_wsss"
+    network.classifier_loc = nn.Sequential(nn.Conv2d(features, K, 3, padding=1, bias=bias), nn.Sigmoid())
+    return network
+
+
+def _lively(network: nn.Module) -> nn.Module:
+    """Numbers that matter in every layer, yet keep the signal alive to the end."""
+    torch.manual_seed(0)
+    for name, tensor in network.state_dict().items():
+        if tensor.dim() == 4:
+            nn.init.kaiming_normal_(tensor)
+        elif name.endswith("num_batches_tracked"):
+            tensor.fill_(7)
+        elif name.endswith(("running_var", "weight")):
+            tensor.uniform_(0.5, 1.0)
+        else:
+            tensor.normal_(std=0.1)
+    return network
+
+
+def _hollow(family: str) -> nn.Module:
+    """The same names and shapes, one stored number each: what only reads names needs no 200 MB."""
+    with torch.device("meta"):
+        network = _theirs(family)
+    hollow = {name: torch.zeros(()).expand(tensor.shape) for name, tensor in network.state_dict().items()}
+    network.load_state_dict(hollow, assign=True)
+    return network
+
+
+def _checkpoint(network: nn.Module, path: Path, *, parallel: bool = False) -> Path:
+    """A file as the authors' training scripts save it, on one GPU or under DistributedDataParallel."""
+    state = {f"module.{name}" if parallel else name: tensor for name, tensor in network.state_dict().items()}
+    bare = parallel and isinstance(network, ResSegmentation)
+    content = state if bare else {"model": state, "best_thr": 0.1, "epoch": 3}
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    return path
+
+
+@pytest.mark.parametrize("family", NETWORKS)
+def test_the_authors_checkpoint_computes_here_what_it_computed_there(family, tmp_path):
+    theirs = _lively(_theirs(family))
+    path = _checkpoint(theirs, tmp_path / "best_gt.pth.tar")
+    ours = open_authors(path).double()
+    path.unlink()
+    theirs = theirs.double()
+    size = NETWORKS[family][3]
+    for training in (True, False):  # evaluation comes second, so it also compares the running statistics
+        ours.train(training)
+        theirs.train(training)
+        images = torch.randn(2, 3, size, size, dtype=torch.float64)
+        with torch.no_grad():
+            expected = theirs.first(images)
+            features = ours.features(images)
+            torch.testing.assert_close(features, expected)
+            class_maps = theirs.classifier_cls(theirs.second(expected))
+            torch.testing.assert_close(ours.class_maps(features), class_maps)
+            maps = theirs.classifier_loc(expected)
+            torch.testing.assert_close(ours.generator(features).double(), maps, rtol=1e-5, atol=1e-6)
+        assert expected.std() > 0.1
+        assert class_maps.std() > 0.1
+        assert maps.std() > 0.01
+
+
+@pytest.mark.parametrize("family", NETWORKS)
+def test_a_checkpoint_says_which_network_it_is(family, tmp_path):
+    theirs = _hollow(family)
+    one = read_authors(_checkpoint(theirs, tmp_path / "one.pth.tar"))
+    many = read_authors(_checkpoint(theirs, tmp_path / "many.pth.tar", parallel=True))
+    assert (one.family, one.num_classes) == (many.family, many.num_classes) == (family, K)
+    assert one.state.keys() == many.state.keys() == theirs.state_dict().keys()
+
+
+def test_a_checkpoint_of_another_network_or_class_count_is_refused(tmp_path):
+    path = _checkpoint(_hollow("resnet50_wsss"), tmp_path / "segmentation.pth.tar")
+    for backbone, classes in (("mobilenetv1", K), ("resnet50_wsss", K + 1)):
+        with pytest.raises(InputError, match=r"segmentation\.pth\.tar does not hold"):
+            load_authors(BAS.from_architecture(Architecture(backbone, head="linear"), classes), path)
+    load_authors(BAS.from_architecture(Architecture("resnet50_wsss", head="linear"), K), path)
+
+
+def test_weights_of_a_plain_classifier_are_no_checkpoint_of_the_authors(tmp_path):
+    torch.save({"layer4.0.conv1.weight": torch.rand(1)}, tmp_path / "resnet.pth.tar")
+    with pytest.raises(InputError, match=r"resnet\.pth\.tar is no BAS checkpoint"):
+        read_authors(tmp_path / "resnet.pth.tar")
+
+
+ARCHITECTURE = Architecture("resnet18", hidden=8)
+CARD = {"architecture": dataclasses.asdict(ARCHITECTURE), "classes": ["cat", "dog <é>"], "threshold": 0.3}
+
+
+@pytest.fixture(scope="module")
+def model() -> BAS:
+    torch.manual_seed(0)
+    return BAS.from_architecture(ARCHITECTURE, num_classes=2).eval()
+
+
+@pytest.fixture
+def folder(tmp_path, model) -> Path:
+    save_model(model, tmp_path / "run" / "model", CARD)
+    return tmp_path / "run" / "model"
+
+
+def test_what_is_saved_comes_back(folder, model):
+    loaded, card = load_model(folder)
+    images = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        for a, b in zip(loaded.eval()(images), model(images), strict=True):
+            assert torch.equal(a, b)
+    assert card == CARD
+    assert loaded.architecture == ARCHITECTURE
+    assert sorted(path.name for path in folder.iterdir()) == ["model.json", "model.safetensors"]
+
+
+def test_any_memory_layout_can_be_saved(tmp_path, model):
+    save_model(model.to(memory_format=torch.channels_last), tmp_path, CARD)
+    loaded, _ = load_model(tmp_path)
+    assert all(
+        torch.equal(a, b) for a, b in zip(loaded.state_dict().values(), model.state_dict().values(), strict=True)
+    )
+
+
+def test_a_save_that_fails_leaves_the_old_model(folder, model):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(TypeError):
+        save_model(model, folder, {**CARD, "classes": {"no", "list"}})
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def _refused(folder: Path, *words: str) -> None:
+    with pytest.raises(InputError) as error:
+        load_model(folder)
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def test_a_card_that_cannot_be_used_is_refused_by_name(folder):
+    path = folder / "model.json"
+    path.write_text("{")
+    _refused(folder, str(path), "not valid JSON")
+    for card in ([], {"classes": ["a"]}, {**CARD, "classes": 2}, {**CARD, "classes": [1]}):
+        path.write_text(json.dumps(card))
+        _refused(folder, str(path), "does not describe a model")
+    for change in ({"wings": 2}, {"hidden": 0}):
+        path.write_text(json.dumps({**CARD, "architecture": {**CARD["architecture"], **change}}))
+        _refused(folder, str(path), "does not know")
+    path.unlink()
+    _refused(folder, str(folder), "has no model.json")
+
+
+def test_weights_that_do_not_belong_to_the_card_are_refused(folder):
+    path = folder / "model.json"
+    path.write_text(json.dumps({**CARD, "classes": ["a", "b", "c"]}))
+    _refused(folder, str(folder / "model.safetensors"), "does not fit")
+    path.write_text(json.dumps(CARD))
+    (folder / "model.safetensors").write_bytes(b"broken")
+    _refused(folder, str(folder / "model.safetensors"), "broken")
+    (folder / "model.safetensors").unlink()
+    _refused(folder, str(folder), "has no model.safetensors")
+
+
+def test_a_path_is_never_looked_up_on_the_hub(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: pytest.fail("asked the Hub"))
+    for folder in ("./user/name", "/no/such", "~/user/name", "name", "a/b/c", tmp_path / "absent", Path("user/name")):
+        with pytest.raises(InputError, match=re.escape(str(folder))):
+            load_model(folder)
+
+
+def test_a_repository_is_fetched_without_its_other_files(folder, monkeypatch):
+    asked = []
+
+    def download(name, *, allow_patterns):
+        asked.append((name, sorted(allow_patterns)))
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    assert load_model("user/name")[1] == CARD
+    assert asked == [("user/name", ["model.json", "model.safetensors"])]
+
+
+def test_a_hub_out_of_reach_is_said_in_one_sentence(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(InputError, match="user/name"):
+        load_model("user/name")
+
+
+def test_normalisation_is_that_of_the_weights():
+    imagenet = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    half = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    for backbone in NETWORKS:
+        assert normalisation(backbone, "file.pth") == normalisation(backbone, weights=False) == imagenet
+        assert normalisation(backbone, weights=True) == (half if backbone == "mobilenetv1" else imagenet)
+    assert normalisation("vit_tiny_patch16_224", weights=True) == half
+    assert normalisation("resnet18.a1_in1k", weights=True) == imagenet
