@@ -62,6 +62,8 @@ class Training:
 
     epochs: int = 120
     """Passes over the training photos."""
+    steps: int | None = None
+    """Stop after this many steps, however many passes they are."""
     batch_size: int = 32
     """Images a step, over all processes together."""
     lr: float = 1e-3
@@ -102,6 +104,8 @@ class Training:
     def __post_init__(self) -> None:
         _positive(self, "epochs", "batch_size", "lr", "step_epochs", "views", "resize", "crop", "accumulate")
         _positive(self, "save_every")
+        if self.steps is not None:
+            _positive(self, "steps")
         _not_negative(self, "new_layers", "momentum", "weight_decay", "seed")
         if self.crop > self.resize:
             raise ValueError(f"crop ({self.crop}) must not be larger than resize ({self.resize}).")
@@ -114,7 +118,7 @@ class Inference:
     top: int = 1
     """k: 1 uses the map of the tag itself; more averages the maps of the k most probable classes; 0 means all."""
     force_target: bool = False
-    """Put the tag among the k classes even where it was not predicted (the paper's text; the authors' code does not)."""
+    """Put the tag among the k classes even where it was not predicted (the paper's text, not the authors' code)."""
     threshold: float | Literal["auto"] = "auto"
     """Map value above which a pixel is object; auto finds it per image without boxes (Sec. 5.5)."""
 

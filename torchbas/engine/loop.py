@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from lightning.fabric import Fabric
@@ -53,8 +53,9 @@ class Position:
 class Hooks:
     """What the caller wants to hear of."""
 
-    on_step: Callable[[int, int, dict[str, float]], None] = lambda step, steps, terms: None
-    on_epoch: Callable[[Position], None] = lambda position: None
+    on_step: Callable[[int, int, dict[str, float]], None] = lambda *_: None
+    """Told step, number of steps and the latest losses, every few steps."""
+    on_epoch: Callable[[Position], None] = lambda _: None
     every: dict[int, Callable[[int], None]] = field(default_factory=dict)
     """Call something each n steps, for measuring while training."""
 
@@ -72,7 +73,7 @@ def fit(
     *,
     resume: bool = False,
     fingerprint: str = "",
-    hooks: Hooks = Hooks(),  # noqa: B008 - frozen
+    hooks: Hooks = Hooks(),
     new: tuple[str, ...] = ("head", "generator"),
 ) -> int:
     """Train ``module`` in place and return the number of steps done.
@@ -87,105 +88,133 @@ def fit(
     """
     optimizer = sgd(module, training, new)
     wrapped, optimizer = fabric.setup(module, optimizer)
-    per_epoch = math.ceil(len(loader) / training.accumulate)
-    steps = per_epoch * training.epochs
-    position = _restore(fabric, out, wrapped, optimizer, fingerprint) if resume else Position()
-    with _signals() as stopped, Journal(out, position.step, enabled=fabric.is_global_zero) as journal:
-        wrapped.train()
-        for position.epoch in range(position.epoch, training.epochs):  # noqa: B020 - the position is what we count
-            done = _epoch(fabric, wrapped, optimizer, loader, training, position, steps, per_epoch, journal, hooks)
-            for _ in done:
-                if position.step % training.save_every == 0:
-                    journal.flush()
-                    _save(fabric, out, wrapped, optimizer, position, fingerprint)
-                if stopped:
-                    journal.flush()
-                    _save(fabric, out, wrapped, optimizer, position, fingerprint)
-                    raise Interrupted(f"stopped after step {position.step} of {steps}; everything up to it is saved.")
-            position.batch = 0
-            hooks.on_epoch(position)
-        journal.flush()
-    _save(fabric, out, wrapped, optimizer, Position(position.step, training.epochs, 0), fingerprint)
-    return position.step
+    run = _Run(fabric, wrapped, optimizer, loader, training, out, fingerprint, hooks)
+    return run.go(resume)
 
 
-def _epoch(
-    fabric: Fabric,
-    wrapped: Any,
-    optimizer: Any,
-    loader: Loader,
-    training: Training,
-    position: Position,
-    steps: int,
-    per_epoch: int,
-    journal: Journal,
-    hooks: Hooks,
-) -> Iterator[int]:
-    """The steps of one epoch; yields after each, when weights and position agree."""
-    total = len(loader)
-    loader.set_epoch(position.epoch, position.batch)
-    for number, batch in enumerate(loader, start=position.batch):
-        last_of_step = (number + 1) % training.accumulate == 0 or number + 1 == total
-        share = training.accumulate if number < total - total % training.accumulate else total % training.accumulate
-        batch = fabric.to_device(batch)
-        with fabric.no_backward_sync(wrapped, enabled=not last_of_step):
-            terms = wrapped(batch, position.step)
-            loss = torch.stack(list(terms.values())).sum()
-            fabric.backward(loss / share)
-        if not last_of_step:
-            continue
-        rate = learning_rate(training, position.step, per_epoch, steps)
-        for group in optimizer.param_groups:
+@dataclass
+class _Run:
+    """One training, from whatever position it stands at to its end."""
+
+    fabric: Fabric
+    module: Any
+    optimizer: Any
+    loader: Loader
+    training: Training
+    out: Path
+    fingerprint: str
+    hooks: Hooks
+    position: Position = field(default_factory=Position)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return math.ceil(len(self.loader) / self.training.accumulate)
+
+    @property
+    def steps(self) -> int:
+        return self.training.steps or self.steps_per_epoch * self.training.epochs
+
+    def go(self, resume: bool) -> int:
+        if resume:
+            self.restore()
+        here = self.position
+        first = self.fabric.is_global_zero
+        with _signals() as stopped, Journal(self.out, here.step, enabled=first) as self.journal:
+            self.module.train()
+            while here.step < self.steps:
+                for _ in self.epoch():
+                    if here.step == self.steps:
+                        break
+                    if self.agree_to_stop(stopped):
+                        self.save()
+                        raise Interrupted(f"Stopped after step {here.step} of {self.steps}; all of it is saved.")
+                    if here.step % self.training.save_every == 0:
+                        self.save()
+                else:
+                    here.epoch, here.batch = here.epoch + 1, 0
+                    self.hooks.on_epoch(here)
+            self.save()
+        return here.step
+
+    def epoch(self) -> Iterator[int]:
+        """The rest of the epoch; yields after each optimiser step, when weights and position agree."""
+        here, training, total = self.position, self.training, len(self.loader)
+        self.loader.set_epoch(here.epoch, here.batch)
+        for number, batch in enumerate(self.loader, start=here.batch):
+            completes = (number + 1) % training.accumulate == 0 or number + 1 == total
+            left_over = total % training.accumulate
+            shares = training.accumulate if number < total - left_over else left_over
+            with self.fabric.no_backward_sync(self.module, enabled=not completes):
+                terms = self.module(self.fabric.to_device(batch), here.step)
+                self.fabric.backward(torch.stack(list(terms.values())).sum() / shares)
+            if completes:
+                self.step()
+                here.step, here.batch = here.step + 1, number + 1
+                self.report(Entry(here.step, here.epoch, number, terms))
+                yield here.step
+
+    def step(self) -> None:
+        rate = learning_rate(self.training, self.position.step, self.steps_per_epoch, self.steps)
+        for group in self.optimizer.param_groups:
             group["lr"] = rate * group["factor"]
-        if training.clip is not None:
-            fabric.clip_gradients(wrapped, optimizer, max_norm=training.clip, error_if_nonfinite=False)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        position.step += 1
-        position.batch = number + 1
-        reported = journal.record(Entry(position.step, position.epoch, number, terms))
-        if reported:
-            hooks.on_step(position.step, steps, reported)
-        for interval, call in hooks.every.items():
-            if position.step % interval == 0:
-                wrapped.eval()
-                call(position.step)
-                wrapped.train()
-        yield position.step
+        if self.training.clip is not None:
+            self.fabric.clip_gradients(
+                self.module, self.optimizer, max_norm=self.training.clip, error_if_nonfinite=False
+            )
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
 
+    def report(self, entry: Entry) -> None:
+        latest = self.journal.record(entry)
+        if latest:
+            self.hooks.on_step(entry.step, self.steps, latest)
+        for interval, call in self.hooks.every.items():
+            if entry.step % interval == 0:
+                self.module.eval()
+                call(entry.step)
+                self.module.train()
 
-def _save(fabric: Fabric, out: Path, wrapped: Any, optimizer: Any, position: Position, fingerprint: str) -> None:
-    generators = fabric.all_gather(torch.get_rng_state())
-    state = {
-        "module": wrapped.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "position": vars(position),
-        "generators": generators.view(fabric.world_size, -1).cpu(),
-        "cuda": torch.cuda.get_rng_state_all() if fabric.device.type == "cuda" else [],
-        "fingerprint": fingerprint,
-    }
-    if fabric.is_global_zero:
-        out.mkdir(parents=True, exist_ok=True)
-        partial = out / (CHECKPOINT + ".partial")
-        torch.save(state, partial)
-        partial.replace(out / CHECKPOINT)
-    fabric.barrier()
+    def agree_to_stop(self, stopped: list[int]) -> bool:
+        """Several processes must stop after the same step, so they ask each other, now and then."""
+        if self.fabric.world_size == 1:
+            return bool(stopped)
+        if self.position.step % self.journal.window:
+            return False
+        return bool(self.fabric.all_reduce(torch.tensor(float(len(stopped))), reduce_op="sum"))
 
+    def save(self) -> None:
+        """Write the checkpoint, whole or not at all; a loss that is no number never reaches it."""
+        self.journal.flush()
+        generators = cast(Tensor, self.fabric.all_gather(torch.get_rng_state()))
+        on_gpu = self.fabric.device.type == "cuda"
+        state = {
+            "module": self.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "position": vars(self.position),
+            "generators": generators.view(self.fabric.world_size, -1).cpu(),
+            "cuda": torch.cuda.get_rng_state_all() if on_gpu else [],
+            "fingerprint": self.fingerprint,
+        }
+        if self.fabric.is_global_zero:
+            partial = self.out / (CHECKPOINT + ".partial")
+            torch.save(state, partial)
+            partial.replace(self.out / CHECKPOINT)
+        self.fabric.barrier()
 
-def _restore(fabric: Fabric, out: Path, wrapped: Any, optimizer: Any, fingerprint: str) -> Position:
-    path = out / CHECKPOINT
-    if not path.exists():
-        return Position()
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if state["fingerprint"] != fingerprint:
-        raise InputError(f"{path} was made with other settings or data; give the same ones, or --overwrite to restart.")
-    wrapped.load_state_dict(state["module"])
-    optimizer.load_state_dict(state["optimizer"])
-    if len(state["generators"]) == fabric.world_size:
-        torch.set_rng_state(state["generators"][fabric.global_rank])
-    if state["cuda"] and fabric.device.type == "cuda":
-        torch.cuda.set_rng_state_all(state["cuda"])
-    return Position(**state["position"])
+    def restore(self) -> None:
+        path = self.out / CHECKPOINT
+        if not path.exists():
+            return
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if state["fingerprint"] != self.fingerprint:
+            raise InputError(f"{path} was made with other settings or data; give the same, or --overwrite to restart.")
+        self.module.load_state_dict(state["module"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if len(state["generators"]) == self.fabric.world_size:
+            torch.set_rng_state(state["generators"][self.fabric.global_rank])
+        if state["cuda"] and self.fabric.device.type == "cuda":
+            torch.cuda.set_rng_state_all(state["cuda"])
+        self.position = Position(**state["position"])
 
 
 @contextmanager

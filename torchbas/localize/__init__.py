@@ -2,7 +2,6 @@
 
 from .boxes import Component as Component
 from .boxes import components as components
-from .boxes import polygons as polygons
 from .evaluate import Row as Row
 from .evaluate import Scores as Scores
 from .evaluate import evaluate as evaluate

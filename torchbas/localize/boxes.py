@@ -1,4 +1,4 @@
-"""From a localisation map to objects: threshold, connected components, boxes, polygons."""
+"""From a localisation map to objects: threshold, connected components, boxes."""
 
 from typing import NamedTuple
 
@@ -42,12 +42,6 @@ def largest_box(heat: Float[np.ndarray, "H W"], threshold: float) -> Box:
     """The box of the largest component, as :func:`components` finds it, without making its mask."""
     _, stats, order = _label(heat > threshold)
     return _box(stats[order[0]]) if len(order) else _whole(heat)
-
-
-def polygons(mask: Bool[np.ndarray, "H W"]) -> list[list[float]]:
-    """Outer outlines of a mask as flat ``x, y, x, y, ...`` lists in pixels, with at least three points each."""
-    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    return [outline.reshape(-1).astype(float).tolist() for outline in outlines if len(outline) >= 3]
 
 
 def otsu(heat: Float[np.ndarray, "H W"]) -> float:

@@ -12,35 +12,52 @@ from ..maps import above, class_activation, normalise, top_classes
 from ..model import BAS
 from ..model.bas import pool
 
-THRESHOLDS = 10
+CANDIDATES = 10
+"""Thresholds that ``auto`` tries, evenly spread inside (0, 1)."""
 
 
 class Found(NamedTuple):
-    """What is known of one class per image."""
+    """What is known of ``Q`` questions, each a photo of the batch and a class to look for in it."""
 
-    logits: Float[Tensor, "B K"]
-    maps: Float[Tensor, "B h w"]
+    photo: Int[Tensor, " Q"]
+    """Position in the batch."""
+    label: Int[Tensor, " Q"]
+    """The class looked for."""
+    confidence: Float[Tensor, " Q"]
+    """Its probability (softmax), in [0, 1]."""
+    maps: Float[Tensor, "Q h w"]
     """Localisation maps, min-max normalised to [0, 1]."""
-    threshold: Float[Tensor, " B"]
+    threshold: Float[Tensor, " Q"]
     """Map value above which a place is object."""
-    evidence_left: Float[Tensor, " B"]
+    evidence_left: Float[Tensor, " Q"]
     """S_b / S with everything above the threshold hidden, in [0, 1]."""
 
 
 @torch.inference_mode()
-def find(model: BAS, images: Float[Tensor, "B 3 H W"], target: Int[Tensor, " B"], inference: Inference) -> Found:
-    """Look for class ``target`` of each image. ``images`` are normalised as the backbone wants them."""
+def find(
+    model: BAS, images: Float[Tensor, "B 3 H W"], labels: Float[Tensor, "B K"] | None, inference: Inference
+) -> Found:
+    """Look for every class marked in ``labels`` (multi-hot), or for the most probable class of each image.
+
+    ``images`` are normalised as the backbone wants them.
+    """
     features = model.features(images)
     logits = pool(model.class_maps(features))
-    maps = localisation_maps(model, features, logits, target, inference)
-    whole = logits.gather(1, target[:, None])[:, 0]
+    if labels is None:
+        photo, label = torch.arange(len(images), device=logits.device), logits.argmax(dim=1)
+    else:
+        photo, label = labels.nonzero(as_tuple=True)
+    features, logits = features[photo], logits[photo]
+    maps = localisation_maps(model, features, logits, label, inference)
     if inference.threshold == "auto":
-        candidates = torch.linspace(0, 1, THRESHOLDS + 2, device=maps.device)[1:-1]
+        candidates = torch.linspace(0, 1, CANDIDATES + 2, device=maps.device)[1:-1]
     else:
         candidates = torch.full((1,), float(inference.threshold), device=maps.device)
-    left, area = _judge(model, features, images, target, whole, above(candidates, maps))
+    large = images[photo] if model.architecture.hide == "image" else None
+    left, area = _judge(model, features, large, label, logits, above(candidates, maps))
     best = (left + area).argmin(dim=1, keepdim=True)
-    return Found(logits, maps, candidates[best[:, 0]], left.gather(1, best)[:, 0])
+    confidence = logits.softmax(dim=1).gather(1, label[:, None])[:, 0]
+    return Found(photo, label, confidence, maps, candidates[best[:, 0]], left.gather(1, best)[:, 0])
 
 
 def localisation_maps(
@@ -64,15 +81,16 @@ def cam_maps(class_maps: Float[Tensor, "B K ch cw"], target: Int[Tensor, " B"]) 
 
 def _judge(
     model: BAS,
-    features: Float[Tensor, "B C h w"],
-    images: Float[Tensor, "B 3 H W"],
-    target: Int[Tensor, " B"],
-    whole: Float[Tensor, " B"],
-    masks: Float[Tensor, "B T h w"],
-) -> tuple[Float[Tensor, "B T"], Float[Tensor, "B T"]]:
-    """L_bas and L_ac of ``T`` masks per image: how good each would be as the foreground (Sec. 5.5)."""
+    features: Float[Tensor, "Q C h w"],
+    images: Float[Tensor, "Q 3 H W"] | None,
+    label: Int[Tensor, " Q"],
+    logits: Float[Tensor, "Q K"],
+    masks: Float[Tensor, "Q T h w"],
+) -> tuple[Float[Tensor, "Q T"], Float[Tensor, "Q T"]]:
+    """L_bas and L_ac of ``T`` masks per question: how good each would be as the foreground (Sec. 5.5)."""
+    whole = logits.gather(1, label[:, None])[:, 0]
     looks = []
     for mask in masks.unbind(1):  # one batch of second looks at a time keeps memory flat
         hidden = model.background_logits(features, mask[:, None], images)
-        looks.append(remaining(hidden.gather(1, target[:, None])[:, 0], whole))
+        looks.append(remaining(hidden.gather(1, label[:, None])[:, 0], whole))
     return torch.stack(looks, dim=1), masks.mean(dim=(2, 3))

@@ -69,7 +69,7 @@ class BAS(nn.Module):
         foreground = self.generator.of(features, target[:, None])
         logits = pool(class_maps)
         hidden = self.background_logits(features, foreground, images) if second_look else logits.detach()
-        seen = F.adaptive_avg_pool2d(foreground, class_maps.shape[2:])
+        seen = F.adaptive_avg_pool2d(foreground, (class_maps.shape[2], class_maps.shape[3]))
         judged = class_maps.detach() if self.architecture.guidance_detached else class_maps
         return Evidence(
             logits=logits,

@@ -1,0 +1,53 @@
+"""One measured thing, one file: ``results/<area>/<name>.json``, with all that is needed to measure it again."""
+
+import datetime
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+RESULTS = Path(__file__).parents[1] / "results"
+
+
+def data_folder() -> Path:
+    """Where the development data lies: the environment variable TORCHBAS_DATA."""
+    folder = os.environ.get("TORCHBAS_DATA")
+    if not folder:
+        sys.exit(
+            "set TORCHBAS_DATA to the folder that holds cub25/ and weights/ (docs/benchmarks.md says what they are)"
+        )
+    return Path(folder)
+
+
+def record(area: str, name: str, **content: Any) -> Path:
+    """Write one result; numbers come from the caller's run, circumstances from here."""
+    folder = RESULTS / area
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    result = {"name": name, **content, **circumstances()}
+    path.write_text(json.dumps(result, indent=2) + "\n")
+    return path
+
+
+def circumstances() -> dict[str, Any]:
+    """Commit, hardware, date and command."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores"
+    capability = torch.backends.cpu.get_cpu_capability()
+    return {
+        "commit": commit,
+        "hardware": f"{device}, {platform.machine()} {capability}, torch {torch.__version__}",
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "command": " ".join(["python", "benchmarks/" + Path(sys.argv[0]).name, *sys.argv[1:]]),
+    }
+
+
+def data_fingerprint(names: list[str]) -> str:
+    """Which photos a number was measured on."""
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]

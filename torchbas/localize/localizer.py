@@ -1,0 +1,186 @@
+"""A trained model ready to use: photos in, objects out."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float
+from pycocotools import mask as coco_mask
+
+from ..config import Inference
+from ..data import Batch, evaluation_loader, normalise, whole_view
+from ..model import BAS
+from ..model.weights import load_model, save_model
+from ..types import Collection, InputError, Localization, Photo
+from .boxes import components
+from .find import Found, find
+
+Progress = Callable[[Iterable[Batch], int], Iterable[Batch]]
+
+
+def silent(batches: Iterable[Batch], _: int) -> Iterable[Batch]:
+    """No progress bar."""
+    return batches
+
+
+@dataclass(frozen=True)
+class Localizer:
+    """A model with all that is needed to use it on any photo.
+
+    Call it with image files; :meth:`stream` is the same for a whole collection, in constant memory.
+    """
+
+    model: BAS
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    side: int
+    """Pixels of both sides to which a whole photo is squeezed: what training squeezed to before it cropped."""
+    inference: Inference
+    recipe: str = ""
+    """Name of the recipe that trained it."""
+
+    def __call__(self, images: str | Path | Sequence[str | Path], tags: Sequence[str] = ()) -> list[Localization]:
+        """Find ``tags`` in one or more image files; without tags the most probable class of each.
+
+        Raises:
+            InputError: an unreadable file, or a tag that the model does not know.
+        """
+        paths = [images] if isinstance(images, (str, Path)) else images
+        labels = tuple(sorted(self.label_of(tag) for tag in tags))
+        photos = tuple(Photo(Path(path), str(path), labels) for path in paths)
+        collection = Collection(Path(), self.classes, photos)
+        return list(self.stream(collection, tags="known" if tags else "predicted"))
+
+    @torch.inference_mode()
+    def stream(
+        self,
+        collection: Collection,
+        *,
+        tags: str = "known",
+        objects: str = "largest",
+        batch_size: int = 16,
+        workers: int = 0,
+        precision: Callable[[], Any] = nullcontext,
+        progress: Progress = silent,
+    ) -> Iterator[Localization]:
+        """Find the ``known`` tags of every photo, or its ``predicted`` class, photo by photo in order.
+
+        Args:
+            objects: ``largest`` or ``all`` connected pieces of a map.
+            precision: context to run the network in, e.g. autocast.
+        """
+        photos = collection.photos
+        if tags == "known" and collection.classes != self.classes:
+            photos = tuple(replace(photo, labels=self._translate(photo, collection.classes)) for photo in photos)
+        wanted = [photo for photo in photos if photo.labels or tags == "predicted"]
+        data = Collection(collection.root, self.classes, tuple(wanted))
+        loader = evaluation_loader(data, partial(whole_view, size=self.side), batch_size, workers, at_least=self.side)
+        device = next(self.model.parameters()).device
+        self.model.eval()
+        cut = partial(_objects, classes=self.classes, objects=objects)
+        with ThreadPoolExecutor(max(1, workers)) as pool:
+            for batch in progress(loader, len(loader)):
+                images = normalise(batch.images.to(device, non_blocking=True), self.mean, self.std)
+                labels = batch.labels.to(device) if tags == "known" else None
+                with precision():
+                    found = find(
+                        self.model, images.contiguous(memory_format=torch.channels_last), labels, self.inference
+                    )
+                answers = _unbatched(found)
+                tasks = [(wanted[int(batch.index[a.photo])], batch.size[a.photo].tolist(), a) for a in answers]
+                for objects_of_one in pool.map(lambda task: cut(*task), tasks):
+                    yield from objects_of_one
+
+    def label_of(self, tag: str) -> int:
+        """The index of a tag. Raises :class:`InputError` naming the tags that there are."""
+        if tag not in self.classes:
+            known = ", ".join(self.classes[:20]) + (", ..." if len(self.classes) > 20 else "")
+            raise InputError(f'the model does not know the tag "{tag}"; it knows {known}.')
+        return self.classes.index(tag)
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``model.safetensors`` and ``model.json``: all that :meth:`load` needs, on any machine."""
+        card = {
+            "architecture": asdict(self.model.architecture),
+            "classes": list(self.classes),
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "side": self.side,
+            "inference": asdict(self.inference),
+            "recipe": self.recipe,
+        }
+        save_model(self.model, folder, card)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Localizer":
+        """Read a folder that :meth:`save` wrote, or a Hub repository ``user/name``.
+
+        Raises:
+            InputError: no model there, or a damaged one.
+        """
+        model, card = load_model(folder)
+        try:
+            return cls(
+                model,
+                tuple(card["classes"]),
+                tuple(card["mean"]),
+                tuple(card["std"]),
+                card["side"],
+                Inference(**card["inference"]),
+                card["recipe"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{folder}/model.json lacks or garbles {error}: copy the model again.") from error
+
+    def _translate(self, photo: Photo, classes: tuple[str, ...]) -> tuple[int, ...]:
+        return tuple(sorted(self.label_of(classes[label]) for label in photo.labels))
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What the network said of one class in one photo of a batch."""
+
+    photo: int
+    label: int
+    confidence: float
+    grid: Float[np.ndarray, "h w"]
+    threshold: float
+    evidence_left: float
+
+
+def _unbatched(found: Found) -> list[_Answer]:
+    columns = (found.photo, found.label, found.confidence, found.threshold, found.evidence_left)
+    rows = zip(*(column.tolist() for column in columns), found.maps.float().cpu().numpy(), strict=True)
+    return [_Answer(p, c, s, grid, t, e) for p, c, s, t, e, grid in rows]
+
+
+def _objects(
+    photo: Photo, size: list[int], answer: _Answer, *, classes: tuple[str, ...], objects: str
+) -> list[Localization]:
+    """Enlarge a map to the photo's own pixels and cut the objects out."""
+    height, width = size
+    heat = cv2.resize(answer.grid, (width, height), interpolation=cv2.INTER_LINEAR)
+    return [
+        Localization(
+            image=photo.path,
+            name=photo.name,
+            size=(height, width),
+            label=classes[answer.label],
+            xyxy=piece.box,
+            rle=dict(coco_mask.encode(np.asfortranarray(piece.mask, dtype=np.uint8))),
+            grid=answer.grid,
+            confidence=answer.confidence,
+            evidence_left=answer.evidence_left,
+            threshold=answer.threshold,
+            truth=photo.boxes,
+        )
+        for piece in components(heat, answer.threshold, objects)
+    ]

@@ -1,0 +1,152 @@
+"""From a collection and a recipe to a trained localizer: the one place where data, model and engine meet."""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+
+from ..config import Recipe
+from ..data import Order, training_loader
+from ..engine import Hooks, fit, make_fabric
+from ..engine.loop import Loader
+from ..model import BAS
+from ..model.weights import normalisation
+from ..types import Collection, InputError
+from .cache import CachedLoader, Progress, cache_features, worthwhile_views
+from .localizer import Localizer, silent
+from .task import Localization
+
+FEATURES = "features.npy"
+
+
+def train(
+    collection: Collection,
+    recipe: Recipe,
+    out: Path,
+    *,
+    weights: bool | str | Path = True,
+    device: str = "auto",
+    workers: int = 0,
+    resume: bool = False,
+    hooks: Callable[[Localizer], Hooks] = lambda _: Hooks(),
+    progress: Progress = silent,
+) -> Localizer:
+    """Train by ``recipe`` on the photos of the splits ``train`` and none, and save the model into ``out``.
+
+    Args:
+        weights: True fetches ImageNet weights by name, a path reads a local file, False starts from nothing.
+        hooks: what to call while training, made when the model stands.
+
+    Raises:
+        InputError: fewer than two tags in use; weights that cannot be had; a checkpoint of other settings.
+        Interrupted: stopped by the user; ``resume`` goes on.
+    """
+    photos = _trainable(collection)
+    training = recipe.training
+    fabric = make_fabric(device, training.precision, unused_parameters=recipe.objective.classifier_steps > 0)
+    fabric.launch()
+    fabric.seed_everything(training.seed, verbose=False)
+    model = BAS.from_architecture(recipe.architecture, len(photos.classes), weights).to(fabric.device)
+    if training.channels_last:
+        model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    mean, std = normalisation(recipe.architecture.backbone, weights)
+    localizer = Localizer(model, photos.classes, mean, std, training.resize, recipe.inference, recipe.name)
+    if training.stem != "train":
+        model.freeze_stem()
+    out.mkdir(parents=True, exist_ok=True)
+    loader, cached = _loader(fabric, localizer, photos, recipe, out, workers, progress)
+    task = Localization(model, recipe.objective, (mean, std), cached=cached)
+    fit(
+        fabric,
+        task,
+        loader,
+        training,
+        out,
+        resume=resume,
+        fingerprint=fingerprint(recipe, photos, weights),
+        hooks=hooks(localizer),
+    )
+    (out / FEATURES).unlink(missing_ok=True)
+    if fabric.is_global_zero:
+        localizer.save(out)
+    return localizer
+
+
+def total_steps(recipe: Recipe, photos: int) -> int:
+    """Optimiser steps that a recipe takes for this many photos."""
+    training = recipe.training
+    batches = math.ceil(photos / training.batch_size)
+    return training.steps or math.ceil(batches / training.accumulate) * training.epochs
+
+
+def fingerprint(recipe: Recipe, photos: Collection, weights: object) -> str:
+    """What a checkpoint must agree with to be resumed: settings, class list, photos and their tags."""
+    settings = asdict(replace(recipe, about="", cost="", paper={}))
+    del settings["inference"], settings["training"]["save_every"]
+    names = [(photo.name, photo.labels) for photo in photos.photos]
+    said = json.dumps([settings, photos.classes, names, str(weights)], sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def _trainable(collection: Collection) -> Collection:
+    """The tagged training photos, if there is something to tell apart."""
+    chosen = collection.only("train", "")
+    photos = tuple(photo for photo in chosen.photos if photo.labels)
+    used = sorted({label for photo in photos for label in photo.labels})
+    if not photos:
+        raise InputError(f"{collection.root} has no tagged photos to train on; run bas check {collection.root}.")
+    if len(used) < 2:
+        raise InputError(
+            f'{collection.root} has one tag only ("{collection.classes[used[0]]}"), and BAS learns what a tag is from '
+            "photos without it: add some under another tag, e.g. a folder named other."
+        )
+    return replace(chosen, photos=photos)
+
+
+def _loader(
+    fabric: Fabric,
+    localizer: Localizer,
+    photos: Collection,
+    recipe: Recipe,
+    out: Path,
+    workers: int,
+    progress: Progress,
+) -> tuple[Loader, bool]:
+    """Photos, or the features of a frozen stem where keeping them pays; and which of the two it is."""
+    training, model = recipe.training, localizer.model
+    share: dict[str, Any] = {"rank": fabric.global_rank, "world_size": fabric.world_size}
+    views = 0
+    if training.stem == "cached" and fabric.world_size == 1 and recipe.architecture.hide == "features":
+        views = worthwhile_views(training, len(photos.photos), _feature_bytes(model, training.crop))
+    if not views:
+        plain = training_loader(
+            photos, training.batch_size, training.seed, training.resize, training.crop, workers, **share
+        )
+        return plain, False
+    features = cache_features(
+        model,
+        photos,
+        training,
+        (localizer.mean, localizer.std),
+        out / FEATURES,
+        views,
+        workers=workers,
+        forward=fabric.autocast,
+        progress=progress,
+    )
+    return CachedLoader(features, Order(len(features), training.batch_size, training.seed)), True
+
+
+@torch.inference_mode()
+def _feature_bytes(model: BAS, crop: int) -> int:
+    example = torch.zeros(1, 3, crop, crop, device=next(model.parameters()).device)
+    was_training = model.training
+    size = model.eval().features(example).numel() * 2
+    model.train(was_training)
+    return size
