@@ -1,8 +1,8 @@
 """Table 2's columns on 25 bird species: CAM, without L_bas, with it, with top-k; and GT-known while training.
 
 python benchmarks/cub25.py mobilenetv1 --steps 240
-python benchmarks/cub25.py mobilenetv1 --steps 240 --suppression 0
-python benchmarks/cub25.py mobilenetv1 --steps 144 --classifier-steps 0 --row paper_start
+python benchmarks/cub25.py mobilenetv1 --steps 240 --suppression 0 --row no_lbas
+python benchmarks/cub25.py mobilenetv1 --steps 144 --classifier-steps 0 --sharing 0 --row paper_start
 """
 
 import argparse
@@ -58,6 +58,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("backbone", choices=WEIGHTS)
     parser.add_argument("--steps", type=int, default=240)
     parser.add_argument("--classifier-steps", type=int)
+    parser.add_argument("--sharing", type=float)
     parser.add_argument("--suppression", type=float, default=1.0)
     parser.add_argument("--row", default="bas", help="name in results/: cub25_<backbone>_<row>")
     parser.add_argument("--every", type=int, default=24, help="steps between two looks at GT-known")
@@ -73,9 +74,12 @@ def tailor(recipe: Recipe, words: argparse.Namespace) -> Recipe:
     objective = replace(recipe.objective, suppression=words.suppression)
     if words.classifier_steps is not None:
         objective = replace(objective, classifier_steps=words.classifier_steps)
+    architecture = replace(recipe.architecture, backbone=words.backbone, activation=activation)
+    if words.sharing is not None:
+        architecture = replace(architecture, sharing=words.sharing)
     return replace(
         recipe,
-        architecture=replace(recipe.architecture, backbone=words.backbone, activation=activation),
+        architecture=architecture,
         objective=objective,
         training=replace(recipe.training, steps=words.steps, seed=words.seed),
     )
@@ -102,7 +106,8 @@ def write(
 ) -> None:
     common = {
         "data": f"cub25, {data_fingerprint([photo.name for photo in birds.photos])}",
-        "recipe": f"small, {words.backbone}, {words.steps} steps, classifier first {recipe.objective.classifier_steps}",
+        "recipe": f"small, {words.backbone}, {words.steps} steps, classifier first {recipe.objective.classifier_steps}, "
+        f"sharing {recipe.architecture.sharing:g}, lambda {recipe.objective.suppression:g}",
         "protocol": "authors" if words.ten_crop else "authors, centre crop instead of ten for classification",
         "split": f"test, {scores.images} photos",
         "seed": words.seed,

@@ -26,11 +26,16 @@ class Architecture:
     """Guidance trains the map only, not the class maps under it (the authors' WSSS code)."""
     hide: Literal["features", "image"] = "features"
     """Where the foreground is hidden for the second look (Fig. 11)."""
-    generator_bias: float = 0.0
-    """Initial bias of the generator: 0 starts every map at about one half."""
+    sharing: float = 0.0
+    """How much each class's generator filter also learns from the other classes' photos; 0 is the paper, 1 small data.
+
+    A filter sees only its own class's photos, some dozens in a user's folder, though what sets an object off from its
+    background is much the same for all. Same network and loss, another path to them.
+    """
 
     def __post_init__(self) -> None:
         _positive(self, "hidden")
+        _not_negative(self, "sharing")
         if self.after is not None and self.after < 1:
             raise ValueError(f"after must be 1 or more, not {self.after}.")
 

@@ -31,7 +31,7 @@ class BAS(nn.Module):
         self.tail = extractor.tail
         self.head = _head(extractor.tail_channels, self.architecture, num_classes)
         self.generator = Generator(
-            extractor.stem_channels, num_classes, bias=not linear, initial_bias=self.architecture.generator_bias
+            extractor.stem_channels, num_classes, bias=not linear, sharing=self.architecture.sharing
         )
         self._stem_frozen = False
 

@@ -6,14 +6,22 @@ from torch import Tensor, nn
 
 
 class Generator(nn.Module):
-    """The whole localisation head: M = sigmoid(conv3x3(F)), Sec. 3.1."""
+    """The whole localisation head: M = sigmoid(conv3x3(F)), Sec. 3.1.
 
-    def __init__(self, in_channels: int, num_classes: int, *, bias: bool = True, initial_bias: float = 0.0) -> None:
+    Args:
+        sharing: adds this much of the sum of all filters' gradients to each filter's own. The network stays the
+            same; it learns as if every filter were a common one plus its own difference from it.
+    """
+
+    def __init__(self, in_channels: int, num_classes: int, *, bias: bool = True, sharing: float = 0.0) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, num_classes, kernel_size=3, padding=1, bias=bias)
         nn.init.xavier_uniform_(self.conv.weight)
         if self.conv.bias is not None:
-            nn.init.constant_(self.conv.bias, initial_bias)
+            nn.init.zeros_(self.conv.bias)
+        if sharing:
+            for parameter in self.conv.parameters():
+                parameter.register_hook(lambda gradient: gradient + sharing * gradient.sum(dim=0, keepdim=True))
 
     def forward(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B K h w"]:
         """The maps of all classes, in [0, 1]."""
