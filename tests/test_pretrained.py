@@ -5,13 +5,14 @@ import re
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
 from torchbas.model.extractor import Extractor, build_extractor
-from torchbas.model.pretrained import load_backbone
+from torchbas.model.pretrained import load_backbone, read_state
 from torchbas.types import InputError
 
 
@@ -83,13 +84,12 @@ def test_mobilenet_weights_land_in_order(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(weights, theirs, strict=True))
 
 
-def test_a_transformer_reads_timms_names(tmp_path):
-    torch.manual_seed(0)
-    first = build_extractor("vit_tiny_patch16_224")
-    state = {name.removeprefix("network."): weight for name, weight in _trunk(first).items()}
-    torch.manual_seed(1)
-    second = build_extractor("vit_tiny_patch16_224", weights=_save(state, tmp_path / "v.safetensors"))
-    assert all(torch.equal(a, b) for a, b in zip(_trunk(first).values(), _trunk(second).values(), strict=True))
+@pytest.mark.parametrize("backbone", ["vit_small_patch16_dinov3", "convnext_atto", "mobilenetv3_small_050"])
+def test_any_other_network_reads_the_file_of_the_whole(tmp_path, backbone):
+    whole = _numbered(timm.create_model(backbone).state_dict())
+    halves = _trunk(build_extractor(backbone, weights=_save(whole, tmp_path / "whole.pth")))
+    for name, weight in halves.items():
+        assert torch.equal(weight, whole[name.removeprefix("network.")].to(weight.dtype)), name
 
 
 def test_half_precision_is_widened(tmp_path):
@@ -144,3 +144,15 @@ def test_a_file_that_is_none_is_refused(tmp_path):
 def test_a_file_that_would_run_code_is_not_opened(tmp_path):
     torch.save(nn.Linear(1, 1), tmp_path / "module.pth")
     _refused(tmp_path / "module.pth", "cannot be read")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_file_cut_short_anywhere_is_refused(tmp_path, zipped):
+    path = tmp_path / "cut.pth"
+    torch.save({"model": {"a.weight": torch.rand(3, 3)}, "epoch": 3}, path, _use_new_zipfile_serialization=zipped)
+    whole = path.read_bytes()
+    assert list(read_state(path)) == ["a.weight"]
+    for length in range(0, len(whole), 53):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r"cut\.pth cannot be read"):
+            read_state(path)
