@@ -5,18 +5,19 @@ nothing about the tag, and the ground is as busy as the object. Shape and textur
 """
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 from PIL import Image
 
 from ..types import Collection
 from .tags import read
 
-Field = Float[np.ndarray, "H W"]
+Field = Float32[np.ndarray, "H W"]
 Mask = Bool[np.ndarray, "H W"]
 Shape = Callable[[Field, Field], tuple[Mask, Mask]]
 """From a shape's own coordinates, right and down within about one of its middle, to its inside and its pattern."""
@@ -58,8 +59,8 @@ def _draw(shape: Shape, size: int, rng: np.random.Generator) -> tuple[UInt8[np.n
 
     shadow = np.pad(inside, ((4, 0), (4, 0)))[:-4, :-4].astype(np.float32)
     canvas *= 1 - 0.5 * cv2.GaussianBlur(shadow, (0, 0), 4)[..., None]
-    canvas[inside] = _skin(inside, pattern, u, v, rng)[inside]
-    canvas *= _slope(2 * height, 2 * width, rng)[..., None]
+    canvas[inside] = _skin(inside, pattern, u + v, rng)
+    canvas *= 1 + rng.uniform(0, 0.5) * _slope(2 * height, 2 * width, rng.uniform(0, 2 * math.pi))[..., None]
     photo = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
     photo += rng.normal(0, 0.015, photo.shape)
     return (photo.clip(0, 1) * 255).round().astype(np.uint8), coverage >= 0.5
@@ -69,20 +70,24 @@ def _ground(height: int, width: int, rng: np.random.Generator) -> Float32[np.nda
     """Three colours mixed by clouds and stripes."""
     first, second, third = (_colour(rng) for _ in range(3))
     clouds, veil = _clouds(height, width, rng), _clouds(height, width, rng)
-    y, x = np.mgrid[:height, :width] / max(height, width)
-    angle, waves = rng.uniform(0, np.pi), rng.uniform(20, 90)
-    stripes = np.sin(waves * (x * np.cos(angle) + y * np.sin(angle)) + 6 * clouds)
+    stripes = np.sin(rng.uniform(20, 90) * _slope(height, width, rng.uniform(0, math.pi)) + 6 * clouds)
     mixed = first + (second - first) * clouds[..., None] + (third - first) * (veil**2)[..., None]
-    return (mixed * (1 + rng.uniform(0, 0.25) * stripes[..., None])).clip(0, 1).astype(np.float32)
+    return (mixed * (1 + rng.uniform(0, 0.25) * stripes[..., None])).clip(0, 1)
 
 
-def _clouds(height: int, width: int, rng: np.random.Generator) -> Float[np.ndarray, "H W"]:
+def _clouds(height: int, width: int, rng: np.random.Generator) -> Field:
     """Noise on five scales, stretched to [0, 1]."""
-    total = np.zeros((height, width))
+    total = np.zeros((height, width), np.float32)
     for octave in range(5):
-        cells = rng.uniform(size=(3 * 2**octave, 3 * 2**octave))
+        cells = rng.random((3 * 2**octave, 3 * 2**octave), np.float32)
         total += rng.uniform(0.4, 0.9) ** octave * cv2.resize(cells, (width, height), interpolation=cv2.INTER_CUBIC)
     return (total - total.min()) / (total.max() - total.min())
+
+
+def _slope(height: int, width: int, angle: float) -> Field:
+    """A plane that rises in one direction, by one over the longer side, and is 0 in the middle."""
+    y, x = np.mgrid[:height, :width].astype(np.float32) / max(height, width) - 0.5
+    return x * math.cos(angle) + y * math.sin(angle)
 
 
 def _litter(canvas: Float32[np.ndarray, "H W 3"], rng: np.random.Generator) -> None:
@@ -95,52 +100,46 @@ def _litter(canvas: Float32[np.ndarray, "H W 3"], rng: np.random.Generator) -> N
         outline = rng.uniform(0, (width, height)) + radii * np.stack([np.cos(turn), np.sin(turn)], axis=1)
         points = np.round(outline * 16).astype(np.int32)[None]
         if rng.random() < 0.3:
-            cv2.polylines(canvas, points, True, _colour(rng).tolist(), int(rng.integers(2, 6)), cv2.LINE_AA, shift=4)
+            cv2.polylines(canvas, points, True, _colour(rng).tolist(), int(rng.integers(2, 6)), shift=4)
         else:
-            cv2.fillPoly(canvas, points, _colour(rng).tolist(), cv2.LINE_AA, shift=4)
+            cv2.fillPoly(canvas, points, _colour(rng).tolist(), shift=4)
 
 
 def _place(
     shape: Shape, height: int, width: int, side: float, rng: np.random.Generator
-) -> tuple[Float[np.ndarray, "H2 W2"], Float[np.ndarray, "H2 W2"]]:
+) -> tuple[Float32[np.ndarray, "H2 W2"], Float32[np.ndarray, "H2 W2"]]:
     """The shape's own coordinates of every point of the doubled canvas, such that its longer side is ``side``."""
-    angle, mirror = rng.uniform(-0.4, 0.4), rng.choice([-1, 1])
-    turn = np.array([[mirror * np.cos(angle), mirror * np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    trial = np.linspace(-1.6, 1.6, 161)
-    x0, y0, x1, y1 = (trial[edge] for edge in _bounds(shape(*_turned(turn, *np.meshgrid(trial, trial)))[0]))
+    angle, mirror = rng.uniform(-0.4, 0.4), int(rng.choice([-1, 1]))
+    trial = np.linspace(-1.6, 1.6, 161, dtype=np.float32)
+    tried, _ = shape(*_turned(*np.meshgrid(trial, trial), angle, mirror))
+    x0, y0, x1, y1 = trial[_bounds(tried)].tolist()
     scale = side / max(x1 - x0, y1 - y0)
     # The arcsine law prefers the borders: a guess in the middle of the photo must not be a good one.
-    left, top = rng.beta(0.5, 0.5, size=2) * (width - (x1 - x0) * scale, height - (y1 - y0) * scale)
-    y, x = (np.mgrid[: 2 * height, : 2 * width] + 0.5) / 2
-    return _turned(turn, (x - left) / scale + x0, (y - top) / scale + y0)
+    left, top = (rng.beta(0.5, 0.5, size=2) * (width - (x1 - x0) * scale, height - (y1 - y0) * scale)).tolist()
+    y, x = (np.mgrid[: 2 * height, : 2 * width].astype(np.float32) + 0.5) / 2
+    return _turned((x - left) / scale + x0, (y - top) / scale + y0, angle, mirror)
 
 
-def _turned(turn: Float[np.ndarray, "2 2"], x: Field, y: Field) -> tuple[Field, Field]:
-    return turn[0, 0] * x + turn[0, 1] * y, turn[1, 0] * x + turn[1, 1] * y
+def _turned(x: Field, y: Field, angle: float, mirror: int) -> tuple[Field, Field]:
+    cos, sin = math.cos(angle), math.sin(angle)
+    return mirror * (cos * x + sin * y), cos * y - sin * x
 
 
-def _skin(inside: Mask, pattern: Mask, u: Field, v: Field, rng: np.random.Generator) -> Float32[np.ndarray, "H W 3"]:
-    """Two contrasting colours by the pattern, lit from above, darker towards the edge."""
+def _skin(inside: Mask, pattern: Mask, down: Field, rng: np.random.Generator) -> Float32[np.ndarray, "N 3"]:
+    """The pixels inside: two contrasting colours by the pattern, lit from above, darker towards the edge."""
     light, dark = _colour(rng, 0.75, 1.0), _colour(rng, 0.05, 0.3)
     if rng.random() < 0.5:
         light, dark = dark, light
-    depth = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 3)
+    depth = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 3)[inside]
     rim = 0.55 + 0.45 * (depth / 5).clip(0, 1)
-    lit = 1.05 - 0.2 * (u + v).clip(-1, 1)
-    return (np.where(pattern[..., None], dark, light) * (rim * lit)[..., None]).astype(np.float32)
+    lit = 1.05 - 0.2 * down[inside].clip(-1, 1)
+    return np.where(pattern[inside][:, None], dark, light) * (rim * lit)[:, None]
 
 
-def _slope(height: int, width: int, rng: np.random.Generator) -> Float32[np.ndarray, "H W"]:
-    """Light that falls off to one side."""
-    y, x = np.mgrid[:height, :width] / max(height, width) - 0.5
-    angle = rng.uniform(0, 2 * np.pi)
-    return (1 + rng.uniform(0, 0.5) * (x * np.cos(angle) + y * np.sin(angle))).astype(np.float32)
-
-
-def _colour(rng: np.random.Generator, darkest: float = 0.15, brightest: float = 0.95) -> Float[np.ndarray, " 3"]:
+def _colour(rng: np.random.Generator, darkest: float = 0.15, brightest: float = 0.95) -> Float32[np.ndarray, " 3"]:
     """Any hue, at a brightness between the two."""
     hue, saturation, brightness = rng.uniform(0, 6), rng.uniform(0.15, 0.8), rng.uniform(darkest, brightest)
-    ramp = (np.abs((hue + np.array([0, 4, 2])) % 6 - 3) - 1).clip(0, 1)
+    ramp = (np.abs((hue + np.array([0, 4, 2], np.float32)) % 6 - 3) - 1).clip(0, 1)
     return brightness * (1 - saturation + saturation * ramp)
 
 
