@@ -6,7 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
@@ -131,6 +131,7 @@ def test_the_error_survives_the_way_between_processes():
     assert str(error) == "a.jpg is empty."
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60), st.integers(0, 500), st.sampled_from(["jpeg", "png", "gif", "bmp", "tiff", "webp"]))
 def test_damaged_bytes_never_end_in_another_exception(tmp_path_factory, junk, place, form):
     stream = io.BytesIO()

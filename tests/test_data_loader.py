@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torch.utils.data import BatchSampler
@@ -100,14 +100,17 @@ def test_resuming_in_the_middle_continues_the_epoch(collection):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_workers_change_nothing_and_stay_for_the_next_epoch(collection):
     alone, helped = _training(collection), _training(collection, workers=2)
+    next(iter(helped))  # an epoch that is left early must not leak into the next
     for epoch, start in ((0, 0), (1, 1), (0, 2)):
         alone.set_epoch(epoch, start)
         helped.set_epoch(epoch, start)
         assert _equal(list(alone), list(helped))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60), st.integers(1, 6), st.integers(1, 4), st.integers(0, 3))
 def test_processes_share_every_batch_equally(count, share, world_size, epoch):
     batch_size = share * world_size
@@ -117,7 +120,7 @@ def test_processes_share_every_batch_equally(count, share, world_size, epoch):
         order.set_epoch(epoch)
     batches = [[draw.index for draw in batch] for batch in alone]
     shared = [[[draw.index for draw in batch] for batch in order] for order in ranks]
-    assert all(len(batches) == len(order) for order in ([*alone],))
+    assert len(batches) == len(alone)
     assert [len(order) for order in shared] == [len(order) for order in ranks]
     for together, parts in zip(batches, zip(*shared, strict=True), strict=False):
         kept = len(together) - len(together) % world_size
@@ -131,6 +134,7 @@ def test_a_batch_that_cannot_be_shared_is_refused():
         Order(100, 32, 0, 0, 3)
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_photo_lost_during_training_is_one_sentence(collection, workers):
     loader = _training(collection, workers=workers)

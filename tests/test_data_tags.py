@@ -8,7 +8,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from torchbas.data.tags import read, read_untagged
@@ -228,6 +228,7 @@ def test_odd_tags_are_tags(tmp_path):
     assert read(tmp_path / "tags.csv").classes == tuple(sorted(ODD_TAGS))
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(string.ascii_lowercase), st.lists(st.text(max_size=6)), min_size=1))
 def test_any_words_come_back_from_json_as_they_are_spelt(tmp_path_factory, tags):
     folder = tmp_path_factory.mktemp("photos")
@@ -239,6 +240,7 @@ def test_any_words_come_back_from_json_as_they_are_spelt(tmp_path_factory, tags)
     assert _tags(read(folder / "tags.json")) == spelt
 
 
+@settings(deadline=None)
 @given(st.text(alphabet='file,tags;\r\n" 1.jpgcat\x00é', max_size=80), st.sampled_from(["csv", "json"]))
 def test_any_text_is_read_or_refused_with_a_sentence(tmp_path_factory, text, form):
     folder = tmp_path_factory.mktemp("photos")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -33,6 +33,7 @@ side = st.integers(1, 4000)
 boxes = st.lists(st.tuples(*[st.floats(-50, 5000)] * 4), max_size=5)
 
 
+@settings(deadline=None)
 @given(boxes, side, side)
 def test_boxes_agree_with_the_protocol_one_by_one(boxes, height, width):
     found = boxes_after_crop(boxes, (height, width))

@@ -25,7 +25,8 @@ def read_truth(file: Path) -> dict[str, Truth]:
     """Truth for a folder of tags, a CSV or a JSON: a file ``truth.json`` beside the folders or the list.
 
     ``{"cat/1.jpg": {"boxes": [[x0, y0, x1, y1]], "mask": "masks/1.png"}}``, boxes in pixels of the original photo with
-    exclusive ends; both entries are optional, paths are relative to the file. Nothing where the file is absent.
+    exclusive ends; both entries are optional, paths are relative to the file. In a mask 0 is ground; semantic metrics
+    read n as class n - 1 and ignore 255. Nothing where the file is absent.
     """
     if not file.is_file():
         return {}
