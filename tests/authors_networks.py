@@ -1,4 +1,4 @@
-"""The trunks of the authors' five networks, layer for layer and with their names, on torch and torchvision, without timm.
+"""The trunks of the authors' five networks, layer for layer, with their names, on torch and torchvision alone.
 
 ``first`` is F1 and ``second`` the trunk of F2: what test_weights.py compares ours with.
 """
