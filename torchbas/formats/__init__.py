@@ -6,10 +6,11 @@ from pathlib import Path
 
 from ..types import InputError, Localization
 from . import coco, voc
-from .lists import Sizes
+from .files import replacing
+from .lists import Sizes, check
 from .manifest import read_manifest, write_manifest
 
-__all__ = ["FORMATS", "Sizes", "Writer", "read_manifest", "save", "write_manifest"]
+__all__ = ["FORMATS", "Sizes", "Writer", "read_manifest", "replacing", "save", "write_manifest"]
 
 Writer = Callable[[Sequence[Localization], Sequence[str], Sizes, Path], None]
 """What was found, the class list, every photo's height and width by name, the folder to write into."""
@@ -49,5 +50,6 @@ def save(
             close = get_close_matches(name.lower(), writers, n=1)
             advice = f'Did you mean "{close[0]}"?' if close else f"There are {', '.join(writers)}."
             raise InputError(f'"{name}" is no format. {advice}')
+    check(found, classes, images)
     for name in formats:
         writers[name](found, classes, images, folder)

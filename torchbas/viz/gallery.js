@@ -1,0 +1,238 @@
+"use strict";
+const data = JSON.parse(document.getElementById("data").textContent);
+const { classes, photos, cards, colours } = data;
+const page = document.body.dataset;
+const grid = document.getElementById("grid");
+const search = document.getElementById("search");
+const order = document.getElementById("order");
+const viewer = document.getElementById("viewer");
+const CHUNK = 60;
+const hasCam = cards.some((card) => card.cam), hasTruth = cards.some((card) => card.iou !== null);
+const certainty = (card) => card.confidence * (1 - card.left);
+const percent = (value) => `${(100 * value).toFixed(0)} %`;
+const palette = Uint8ClampedArray.from(atob(colours), (byte) => byte.charCodeAt(0));
+const chosen = new Set();
+let shown = [], drawn = 0, current = 0;
+
+// Text only ever enters the page as text.
+function make(name, attributes = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.append(...children);
+  return element;
+}
+
+function shape(name, attributes) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  return element;
+}
+
+function picture(card) {
+  const photo = photos[card.photo];
+  if (!photo.src) return make("p", {}, photo.problem);
+  const { width, height } = photo, { name, colour } = classes[card.tag];
+  const full = { width, height, preserveAspectRatio: "none" };
+  const label = { role: "img", "aria-label": `${name} in ${photo.name}` };
+  const drawing = shape("svg", { viewBox: `0 0 ${width} ${height}`, ...label });
+  drawing.append(shape("image", { ...full, href: photo.src }));
+  for (const layer of ["bas", "cam"])
+    if (card[layer]) drawing.append(shape("image", { ...full, class: layer, href: heat(card[layer]) }));
+  drawing.append(shape("path", { class: "mask", d: card.mask, fill: colour, stroke: colour }));
+  const truth = shape("g", { class: "truth" }), box = shape("g", { class: "box" });
+  for (const one of card.truth) truth.append(rectangle(one), rectangle(one));
+  box.append(rectangle(card.box, { class: "edge" }), rectangle(card.box, { stroke: colour }));
+  drawing.append(truth, box);
+  return drawing;
+}
+
+function rectangle([x0, y0, x1, y1], attributes = {}) {
+  return shape("rect", { x: x0, y: y0, width: x1 - x0, height: y1 - y0, ...attributes });
+}
+
+function heat({ width, height, levels }) {
+  const canvas = make("canvas", { width, height }), context = canvas.getContext("2d");
+  const pixels = context.createImageData(width, height), bytes = atob(levels);
+  for (let n = 0; n < bytes.length; n++) {
+    const start = 4 * bytes.charCodeAt(n);
+    pixels.data.set(palette.subarray(start, start + 4), 4 * n);
+  }
+  context.putImageData(pixels, 0, 0);
+  return canvas.toDataURL();
+}
+
+function scale(threshold) {
+  const stops = Array.from({ length: 17 }, (_, n) => `rgb(${palette.slice(60 * n, 60 * n + 3).join(" ")})`);
+  const bar = make("div", { class: "scale" }, make("i"));
+  bar.style.setProperty("--scale", `linear-gradient(90deg, ${stops})`);
+  bar.style.setProperty("--level", threshold);
+  return bar;
+}
+
+function number(label, value) {
+  return make("span", {}, label, make("b", {}, value.toFixed(2)));
+}
+
+function cardElement(card, index) {
+  const { name, colour } = classes[card.tag], file = photos[card.photo].name;
+  const element = make("button", { class: "card", type: "button", "data-index": index, title: `${name}\n${file}` });
+  const stage = make("div", { class: "stage" }, picture(card)), level = make("i");
+  const dot = make("i");
+  dot.style.setProperty("--tag", colour);
+  level.style.setProperty("--level", certainty(card));
+  const numbers = make("div", { class: "numbers" });
+  numbers.append(number("Confidence", card.confidence), number("Evidence left", card.left));
+  if (card.iou !== null) numbers.append(number("IoU", card.iou));
+  element.append(stage, make("div", { class: "text" },
+    make("div", { class: "tag" }, dot, make("span", {}, name), make("b", {}, percent(certainty(card)))),
+    make("div", { class: "level" }, level), numbers,
+    make("div", { class: "file" }, make("bdi", {}, file))));
+  return element;
+}
+
+const ORDERS = {
+  "Least certain first": (a, b) => certainty(a) - certainty(b),
+  "Most certain first": (a, b) => certainty(b) - certainty(a),
+  "Least confident first": (a, b) => a.confidence - b.confidence,
+  "Most evidence left first": (a, b) => b.left - a.left,
+  ...(hasTruth && { "Lowest IoU first": (a, b) => (a.iou ?? 2) - (b.iou ?? 2) }),
+  "By tag": (a, b) => a.tag - b.tag || certainty(a) - certainty(b),
+  "By file": (a, b) => photos[a.photo].name.localeCompare(photos[b.photo].name, undefined, { numeric: true }),
+};
+
+function refresh() {
+  const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const matches = (card) => {
+    const text = `${classes[card.tag].name} ${photos[card.photo].name}`.toLowerCase();
+    return (!chosen.size || chosen.has(card.tag)) && words.every((word) => text.includes(word));
+  };
+  shown = cards.filter(matches).sort(ORDERS[order.value]);
+  drawn = 0;
+  grid.replaceChildren();
+  drawMore();
+  document.getElementById("status").textContent = `${shown.length} of ${cards.length} objects`;
+  for (const chip of document.querySelectorAll("#chips button")) {
+    const tag = chip.dataset.tag;
+    chip.setAttribute("aria-pressed", tag === undefined ? !chosen.size : chosen.has(Number(tag)));
+  }
+}
+
+function drawMore() {
+  const next = shown.slice(drawn, drawn + CHUNK).map((card, n) => cardElement(card, drawn + n));
+  drawn += next.length;
+  grid.append(...next);
+}
+
+function chips() {
+  const counts = new Map();
+  for (const card of cards) counts.set(card.tag, (counts.get(card.tag) ?? 0) + 1);
+  const all = make("button", { type: "button" }, make("span", {}, "All"), make("b", {}, `${cards.length}`));
+  all.addEventListener("click", () => { chosen.clear(); refresh(); });
+  const rest = classes.map(({ name, colour }, tag) => {
+    const dot = make("i"), count = counts.get(tag) ?? 0;
+    dot.style.setProperty("--tag", colour);
+    const chip = make("button", { type: "button", "data-tag": tag, title: name });
+    chip.append(dot, make("span", {}, name), make("b", {}, `${count}`));
+    chip.disabled = !count;
+    chip.addEventListener("click", () => { if (!chosen.delete(tag)) chosen.add(tag); refresh(); });
+    return chip;
+  });
+  rest.sort((a, b) => a.disabled - b.disabled);
+  document.getElementById("chips").append(all, ...rest);
+}
+
+const HEATS = [["none", "Photo", "1"], ["bas", "BAS map", "2"], ...(hasCam ? [["cam", "CAM", "3"]] : [])];
+const MARKS = [["mask", "Mask", "m"], ["box", "Box", "b"], ...(hasTruth ? [["truth", "True box", "t"]] : [])];
+
+function layers() {
+  for (const place of document.querySelectorAll(".layers")) {
+    for (const group of [HEATS, MARKS]) {
+      const segment = make("div", { class: "segment" });
+      for (const [layer, label, key] of group) {
+        const button = make("button", { type: "button", "data-layer": layer }, label);
+        button.title = `Key ${key.toUpperCase()}`;
+        button.addEventListener("click", () => choose(layer));
+        segment.append(button);
+      }
+      place.append(segment);
+    }
+  }
+  press();
+}
+
+function choose(layer) {
+  if (layer in page) page[layer] = page[layer] === "on" ? "off" : "on";
+  else page.heat = layer;
+  press();
+}
+
+function press() {
+  const visible = (layer) => (layer in page ? page[layer] === "on" : page.heat === layer);
+  for (const button of document.querySelectorAll(".segment button"))
+    button.setAttribute("aria-pressed", visible(button.dataset.layer));
+}
+
+function enlarge(index) {
+  current = (index + shown.length) % shown.length;
+  const card = shown[current], photo = photos[card.photo], [x0, y0, x1, y1] = card.box.map(Math.round);
+  viewer.querySelector(".stage").replaceChildren(picture(card));
+  document.getElementById("viewer-title").textContent = classes[card.tag].name;
+  document.getElementById("place").textContent = `${current + 1} of ${shown.length}`;
+  const facts = [["Certainty", percent(certainty(card))], ["Confidence", card.confidence.toFixed(3)],
+    ["Evidence left", card.left.toFixed(3)],
+    [`Object where the map is above ${card.threshold.toFixed(2)}`, scale(card.threshold)],
+    ["Box", `(${x0}, ${y0}) to (${x1}, ${y1})`], ["Size of the photo", `${photo.width} × ${photo.height}`],
+    ["File", photo.name]];
+  if (card.iou !== null) facts.splice(1, 0, ["IoU with a true box", card.iou.toFixed(3)]);
+  const line = ([key, value]) => make("div", {}, make("dt", {}, key), make("dd", {}, value));
+  viewer.querySelector(".facts").replaceChildren(...facts.map(line));
+  if (!viewer.open) viewer.showModal();
+}
+
+function move(key) {
+  const columns = getComputedStyle(grid).gridTemplateColumns.split(" ").length;
+  const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[key];
+  const at = document.activeElement.closest(".card");
+  if (!step || (!at && document.activeElement !== document.body)) return false;
+  const target = grid.children[at ? Number(at.dataset.index) + step : 0];
+  target?.focus();
+  return Boolean(target);
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select")) return;
+  const key = event.key.toLowerCase();
+  const step = { arrowleft: -1, arrowright: 1 }[key], layer = [...HEATS, ...MARKS].find((one) => one[2] === key);
+  if (layer) choose(layer[0]);
+  else if (viewer.open && step) enlarge(current + step);
+  else if (!viewer.open && key === "/") search.focus();
+  else if (viewer.open || !move(event.key)) return;
+  event.preventDefault();
+});
+grid.addEventListener("click", (event) => {
+  const card = event.target.closest(".card");
+  if (card) enlarge(Number(card.dataset.index));
+});
+viewer.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (event.target === viewer || button?.dataset.close !== undefined) viewer.close();
+  else if (button?.dataset.step) enlarge(current + Number(button.dataset.step));
+});
+viewer.addEventListener("close", () => grid.children[current]?.focus());
+search.addEventListener("input", refresh);
+order.addEventListener("change", refresh);
+// Observing again reports at once, so a tall window keeps asking until it is full.
+const watcher = new IntersectionObserver(([entry]) => {
+  if (!entry.isIntersecting || drawn >= shown.length) return;
+  drawMore();
+  watcher.unobserve(entry.target);
+  watcher.observe(entry.target);
+}, { rootMargin: "800px" });
+
+order.append(...Object.keys(ORDERS).map((label) => make("option", {}, label)));
+document.body.classList.toggle("no-cam", !hasCam);
+document.body.classList.toggle("no-truth", !hasTruth);
+chips();
+layers();
+refresh();
+watcher.observe(document.getElementById("more"));

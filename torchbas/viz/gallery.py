@@ -1,0 +1,205 @@
+"""Everything found as one page to look through, the least certain first: a single file that opens without a network."""
+
+import html
+import io
+import json
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from string import Template
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+
+from ..types import Box, InputError, Localization, Problem
+from .overlay import class_colours, heat_layer, outlines
+
+Grids = Mapping[tuple[str, str], Float[np.ndarray, "h w"]]
+"""Maps in [0, 1] on the feature grid, by the photo's name and the tag."""
+
+_TEMPLATE = Path(__file__).with_suffix(".html")
+
+
+def write_gallery(
+    found: Sequence[Localization],
+    classes: Sequence[str],
+    images: Mapping[str, tuple[int, int]],
+    path: Path,
+    *,
+    read: Callable[[Path, int], Image.Image],
+    maps_cam: Grids | None = None,
+    problems: Sequence[Problem] = (),
+    facts: Mapping[str, str] | None = None,
+    title: str = "What torchbas found",
+    limit: int = 2000,
+) -> None:
+    """Write a self-contained HTML page with a card for each object; nothing user-given is ever markup in it.
+
+    ``images`` names every photo that was looked at, with its height and width. ``read(file, side)`` opens a photo as
+    upright RGB whose shorter side has at least ``side`` pixels if the original has; where it raises
+    :class:`InputError`, the card shows the sentence. ``maps_cam`` adds a CAM layer, ``problems`` the list of skipped
+    files, ``facts`` lines in the head such as the model. Of more than ``limit`` objects the least certain are shown.
+    About 30 KB per photo up to ``limit``. An :class:`OSError` of the disk is passed on.
+    """
+    classes = [*dict.fromkeys([*classes, *(one.label for one in found)])]
+    shown = sorted(found, key=_certainty)[:limit]
+    before, after = _page(found, classes, images, problems, facts or {}, title, limit)
+    with path.open("w", encoding="utf-8", errors="xmlcharrefreplace", newline="\n") as file:
+        file.write(before)
+        file.writelines(_data(shown, classes, read, maps_cam or {}))
+        file.write(after)
+
+
+def _data(
+    shown: Sequence[Localization],
+    classes: Sequence[str],
+    read: Callable[[Path, int], Image.Image],
+    maps_cam: Grids,
+) -> Iterator[str]:
+    """What the page's script draws, as JSON, one row at a time: a photo once, however many objects it has."""
+    photos = {one.name: one for one in shown}
+    number = {name: n for n, name in enumerate(photos)}
+    tag = {label: n for n, label in enumerate(classes)}
+    side = 640 if len(photos) <= 200 else 320
+    colours = class_colours(classes)
+    lists = {
+        "classes": ({"name": label, "colour": "#{:02x}{:02x}{:02x}".format(*colours[label])} for label in classes),
+        "photos": (_photo(one, read, side) for one in photos.values()),
+        "cards": ({"photo": number[one.name], "tag": tag[one.label], **_card(one, maps_cam)} for one in shown),
+    }
+    palette = heat_layer(np.linspace(0, 1, 256)[None])
+    yield f'{{"colours":{_json(_base64(palette.tobytes()))}'
+    for key, rows in lists.items():
+        yield f',\n"{key}":['
+        for n, row in enumerate(rows):
+            yield f"{',' if n else ''}\n{_json(row)}"
+        yield "]"
+    yield "}"
+
+
+def _certainty(one: Localization) -> float:
+    return one.confidence * (1 - one.evidence_left)
+
+
+def _photo(one: Localization, read: Callable[[Path, int], Image.Image], side: int) -> dict:
+    photo = {"name": one.name, "height": one.size[0], "width": one.size[1]}
+    try:
+        image = read(one.image, side).copy()
+    except InputError as error:
+        return {**photo, "problem": str(error)}
+    image.thumbnail((side, side))
+    jpeg = io.BytesIO()
+    image.save(jpeg, "JPEG", quality=80, optimize=True)
+    return {**photo, "src": f"data:image/jpeg;base64,{_base64(jpeg.getvalue())}"}
+
+
+def _card(one: Localization, maps_cam: Grids) -> dict:
+    cam = maps_cam.get((one.name, one.label))
+    return {
+        "confidence": round(one.confidence, 4),
+        "left": round(one.evidence_left, 4),
+        "threshold": round(one.threshold, 4),
+        "iou": _best_iou(one),
+        "box": one.xyxy,
+        "truth": one.truth,
+        "mask": _svg_path(one),
+        "bas": _levels(one.grid),
+        "cam": None if cam is None else _levels(cam),
+    }
+
+
+def _levels(grid: Float[np.ndarray, "h w"]) -> dict:
+    levels = (grid.clip(0, 1) * 255).round().astype(np.uint8)
+    return {"height": grid.shape[0], "width": grid.shape[1], "levels": _base64(levels.tobytes())}
+
+
+def _svg_path(one: Localization) -> str:
+    tolerance = max(one.size) / 640  # one pixel of the largest picture on the page
+    borders = (cv2.approxPolyDP(border, tolerance, closed=True)[:, 0].tolist() for border in outlines(one.mask))
+    return "".join("M" + "L".join(f"{x} {y}" for x, y in border) + "Z" for border in borders)
+
+
+def _best_iou(one: Localization) -> float | None:
+    return round(max(_iou(one.xyxy, true) for true in one.truth), 4) if one.truth else None
+
+
+def _iou(a: Box, b: Box) -> float:
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    both = max(0.0, width) * max(0.0, height)
+    return both / max(sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (a, b)) - both, 1e-9)
+
+
+def _page(
+    found: Sequence[Localization],
+    classes: Sequence[str],
+    images: Mapping[str, tuple[int, int]],
+    problems: Sequence[Problem],
+    facts: Mapping[str, str],
+    title: str,
+    limit: int,
+) -> tuple[str, str]:
+    """The template, filled in, before and after the place of the data."""
+    named = {one.name for one in found}
+    notes = [
+        _list("skipped files", {one.name: one.reason for one in problems}),
+        _list("photos without a finding", {name: "" for name in images if name not in named}),
+    ]
+    if len(found) > limit:
+        notes.append(f'<p class="note">Only the {limit:,} least certain of {len(found):,} objects are shown here.</p>')
+    style, script = (_TEMPLATE.with_suffix(suffix).read_text("utf-8") for suffix in (".css", ".js"))
+    lines = {**_summary(found, classes, images, problems), **facts}.items()
+    filling = {
+        "title": html.escape(title),
+        "facts": "".join(
+            f"<div><dt>{html.escape(key)}</dt><dd>{html.escape(value)}</dd></div>" for key, value in lines
+        ),
+        "notes": "".join(notes),
+        "style": style,
+        "script": script,
+        "style_hash": _fingerprint(style),
+        "script_hash": _fingerprint(script),
+    }
+    before, after = _TEMPLATE.read_text("utf-8").split("$data")
+    return Template(before).substitute(filling), Template(after).substitute(filling)
+
+
+def _summary(
+    found: Sequence[Localization],
+    classes: Sequence[str],
+    images: Mapping[str, tuple[int, int]],
+    problems: Sequence[Problem],
+) -> dict[str, str]:
+    ious = [iou for one in found if (iou := _best_iou(one)) is not None]
+    summary = {"Photos": f"{len(images):,}", "Tags": f"{len(classes):,}", "Objects": f"{len(found):,}"}
+    if ious:
+        summary["IoU of at least 0.5"] = f"{sum(iou >= 0.5 for iou in ious):,} of {len(ious):,} with a true box"
+    if problems:
+        summary["Skipped"] = f"{len(problems):,}"
+    return summary
+
+
+def _list(what: str, lines: Mapping[str, str], most: int = 500) -> str:
+    if not lines:
+        return ""
+    items = "".join(
+        f"<li><b>{html.escape(name)}</b> {html.escape(reason)}</li>" for name, reason in list(lines.items())[:most]
+    )
+    rest = f"<li>and {len(lines) - most:,} more</li>" if len(lines) > most else ""
+    return f"<details><summary>{len(lines):,} {what}</summary><ul>{items}{rest}</ul></details>"
+
+
+def _fingerprint(text: str) -> str:
+    """The browser runs only what has this hash: our own script."""
+    return f"sha256-{_base64(sha256(text.encode()).digest())}"
+
+
+def _base64(content: bytes) -> str:
+    return b64encode(content).decode("ascii")
+
+
+def _json(value: object) -> str:
+    """JSON in which no tag, real or user-given, can begin or end."""
+    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")

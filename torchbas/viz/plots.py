@@ -1,0 +1,155 @@
+"""Figures for a paper in one style, each a PNG with its numbers beside it as CSV.
+
+matplotlib is imported when the first figure is drawn, and needs no window system.
+"""
+
+import csv
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import cycle
+from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Number = float | int
+Points = tuple[Sequence[Number] | np.ndarray, Sequence[Number] | np.ndarray]
+"""The x and the y of one curve, equally many."""
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5f5f5f")
+"""Okabe and Ito's colours, which colour-blind readers tell apart, the darkest first."""
+
+_STYLE: dict[Any, Any] = {
+    "figure.dpi": 200,
+    "figure.constrained_layout.use": True,
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "text.parse_math": False,  # a tag with a dollar sign is no formula
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#8a8f99",
+    "axes.axisbelow": True,
+    "grid.color": "#e3e5ea",
+    "grid.linewidth": 0.7,
+    "xtick.color": "#4a4f5a",
+    "ytick.color": "#4a4f5a",
+    "lines.linewidth": 1.8,
+    "legend.frameon": False,
+}
+
+
+def curves(
+    path: Path,
+    series: Mapping[str, Points],
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+    hlines: Mapping[str, Number] | None = None,
+) -> None:
+    """Draw one line per entry of ``series`` and a dashed level per entry of ``hlines``, such as a paper's number.
+
+    The CSV has the columns ``series, x, y``; a level has no x. An :class:`OSError` of the disk is passed on.
+    """
+    levels = hlines or {}
+    with _figure(path, width=6.0, height=3.4) as figure:
+        axes = figure.add_subplot(title=title, xlabel=xlabel, ylabel=ylabel)
+        axes.grid(axis="y")
+        for (label, (x, y)), colour in zip(series.items(), cycle(COLOURS), strict=False):
+            marker = "o" if len(x) <= 20 else None
+            axes.plot(x, y, label=label, color=colour, marker=marker, markersize=4)
+        for (label, level), style in zip(levels.items(), cycle(("--", ":", "-.")), strict=False):
+            axes.axhline(level, label=label, color="#17181c", linewidth=1, linestyle=style)
+        if len(series) + len(levels) > 1:
+            figure.legend(loc="outside right upper")
+    rows = [(label, *point) for label, xy in series.items() for point in zip(*xy, strict=True)]
+    _write_csv(path, ("series", "x", "y"), [*rows, *((label, "", level) for label, level in levels.items())])
+
+
+def bars(
+    path: Path,
+    series: Mapping[str, Mapping[str, Number]],
+    *,
+    xlabel: str,
+    title: str = "",
+    reference: Number | None = None,
+) -> None:
+    """Draw horizontal bars with their values: a colour per series, a group per category, in the order of arrival.
+
+    ``reference`` draws a line through the value to compare with: 1 for ratios, where being equal is the news.
+    A category that a series lacks is left empty. The CSV has the columns ``series, category, value``.
+    An :class:`OSError` of the disk is passed on.
+    """
+    categories = [*dict.fromkeys(category for values in series.values() for category in values)]
+    thickness = 0.8 / max(1, len(series))
+    with _figure(path, width=6.0, height=0.9 + len(categories) * max(0.34, 0.24 * len(series))) as figure:
+        axes = figure.add_subplot(title=title, xlabel=xlabel)
+        axes.grid(axis="x")
+        for n, ((label, values), colour) in enumerate(zip(series.items(), cycle(COLOURS), strict=False)):
+            places = [categories.index(category) + thickness * (n - (len(series) - 1) / 2) for category in values]
+            drawn = axes.barh(places, list(values.values()), thickness * 0.9, label=label, color=colour)
+            axes.bar_label(drawn, fmt="%.3g", padding=3, fontsize=8)
+        axes.set_yticks(range(len(categories)), [fill(category, 30) for category in categories])
+        axes.tick_params(axis="y", length=0)
+        axes.invert_yaxis()
+        axes.margins(x=0.1)
+        if reference is not None:
+            axes.axvline(reference, color="#17181c", linewidth=1, linestyle="--")
+        if len(series) > 1:
+            figure.legend(loc="outside right upper")
+    rows = [(label, *pair) for label, values in series.items() for pair in values.items()]
+    _write_csv(path, ("series", "category", "value"), rows)
+
+
+def grid_of_images(
+    path: Path, rows: Mapping[str, Sequence[Image.Image]], columns: Sequence[str] = (), *, title: str = ""
+) -> None:
+    """Draw photos in rows with a name each, under the names of the columns; every photo keeps its proportions.
+
+    An :class:`OSError` of the disk is passed on.
+    """
+    across = max(len(row) for row in rows.values())
+    heights = [max(image.height / image.width for image in row) for row in rows.values()]
+    with _figure(path, width=1.5 * across + 0.3, height=1.5 * sum(heights) + 0.5) as figure:
+        if title:
+            figure.suptitle(title, fontsize=10, fontweight="bold")
+        grid = figure.subplots(len(rows), across, squeeze=False, gridspec_kw={"height_ratios": heights})
+        for axes in grid.flat:
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+        for line, (label, images) in zip(grid, rows.items(), strict=True):
+            line[0].set_ylabel(label)
+            for axes, image in zip(line, images, strict=False):
+                axes.imshow(np.asarray(image.convert("RGB")), interpolation="lanczos")
+        for axes, column in zip(grid[0], columns, strict=False):
+            axes.set_title(column, loc="center", fontsize=9, fontweight="normal")
+
+
+@contextmanager
+def _figure(path: Path, width: float, height: float) -> Iterator["Figure"]:
+    """A figure of that many inches, saved when the block ends well."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a letter that the font lacks, a label that is too long
+        figure = Figure(figsize=(width, height))
+        yield figure
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path)
+
+
+def _write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    with path.with_suffix(".csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(head)
+        writer.writerows(rows)
