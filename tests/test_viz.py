@@ -223,11 +223,11 @@ def test_the_head_counts_and_names(tmp_path):
         "Tags 2",
         "Objects 2",
         "1 of 2 with a true box",
-        "1 skipped files",
+        "Skipped files (1)",
         "Model quick",
     ):
         assert expected in text
-    for expected in ("broken.jpg  is empty (0 bytes).", "1 photos without a finding", "lonely.jpg"):
+    for expected in ("broken.jpg  is empty (0 bytes).", "Photos without a finding (1)", "lonely.jpg"):
         assert expected in text
 
 

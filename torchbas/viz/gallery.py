@@ -144,8 +144,8 @@ def _page(
     """The template, filled in, before and after the place of the data."""
     named = {one.name for one in found}
     notes = [
-        _list("skipped files", {one.name: one.reason for one in problems}),
-        _list("photos without a finding", {name: "" for name in images if name not in named}),
+        _list("Skipped files", [(one.name, one.reason) for one in problems]),
+        _list("Photos without a finding", [(name, "") for name in images if name not in named]),
     ]
     if len(found) > limit:
         notes.append(f'<p class="note">Only the {limit:,} least certain of {len(found):,} objects are shown here.</p>')
@@ -181,14 +181,12 @@ def _summary(
     return summary
 
 
-def _list(what: str, lines: Mapping[str, str], most: int = 500) -> str:
+def _list(what: str, lines: Sequence[tuple[str, str]], most: int = 500) -> str:
     if not lines:
         return ""
-    items = "".join(
-        f"<li><b>{html.escape(name)}</b> {html.escape(reason)}</li>" for name, reason in list(lines.items())[:most]
-    )
+    items = "".join(f"<li><b>{html.escape(name)}</b> {html.escape(reason)}</li>" for name, reason in lines[:most])
     rest = f"<li>and {len(lines) - most:,} more</li>" if len(lines) > most else ""
-    return f"<details><summary>{len(lines):,} {what}</summary><ul>{items}{rest}</ul></details>"
+    return f"<details><summary>{what} ({len(lines):,})</summary><ul>{items}{rest}</ul></details>"
 
 
 def _fingerprint(text: str) -> str:
