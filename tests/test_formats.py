@@ -285,6 +285,12 @@ def test_a_full_or_forbidden_disk_is_one_sentence_that_names_the_file(found, tmp
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+def test_a_given_writer_may_fail_on_the_disk_too(found, tmp_path):
+    writers = {"mine": lambda *_: (tmp_path / "no such folder" / "x").write_text("")}
+    with pytest.raises(InputError, match=r"no such folder/x cannot be written \(No such file or directory\)"):
+        save(found, tmp_path, CLASSES, SIZES, ["mine"], writers)
+
+
 def test_a_file_in_the_place_of_the_folder_is_named(found, tmp_path):
     (tmp_path / "out").write_text("mine")
     with pytest.raises(InputError, match=r"out/boxes\.coco\.json cannot be written"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..types import InputError, Localization
 from . import coco, voc
-from .files import replacing
+from .files import refusal, replacing
 from .lists import Sizes, check
 from .manifest import read_manifest, write_manifest
 
@@ -52,4 +52,7 @@ def save(
             raise InputError(f'"{name}" is no format. {advice}')
     check(found, classes, images)
     for name in formats:
-        writers[name](found, classes, images, folder)
+        try:
+            writers[name](found, classes, images, folder)
+        except OSError as error:
+            raise refusal(Path(error.filename or folder), error) from error

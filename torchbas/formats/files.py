@@ -25,11 +25,16 @@ def replacing(path: Path) -> Iterator[Path]:
         yield partial
         partial.replace(path)
     except OSError as error:
-        move = "Free some space there or choose another folder, then run the same command again."
-        raise InputError(f"{path} cannot be written ({error.strerror or error}). {move}") from error
+        raise refusal(path, error) from error
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def refusal(path: Path, error: OSError) -> InputError:
+    """Why the disk did not take ``path``, and the next move."""
+    move = "Free some space there or choose another folder, then run the same command again."
+    return InputError(f"{path} cannot be written ({error.strerror or error}). {move}")
 
 
 def mirrored(names: Iterable[str], suffix: str) -> dict[str, PurePosixPath]:
