@@ -1,0 +1,34 @@
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.PHONY: setup test demo clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'torchbas needs Python 3.11 or newer: give one, e.g. make setup PYTHON=python3.12'; exit 1; }
+	@echo 'Setting up .venv: some minutes and 5 GB of disk, once.'
+	@if command -v uv > /dev/null; then \
+		uv venv --quiet --clear --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv && \
+		uv pip install --quiet --python $(BIN)/python --compile-bytecode -e '.[dev]' -c constraints.txt; \
+	else \
+		$(PYTHON) -m venv --clear .venv && $(BIN)/python -m pip install --quiet -e '.[dev]' -c constraints.txt; \
+	fi
+	@touch $@
+
+test: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	@if command -v node > /dev/null; then echo $(BIN)/pyright; $(BIN)/pyright; \
+		else echo 'No node on PATH: types are not checked.'; fi
+	$(BIN)/python -m pytest
+
+demo: setup
+	$(BIN)/bas demo
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
