@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "torchbas"
 LAYERS = [  # a module may import its own room and the rooms above it in this list, never below or beside
-    ["types", "config"],
+    ["types", "config", "errors"],
     ["model", "losses", "maps", "data", "metrics", "formats", "viz"],
     ["engine"],
     ["localize", "segment", "baselines"],

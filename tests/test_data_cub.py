@@ -3,7 +3,7 @@
 import pytest
 
 from torchbas.data.tags import read
-from torchbas.types import InputError
+from torchbas.errors import InputError
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from torchbas.data.images import UnreadableImage, decode, image_size, open_image
-from torchbas.types import InputError
+from torchbas.errors import InputError
 
 
 def _noise(height, width, channels=3):

@@ -14,7 +14,8 @@ from torch.utils.data import BatchSampler
 from torchbas.data.images import UnreadableImage
 from torchbas.data.loader import Draw, Loader, Order, Photos, evaluation_loader, training_loader
 from torchbas.data.transforms import centre_view, ten_crops, whole_view
-from torchbas.types import Collection, InputError, Photo
+from torchbas.errors import InputError
+from torchbas.types import Collection, Photo
 
 
 @pytest.fixture

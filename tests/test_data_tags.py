@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from torchbas.data.tags import read, read_untagged
-from torchbas.types import InputError
+from torchbas.errors import InputError
 
 ODD_TAGS = ["a, b", "a/b", 'say "hi"', "it's", "🦊", "<script>alert(1)</script>", "..", "two\nlines", "=1+1"]
 

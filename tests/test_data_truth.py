@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from torchbas.data.truth import boxes_after_crop, read_mask
-from torchbas.types import InputError
+from torchbas.errors import InputError
 
 
 def _by_the_protocol(box, size):

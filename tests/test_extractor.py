@@ -8,7 +8,7 @@ from torch import nn
 from torchbas.model.authors import NETWORKS
 from torchbas.model.extractor import Extractor, build_extractor
 from torchbas.model.tokens import cut_transformer
-from torchbas.types import InputError
+from torchbas.errors import InputError
 
 AUTHORS = tuple(NETWORKS)
 OTHERS = ("resnet18", "convnext_atto", "mobilenetv3_small_050", "efficientnet_b0")

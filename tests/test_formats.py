@@ -23,7 +23,8 @@ from torchbas.config import Training
 from torchbas.formats import FORMATS, coco, read_manifest, save, voc, write_manifest
 from torchbas.formats.files import mirrored, replacing
 from torchbas.formats.polygons import polygons
-from torchbas.types import InputError, Localization
+from torchbas.errors import InputError
+from torchbas.types import Localization
 
 CLASSES = ("cat", 'a/b "c" <script>', "Zebra 🦓")
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from torchbas.model.extractor import Extractor, build_extractor
 from torchbas.model.pretrained import load_backbone, read_state
-from torchbas.types import InputError
+from torchbas.errors import InputError
 
 
 def _save(content: object, path: Path) -> Path:

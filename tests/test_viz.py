@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from torchbas.types import InputError, Localization, Problem
+from torchbas.errors import InputError
+from torchbas.types import Localization, Problem
 from torchbas.viz import draw, plots, write_gallery
 from torchbas.viz.overlay import class_colours, heat_layer, outlines
 

@@ -17,7 +17,7 @@ from torch import nn
 from torchbas.config import Architecture
 from torchbas.model.bas import BAS
 from torchbas.model.weights import load_authors, load_model, normalisation, open_authors, read_authors, save_model
-from torchbas.types import InputError
+from torchbas.errors import InputError
 
 K = 3
 

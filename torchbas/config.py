@@ -1,7 +1,7 @@
 """Everything a recipe can say, checked when it is built. No torch here: the command line must start fast."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args, get_origin, get_type_hints
 
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 
@@ -34,6 +34,7 @@ class Architecture:
     """
 
     def __post_init__(self) -> None:
+        _one_of_its_words(self)
         _positive(self, "hidden")
         _not_negative(self, "sharing")
         if self.after is not None and self.after < 1:
@@ -107,11 +108,12 @@ class Training:
     """Steps between two resumable checkpoints."""
 
     def __post_init__(self) -> None:
+        _one_of_its_words(self)
         _positive(self, "epochs", "batch_size", "lr", "step_epochs", "views", "resize", "crop", "accumulate")
-        _positive(self, "save_every")
-        if self.steps is not None:
-            _positive(self, "steps")
+        _positive(self, "save_every", *(name for name in ("steps", "clip") if getattr(self, name) is not None))
         _not_negative(self, "new_layers", "momentum", "weight_decay", "seed")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0.")
         if self.crop > self.resize:
             raise ValueError(f"crop ({self.crop}) must not be larger than resize ({self.resize}).")
 
@@ -160,3 +162,9 @@ def _not_negative(config: object, *names: str) -> None:
     for name in names:
         if not getattr(config, name) >= 0:
             raise ValueError(f"{name} must be 0 or more, not {getattr(config, name)}.")
+
+
+def _one_of_its_words(config: object) -> None:
+    for name, kind in get_type_hints(type(config)).items():
+        if get_origin(kind) is Literal and getattr(config, name) not in get_args(kind):
+            raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}, not {getattr(config, name)}.")

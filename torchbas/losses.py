@@ -53,7 +53,7 @@ def area_weight(weights: Objective, step: int) -> float:
     """beta at this step: raised evenly over ``area_steps`` after the classifier's own steps."""
     if not weights.area_steps:
         return weights.area
-    return weights.area * min(1.0, (step - weights.classifier_steps + 1) / weights.area_steps)
+    return weights.area * min(max((step - weights.classifier_steps + 1) / weights.area_steps, 0.0), 1.0)
 
 
 def objective(

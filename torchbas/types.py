@@ -8,17 +8,13 @@ Boxes are ``(x0, y0, x1, y1)`` in pixels of the ORIGINAL image (EXIF applied), t
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 Box = tuple[float, float, float, float]
-
-
-class InputError(Exception):
-    """Something the user gave cannot be used: one sentence that names it and the next move. Exit code 2."""
 
 
 class Evidence(NamedTuple):
@@ -102,7 +98,7 @@ class Localization:
     """The tag that was looked for."""
     xyxy: Box
     """Box in original pixels."""
-    rle: dict
+    rle: dict[str, Any]
     """The mask as a COCO run-length encoding (``size`` and ``counts`` as bytes); :attr:`mask` decodes it."""
     grid: Float[np.ndarray, "h w"]
     """The localisation map on the feature grid, min-max normalised to [0, 1]; :attr:`heatmap` enlarges it."""
@@ -120,7 +116,7 @@ class Localization:
         """The object's pixels."""
         from pycocotools import mask as coco
 
-        return coco.decode(self.rle).astype(bool)
+        return coco.decode(cast(Any, self.rle)).astype(bool)
 
     @property
     def heatmap(self) -> Float[np.ndarray, "H W"]:

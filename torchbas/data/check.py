@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 
-from ..types import Collection, InputError, Photo, Problem
+from ..errors import InputError
+from ..types import Collection, Photo, Problem
 from .images import decode
 from .reading import SPLITS
 

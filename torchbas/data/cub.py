@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from ..types import Box, Collection, InputError, Photo, Problem
+from ..errors import InputError
+from ..types import Box, Collection, Photo, Problem
 from .reading import Reading, exists, missing, spell
 
 T = TypeVar("T")

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..types import InputError, Problem
+from ..errors import InputError
+from ..types import Problem
 from .reading import SPLITS, Entry, Reading, collect, exists, missing, shown, spell
 
 _JSON_FORMS = '{"img/1.jpg": ["cat", "dog"]} or [{"file": "img/1.jpg", "tags": ["cat"], "split": "train"}]'

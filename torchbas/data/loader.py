@@ -17,7 +17,8 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
-from ..types import Collection, InputError
+from ..errors import InputError
+from ..types import Collection
 from .images import decode
 from .transforms import train_view
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from ..types import Collection, InputError, Photo, Problem
+from ..errors import InputError
+from ..types import Collection, Photo, Problem
 
 SPLITS = ("train", "val", "test")
 

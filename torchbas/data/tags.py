@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ..types import Collection, InputError, Photo, Problem
+from ..errors import InputError
+from ..types import Collection, Photo, Problem
 from .cub import is_cub, read_cub
 from .images import SUFFIXES
 from .lists import read_csv, read_json

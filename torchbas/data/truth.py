@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 from PIL import Image
 
-from ..types import Box, Collection, InputError, Problem
+from ..errors import InputError
+from ..types import Box, Collection, Problem
 
 
 class Truth(NamedTuple):

@@ -5,7 +5,6 @@ from .fabric import resolve_precision as resolve_precision
 from .journal import Diverged as Diverged
 from .loop import CHECKPOINT as CHECKPOINT
 from .loop import Hooks as Hooks
-from .loop import Interrupted as Interrupted
 from .loop import Position as Position
 from .loop import fit as fit
 from .optim import learning_rate as learning_rate

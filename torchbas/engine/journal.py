@@ -2,13 +2,14 @@
 
 import csv
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..types import InputError
+from ..errors import InputError
 
 POSITION = ("step", "epoch", "batch")
 
@@ -32,12 +33,22 @@ class Journal:
     Args:
         out: folder of ``log.csv`` and the TensorBoard events.
         done: steps that an earlier run has done; later rows of its log are dropped, they are made again.
-        enabled: False on all processes but the first: they check their losses and write nothing.
+        enabled: False on all processes but the first: they check the losses and write nothing.
+        average: the mean of the losses over all processes.
     """
 
-    def __init__(self, out: Path, done: int, *, window: int = 10, enabled: bool = True) -> None:
+    def __init__(
+        self,
+        out: Path,
+        done: int,
+        *,
+        window: int = 10,
+        enabled: bool = True,
+        average: Callable[[Tensor], Any] = lambda losses: losses,
+    ) -> None:
         self.path = out / "log.csv"
         self.window = window
+        self._average = average
         self._pending: list[Entry] = []
         self._columns: list[str] = []
         self._events: Any = None
@@ -69,7 +80,8 @@ class Journal:
         if not self._pending:
             return None
         pending, self._pending = self._pending, []
-        values = iter(torch.stack([value for entry in pending for value in entry.terms.values()]).float().tolist())
+        together = torch.stack([value for entry in pending for value in entry.terms.values()]).float()
+        values = iter(self._average(together).tolist())
         rows = []
         for entry in pending:
             losses = {name: next(values) for name in entry.terms}
@@ -96,11 +108,13 @@ class Journal:
             return list(csv.DictReader(file))
 
     def _rewrite(self, rows: list[dict[str, Any]]) -> None:
-        self._columns = list(dict.fromkeys(name for row in rows for name in row))
-        with self.path.open("w", newline="") as file:
+        self._columns = list(dict.fromkeys([*POSITION, "total", *(name for row in rows for name in row)]))
+        partial = self.path.with_suffix(".partial")
+        with partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
             writer.writerows(rows)
+        partial.replace(self.path)
 
 
 def _losses(row: dict[str, Any]) -> dict[str, float]:

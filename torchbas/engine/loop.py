@@ -1,23 +1,25 @@
 """One loop for every trainable thing: whatever turns a batch into named losses can be trained, killed and resumed.
 
-All randomness of the data comes from (seed, epoch, photo), so a checkpoint needs the position, the weights, the
-optimiser and torch's own generators to continue bit for bit.
+All randomness of the data comes from (seed, epoch, photo), and that of the network from (seed, epoch, batch, process):
+a checkpoint needs the position, the weights and the optimiser to continue bit for bit.
 """
 
 import math
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from ..config import Training
-from ..types import InputError
+from ..errors import InputError, Interrupted
 from .journal import Entry, Journal
 from .optim import learning_rate, sgd
 
@@ -30,6 +32,7 @@ class Task(Protocol):
     def __call__(self, batch: Any, step: int) -> dict[str, Tensor]: ...
 
 
+@runtime_checkable
 class Loader(Protocol):
     """Batches of an epoch from any position on, the same ones every time."""
 
@@ -56,12 +59,9 @@ class Hooks:
     on_step: Callable[[int, int, dict[str, float]], None] = lambda *_: None
     """Told step, number of steps and the latest losses, every few steps."""
     on_epoch: Callable[[Position], None] = lambda _: None
+    """Told the position after each epoch, the first of the next one."""
     every: dict[int, Callable[[int], None]] = field(default_factory=dict)
     """Call something each n steps, for measuring while training."""
-
-
-class Interrupted(Exception):
-    """Ctrl-C or SIGTERM: the run is saved and can be resumed."""
 
 
 def fit(
@@ -79,12 +79,13 @@ def fit(
     """Train ``module`` in place and return the number of steps done.
 
     Writes ``out/log.csv``, TensorBoard events and, every ``save_every`` steps, ``out/checkpoint.pt``. With
-    ``resume`` it goes on from there; the result is bit-identical to a run that was never stopped.
+    ``resume`` it goes on from there; the result is bit-identical to a run that was never stopped, where the device's
+    own arithmetic is reproducible (CPUs' is).
 
     Raises:
         Interrupted: Ctrl-C or SIGTERM, after saving.
         Diverged: the loss is NaN or infinite; names step, epoch and batch. The last checkpoint is still good.
-        InputError: the checkpoint belongs to other settings.
+        InputError: the checkpoint belongs to other settings, or cannot be written.
     """
     optimizer = sgd(module, training, new)
     wrapped, optimizer = fabric.setup(module, optimizer)
@@ -117,41 +118,54 @@ class _Run:
     def go(self, resume: bool) -> int:
         if resume:
             self.restore()
-        here = self.position
-        first = self.fabric.is_global_zero
-        with _signals() as stopped, Journal(self.out, here.step, enabled=first) as self.journal:
+        here, first = self.position, self.fabric.is_global_zero
+        if here.step == self.steps:
+            return here.step
+        average = self.fabric.all_reduce
+        with _signals() as stopped, Journal(self.out, here.step, enabled=first, average=average) as self.journal:
             self.module.train()
             while here.step < self.steps:
                 for _ in self.epoch():
-                    if here.step == self.steps:
-                        break
                     if self.agree_to_stop(stopped):
                         self.save()
                         raise Interrupted(f"Stopped after step {here.step} of {self.steps}; all of it is saved.")
                     if here.step % self.training.save_every == 0:
                         self.save()
-                else:
-                    here.epoch, here.batch = here.epoch + 1, 0
-                    self.hooks.on_epoch(here)
             self.save()
         return here.step
 
     def epoch(self) -> Iterator[int]:
-        """The rest of the epoch; yields after each optimiser step, when weights and position agree."""
-        here, training, total = self.position, self.training, len(self.loader)
+        """The rest of the epoch; yields between two optimiser steps, when weights and position agree."""
+        here, at_once, total = self.position, self.training.accumulate, len(self.loader)
         self.loader.set_epoch(here.epoch, here.batch)
+        losses: dict[str, Tensor] = {}
         for number, batch in enumerate(self.loader, start=here.batch):
-            completes = (number + 1) % training.accumulate == 0 or number + 1 == total
-            left_over = total % training.accumulate
-            shares = training.accumulate if number < total - left_over else left_over
+            first = number - number % at_once
+            shares = min(at_once, total - first)
+            completes = number + 1 == first + shares
+            self.seed(here.epoch, number)
             with self.fabric.no_backward_sync(self.module, enabled=not completes):
                 terms = self.module(self.fabric.to_device(batch), here.step)
-                self.fabric.backward(torch.stack(list(terms.values())).sum() / shares)
+                terms = {name: term / shares for name, term in terms.items()}
+                self.fabric.backward(torch.stack(list(terms.values())).sum())
+            losses = {name: term.detach() + losses.get(name, 0) for name, term in terms.items()}
             if completes:
                 self.step()
-                here.step, here.batch = here.step + 1, number + 1
-                self.report(Entry(here.step, here.epoch, number, terms))
+                entry, losses = Entry(here.step + 1, here.epoch, number, losses), {}
+                ends = number + 1 == total
+                here.step += 1
+                here.epoch, here.batch = (here.epoch + 1, 0) if ends else (here.epoch, number + 1)
+                self.report(entry)
+                if ends:
+                    self.hooks.on_epoch(here)
+                if here.step == self.steps:
+                    return
                 yield here.step
+
+    def seed(self, epoch: int, batch: int) -> None:
+        """What is random in the network, such as dropout, depends on its place in the training only."""
+        place = (self.training.seed, epoch, batch, self.fabric.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
 
     def step(self) -> None:
         rate = learning_rate(self.training, self.position.step, self.steps_per_epoch, self.steps)
@@ -185,19 +199,20 @@ class _Run:
     def save(self) -> None:
         """Write the checkpoint, whole or not at all; a loss that is no number never reaches it."""
         self.journal.flush()
-        generators = cast(Tensor, self.fabric.all_gather(torch.get_rng_state()))
-        on_gpu = self.fabric.device.type == "cuda"
         state = {
             "module": self.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "precision": self.fabric.strategy.precision.state_dict(),
             "position": vars(self.position),
-            "generators": generators.view(self.fabric.world_size, -1).cpu(),
-            "cuda": torch.cuda.get_rng_state_all() if on_gpu else [],
             "fingerprint": self.fingerprint,
         }
         if self.fabric.is_global_zero:
             partial = self.out / (CHECKPOINT + ".partial")
-            torch.save(state, partial)
+            try:
+                torch.save(state, partial)
+            except (OSError, RuntimeError) as error:
+                partial.unlink(missing_ok=True)
+                raise InputError(f"{partial} cannot be written; make room on the disk and --resume.") from error
             partial.replace(self.out / CHECKPOINT)
         self.fabric.barrier()
 
@@ -210,10 +225,7 @@ class _Run:
             raise InputError(f"{path} was made with other settings or data; give the same, or --overwrite to restart.")
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
-        if len(state["generators"]) == self.fabric.world_size:
-            torch.set_rng_state(state["generators"][self.fabric.global_rank])
-        if state["cuda"] and self.fabric.device.type == "cuda":
-            torch.cuda.set_rng_state_all(state["cuda"])
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
         self.position = Position(**state["position"])
 
 
@@ -221,7 +233,8 @@ class _Run:
 def _signals() -> Iterator[list[int]]:
     """Collect Ctrl-C and SIGTERM instead of dying, so that the step at hand can be finished and saved."""
     received: list[int] = []
-    watched = (signal.SIGINT, signal.SIGTERM)
+    in_main = threading.current_thread() is threading.main_thread()  # no other may handle signals
+    watched = (signal.SIGINT, signal.SIGTERM) if in_main else ()
     before = [signal.signal(number, lambda number, _: received.append(number)) for number in watched]
     try:
         yield received

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from ..types import InputError, Localization
+from ..errors import InputError
+from ..types import Localization
 from . import coco, voc
 from .files import refusal, replacing
 from .lists import Sizes, check

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, TextIO
 
 from pycocotools import mask as coco_mask
 
-from ..types import Box, InputError, Localization
+from ..errors import InputError
+from ..types import Box, Localization
 from .files import replacing
 from .lists import Sizes, check
 from .polygons import polygons

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from ..types import InputError, Localization
+from ..errors import InputError
+from ..types import Localization
 
 Sizes = Mapping[str, tuple[int, int]]
 """Height and width in pixels of every photo that was looked at, with findings or without, by name."""

@@ -11,7 +11,7 @@ import numpy as np
 
 import torchbas
 
-from ..types import InputError
+from ..errors import InputError
 from .files import replacing
 
 MANIFEST = "run.json"

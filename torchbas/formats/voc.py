@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from ..types import InputError, Localization
+from ..errors import InputError
+from ..types import Localization
 from .files import mirrored, replacing
 from .lists import Sizes, check
 

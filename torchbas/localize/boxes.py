@@ -46,8 +46,9 @@ def largest_box(heat: Float[np.ndarray, "H W"], threshold: float) -> Box:
 
 def otsu(heat: Float[np.ndarray, "H W"]) -> float:
     """The threshold that splits the map's own histogram best (Otsu 1979), in [0, 1]."""
-    level, _ = cv2.threshold((heat.clip(0, 1) * 255).astype(np.uint8), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    return level / 255
+    levels = (heat.clip(0, 1) * 255).round().astype(np.uint8)
+    level, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    return (level + 0.5) / 255  # between two levels: what was rounded up to the next one is above it
 
 
 def _label(

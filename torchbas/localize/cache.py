@@ -78,6 +78,16 @@ def worthwhile_views(training: Training, photos: int, bytes_per_view: int) -> in
 
 
 @torch.inference_mode()
+def feature_bytes(model: BAS, crop: int) -> int:
+    """Bytes of one view's features."""
+    example = torch.zeros(1, 3, crop, crop, device=next(model.parameters()).device)
+    was_training = model.training
+    size = model.eval().features(example).numel() * 2
+    model.train(was_training)
+    return size
+
+
+@torch.inference_mode()
 def cache_features(
     model: BAS,
     collection: Collection,

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,13 +12,14 @@ from torch import Tensor
 
 from ..config import Inference
 from ..data import Batch, boxes_after_crop, centre_view, evaluation_loader, normalise, ten_crops
+from ..errors import InputError
 from ..maps import enlarge
 from ..metrics import LocalizationAccuracy, best_centred_box
 from ..model import BAS
 from ..model.bas import pool
-from ..types import Collection, InputError
+from ..types import Collection
 from .boxes import largest_box
-from .find import cam_maps, localisation_maps
+from .find import cam_maps, choose_threshold, localisation_maps
 
 Normalisation = tuple[Sequence[float], Sequence[float]]
 CENTRE = 4  # of the ten crops
@@ -30,7 +32,8 @@ class Row:
     name: str
     inference: Inference | None
     """How the generator's maps are mixed; None for plain CAM of the same classifier."""
-    thresholds: tuple[float, ...] = (0.1,)
+    thresholds: tuple[float | str, ...] = (0.1,)
+    """Fixed ones, or ``auto`` for the one each image chooses for itself (Sec. 5.5)."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Scores:
     images: int
     top1_cls: float
     top5_cls: float
-    rows: dict[str, dict[float, dict[str, float]]]
+    rows: dict[str, dict[float | str, dict[str, float]]]
     """Row name -> threshold -> gt_known, top1_loc, top5_loc."""
     centred_box: tuple[float, float]
     """The best centred box that looks at nothing: its side, and its GT-known."""
@@ -48,8 +51,9 @@ class Scores:
     """GT-known of the whole image as the box."""
 
     def best(self, row: str) -> tuple[float, dict[str, float]]:
-        """The threshold with the highest GT-known, chosen on the data it is scored on: an oracle."""
-        return max(self.rows[row].items(), key=lambda item: item[1]["gt_known"])
+        """The fixed threshold with the highest GT-known, chosen on the data it is scored on: an oracle."""
+        fixed = {level: scores for level, scores in self.rows[row].items() if not isinstance(level, str)}
+        return max(fixed.items(), key=lambda item: item[1]["gt_known"])
 
 
 @torch.inference_mode()
@@ -95,15 +99,16 @@ def evaluate(
         images = normalise(batch.images.to(device, non_blocking=True), *normalisation)
         target = batch.target.to(device)
         with (forward or torch.no_grad)():
-            probabilities, maps = _look(model, images, target, rows, crop)
+            probabilities, looks = _look(model, images, target, rows, crop)
         ranks = (probabilities > probabilities.gather(1, target[:, None])).sum(dim=1).cpu().numpy()
         right += [(ranks < 1).sum(), (ranks < 5).sum()]
         for i, (index, size) in enumerate(zip(batch.index.tolist(), batch.size.tolist(), strict=True)):
             truth = boxes_after_crop(photos[index].boxes, tuple(size), resize, crop).astype(float)
             truths.append(truth)
-            for row, heat in zip(rows, maps, strict=True):
+            for row, look in zip(rows, looks, strict=True):
                 for level, accuracy in tally[row.name].items():
-                    box = np.array(largest_box(heat[i], level))
+                    threshold = float(look.auto[i]) if isinstance(level, str) else level
+                    box = np.array(largest_box(look.heat[i], threshold))
                     accuracy.update(box, truth, bool(ranks[i] < 1), bool(ranks[i] < 5))
     top1, top5 = 100 * right / len(photos)
     whole = [[0.0, 0.0, float(crop), float(crop)]]
@@ -117,9 +122,15 @@ def evaluate(
     )
 
 
+class _Look(NamedTuple):
+    heat: Float[np.ndarray, "B H W"]
+    auto: Float[np.ndarray, " B"]
+    """The threshold each image chose; NaN where nobody asked."""
+
+
 def _look(
     model: BAS, images: Float[Tensor, "B *crops 3 H W"], target: Int[Tensor, " B"], rows: Sequence[Row], size: int
-) -> tuple[Float[Tensor, "B K"], list[Float[np.ndarray, "B H W"]]]:
+) -> tuple[Float[Tensor, "B K"], list[_Look]]:
     """Class probabilities, and each row's maps at the crop's size. Only the centre crop gets maps."""
     batch = len(images)
     flat = images.flatten(0, 1) if images.ndim == 5 else images
@@ -130,14 +141,24 @@ def _look(
     if images.ndim == 5:
         crops = images.shape[1]
         features, class_maps, logits = (x[CENTRE::crops] for x in (features, class_maps, logits))
-    maps = []
+        images = images[:, CENTRE]
+    large = images if model.architecture.hide == "image" else None
+    looks = []
     for row in rows:
         if row.inference is None:
             grid = cam_maps(class_maps, target)
         else:
             grid = localisation_maps(model, features, logits, target, row.inference)
-        maps.append(enlarge(grid, (size, size)).cpu().numpy())
-    return probabilities, maps
+        auto = torch.full((batch,), torch.nan)
+        if "auto" in row.thresholds:
+            auto, _ = choose_threshold(model, features, large, logits, target, _like(grid, features), "auto")
+        looks.append(_Look(enlarge(grid, (size, size)).cpu().numpy(), auto.cpu().numpy()))
+    return probabilities, looks
+
+
+def _like(maps: Float[Tensor, "B h0 w0"], features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B h w"]:
+    """Class maps are coarser than the features that a mask must fit."""
+    return enlarge(maps, (features.shape[2], features.shape[3]))
 
 
 def _fixed_box(truths: list[Float[np.ndarray, "N 4"]], box: list[list[float]]) -> float:

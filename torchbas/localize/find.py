@@ -49,15 +49,10 @@ def find(
         photo, label = labels.nonzero(as_tuple=True)
     features, logits = features[photo], logits[photo]
     maps = localisation_maps(model, features, logits, label, inference)
-    if inference.threshold == "auto":
-        candidates = torch.linspace(0, 1, CANDIDATES + 2, device=maps.device)[1:-1]
-    else:
-        candidates = torch.full((1,), float(inference.threshold), device=maps.device)
     large = images[photo] if model.architecture.hide == "image" else None
-    left, area = _judge(model, features, large, label, logits, above(candidates, maps))
-    best = (left + area).argmin(dim=1, keepdim=True)
+    threshold, left = choose_threshold(model, features, large, logits, label, maps, inference.threshold)
     confidence = logits.softmax(dim=1).gather(1, label[:, None])[:, 0]
-    return Found(photo, label, confidence, maps, candidates[best[:, 0]], left.gather(1, best)[:, 0])
+    return Found(photo, label, confidence, maps, threshold, left)
 
 
 def localisation_maps(
@@ -79,18 +74,29 @@ def cam_maps(class_maps: Float[Tensor, "B K ch cw"], target: Int[Tensor, " B"]) 
     return normalise(class_activation(class_maps, target))
 
 
-def _judge(
+def choose_threshold(
     model: BAS,
     features: Float[Tensor, "Q C h w"],
     images: Float[Tensor, "Q 3 H W"] | None,
-    label: Int[Tensor, " Q"],
     logits: Float[Tensor, "Q K"],
-    masks: Float[Tensor, "Q T h w"],
-) -> tuple[Float[Tensor, "Q T"], Float[Tensor, "Q T"]]:
-    """L_bas and L_ac of ``T`` masks per question: how good each would be as the foreground (Sec. 5.5)."""
+    label: Int[Tensor, " Q"],
+    maps: Float[Tensor, "Q h w"],
+    threshold: float | str,
+) -> tuple[Float[Tensor, " Q"], Float[Tensor, " Q"]]:
+    """The threshold per map, and S_b / S with what is above it hidden.
+
+    ``auto`` takes the one whose binary map, as the foreground, has the least L_bas + L_ac: the losses of the training
+    judge each threshold for each image, and no box is needed (Sec. 5.5).
+    """
+    candidates = torch.linspace(0, 1, CANDIDATES + 2, device=maps.device)[1:-1]
+    if threshold != "auto":
+        candidates = candidates.new_tensor([threshold])
+    masks = above(candidates, maps)
     whole = logits.gather(1, label[:, None])[:, 0]
     looks = []
     for mask in masks.unbind(1):  # one batch of second looks at a time keeps memory flat
         hidden = model.background_logits(features, mask[:, None], images)
         looks.append(remaining(hidden.gather(1, label[:, None])[:, 0], whole))
-    return torch.stack(looks, dim=1), masks.mean(dim=(2, 3))
+    left = torch.stack(looks, dim=1)
+    best = (left + masks.mean(dim=(2, 3))).argmin(dim=1, keepdim=True)
+    return candidates[best[:, 0]], left.gather(1, best)[:, 0]

@@ -16,9 +16,10 @@ from pycocotools import mask as coco_mask
 
 from ..config import Inference
 from ..data import Batch, evaluation_loader, normalise, whole_view
+from ..errors import InputError
 from ..model import BAS
 from ..model.weights import load_model, save_model
-from ..types import Collection, InputError, Localization, Photo
+from ..types import Collection, Localization, Photo
 from .boxes import components
 from .find import Found, find
 
@@ -43,9 +44,13 @@ class Localizer:
     std: tuple[float, ...]
     side: int
     """Pixels of both sides to which a whole photo is squeezed: what training squeezed to before it cropped."""
+    crop: int
+    """Pixels of both sides of the crop that the authors' protocol looks at."""
     inference: Inference
     recipe: str = ""
     """Name of the recipe that trained it."""
+    fingerprint: str = ""
+    """Of the settings and data it was trained with."""
 
     def __call__(self, images: str | Path | Sequence[str | Path], tags: Sequence[str] = ()) -> list[Localization]:
         """Find ``tags`` in one or more image files; without tags the most probable class of each.
@@ -114,8 +119,10 @@ class Localizer:
             "mean": list(self.mean),
             "std": list(self.std),
             "side": self.side,
+            "crop": self.crop,
             "inference": asdict(self.inference),
             "recipe": self.recipe,
+            "fingerprint": self.fingerprint,
         }
         save_model(self.model, folder, card)
 
@@ -134,8 +141,10 @@ class Localizer:
                 tuple(card["mean"]),
                 tuple(card["std"]),
                 card["side"],
+                card["crop"],
                 Inference(**card["inference"]),
                 card["recipe"],
+                card["fingerprint"],
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{folder}/model.json lacks or garbles {error}: copy the model again.") from error

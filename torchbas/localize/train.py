@@ -8,17 +8,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.fabric import Fabric
 
 from ..config import Recipe
 from ..data import Order, training_loader
-from ..engine import Hooks, fit, make_fabric
+from ..engine import CHECKPOINT, Hooks, fit, make_fabric
 from ..engine.loop import Loader
+from ..errors import InputError
 from ..model import BAS
-from ..model.weights import normalisation
-from ..types import Collection, InputError
-from .cache import CachedLoader, Progress, cache_features, worthwhile_views
+from ..model.weights import CARD, normalisation
+from ..types import Collection
+from .cache import CachedLoader, Progress, cache_features, feature_bytes, worthwhile_views
 from .localizer import Localizer, silent
 from .task import Localization
 
@@ -48,6 +48,9 @@ def train(
         Interrupted: stopped by the user; ``resume`` goes on.
     """
     photos = _trainable(collection)
+    identity = fingerprint(recipe, photos, weights)
+    if resume and (finished := _finished(out, identity)):
+        return finished
     training = recipe.training
     fabric = make_fabric(device, training.precision, unused_parameters=recipe.objective.classifier_steps > 0)
     fabric.launch()
@@ -56,25 +59,19 @@ def train(
     if training.channels_last:
         model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     mean, std = normalisation(recipe.architecture.backbone, weights)
-    localizer = Localizer(model, photos.classes, mean, std, training.resize, recipe.inference, recipe.name)
+    localizer = Localizer(
+        model, photos.classes, mean, std, training.resize, training.crop, recipe.inference, recipe.name, identity
+    )
     if training.stem != "train":
         model.freeze_stem()
     out.mkdir(parents=True, exist_ok=True)
     loader, cached = _loader(fabric, localizer, photos, recipe, out, workers, progress)
     task = Localization(model, recipe.objective, (mean, std), cached=cached)
-    fit(
-        fabric,
-        task,
-        loader,
-        training,
-        out,
-        resume=resume,
-        fingerprint=fingerprint(recipe, photos, weights),
-        hooks=hooks(localizer),
-    )
-    (out / FEATURES).unlink(missing_ok=True)
+    fit(fabric, task, loader, training, out, resume=resume, fingerprint=identity, hooks=hooks(localizer))
     if fabric.is_global_zero:
         localizer.save(out)
+        for leftover in (FEATURES, CHECKPOINT):
+            (out / leftover).unlink(missing_ok=True)
     return localizer
 
 
@@ -92,6 +89,16 @@ def fingerprint(recipe: Recipe, photos: Collection, weights: object) -> str:
     names = [(photo.name, photo.labels) for photo in photos.photos]
     said = json.dumps([settings, photos.classes, names, str(weights)], sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()
+
+
+def _finished(out: Path, identity: str) -> Localizer | None:
+    """The model of a training that a stopped command had already completed."""
+    if not (out / CARD).is_file():
+        return None
+    done = Localizer.load(out)
+    if done.fingerprint != identity:
+        raise InputError(f"{out} holds a model of other settings or data; give the same, or --overwrite to restart.")
+    return done
 
 
 def _trainable(collection: Collection) -> Collection:
@@ -123,7 +130,7 @@ def _loader(
     share: dict[str, Any] = {"rank": fabric.global_rank, "world_size": fabric.world_size}
     views = 0
     if training.stem == "cached" and fabric.world_size == 1 and recipe.architecture.hide == "features":
-        views = worthwhile_views(training, len(photos.photos), _feature_bytes(model, training.crop))
+        views = worthwhile_views(training, len(photos.photos), feature_bytes(model, training.crop))
     if not views:
         plain = training_loader(
             photos, training.batch_size, training.seed, training.resize, training.crop, workers, **share
@@ -141,12 +148,3 @@ def _loader(
         progress=progress,
     )
     return CachedLoader(features, Order(len(features), training.batch_size, training.seed)), True
-
-
-@torch.inference_mode()
-def _feature_bytes(model: BAS, crop: int) -> int:
-    example = torch.zeros(1, 3, crop, crop, device=next(model.parameters()).device)
-    was_training = model.training
-    size = model.eval().features(example).numel() * 2
-    model.train(was_training)
-    return size

@@ -50,7 +50,7 @@ class LocalizationAccuracy:
 
 
 def best_centred_box(
-    truths: list[Float[np.ndarray, "N 4"]], width: int, height: int, delta: float = 0.5
+    truths: list[Float[np.ndarray, "_ 4"]], width: int, height: int, delta: float = 0.5
 ) -> tuple[float, float]:
     """The baseline that looks at nothing: one centred box for every image, the best of 20 sizes.
 
@@ -71,4 +71,4 @@ def best_centred_box(
 
 
 def _area(boxes: Float[np.ndarray, "... 4"]) -> Float[np.ndarray, "..."]:
-    return (boxes[..., 2] - boxes[..., 0] + 1) * (boxes[..., 3] - boxes[..., 1] + 1)
+    return np.asarray((boxes[..., 2] - boxes[..., 0] + 1) * (boxes[..., 3] - boxes[..., 1] + 1))

@@ -9,7 +9,7 @@ import timm
 import torch
 from torch import nn
 
-from ..types import InputError
+from ..errors import InputError
 from .authors import NETWORKS, Layers
 from .pretrained import load_backbone
 from .tokens import cut_transformer

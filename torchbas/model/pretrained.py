@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..types import InputError
+from ..errors import InputError
 from .authors import timm_name
 
 State = dict[str, Tensor]

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..types import InputError
+from ..errors import InputError
 
 
 class PatchStem(nn.Module):

@@ -13,7 +13,7 @@ from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
 from ..config import Architecture
-from ..types import InputError
+from ..errors import InputError
 from .authors import NETWORKS, timm_name
 from .bas import BAS
 from .pretrained import read_state

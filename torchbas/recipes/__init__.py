@@ -7,7 +7,7 @@ import pkgutil
 from pathlib import Path
 
 from ..config import Recipe
-from ..types import InputError
+from ..errors import InputError
 
 
 def names() -> list[str]:

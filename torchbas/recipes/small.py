@@ -7,7 +7,7 @@ from ..config import Architecture, Inference, Objective, Recipe, Training
 
 RECIPE = Recipe(
     name="small",
-    about="Small data, every layer trained: the classifier learns alone first, and classes share what they learn of objects.",
+    about="Small data, every layer trained: the classifier starts alone, classes share what they learn.",
     cost="240 steps of 32 photos: about half an hour on two CPU cores, a minute on a GPU.",
     architecture=Architecture(backbone="resnet50", sharing=1.0),
     objective=Objective(guidance=0.5, area=1.5, classifier_steps=48),

@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from ..types import Box, InputError, Localization, Problem
+from ..errors import InputError
+from ..types import Box, Localization, Problem
 from .overlay import class_colours, heat_layer, outlines
 
 Grids = Mapping[tuple[str, str], Float[np.ndarray, "h w"]]

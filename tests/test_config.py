@@ -1,0 +1,88 @@
+"""Every setting is checked when it is built, in a sentence that names it."""
+
+import dataclasses
+
+import pytest
+
+from torchbas.config import Architecture, Inference, Objective, Recipe, Training
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "sentence"),
+    [
+        (Architecture, {"hidden": 0}, "hidden must be above 0, not 0."),
+        (Architecture, {"after": 0}, "after must be 1 or more, not 0."),
+        (Architecture, {"sharing": -1.0}, "sharing must be 0 or more, not -1.0."),
+        (Objective, {"guidance": -0.5}, "guidance must be 0 or more, not -0.5."),
+        (Objective, {"area": float("nan")}, "area must be 0 or more, not nan."),
+        (Objective, {"suppression": -1.0}, "suppression must be 0 or more, not -1.0."),
+        (Objective, {"over": -1.0}, "over must be 0 or more, not -1.0."),
+        (Objective, {"classifier_steps": -1}, "classifier_steps must be 0 or more, not -1."),
+        (Objective, {"area_steps": -1}, "area_steps must be 0 or more, not -1."),
+        (Training, {"epochs": 0}, "epochs must be above 0, not 0."),
+        (Training, {"steps": 0}, "steps must be above 0, not 0."),
+        (Training, {"batch_size": 0}, "batch_size must be above 0, not 0."),
+        (Training, {"lr": 0.0}, "lr must be above 0, not 0.0."),
+        (Training, {"lr": float("nan")}, "lr must be above 0, not nan."),
+        (Training, {"new_layers": -1.0}, "new_layers must be 0 or more, not -1.0."),
+        (Training, {"momentum": -0.1}, "momentum must be 0 or more, not -0.1."),
+        (Training, {"momentum": 0.0}, "nesterov needs a momentum above 0."),
+        (Training, {"weight_decay": -1e-4}, "weight_decay must be 0 or more, not -0.0001."),
+        (Training, {"step_epochs": 0}, "step_epochs must be above 0, not 0."),
+        (Training, {"views": 0}, "views must be above 0, not 0."),
+        (Training, {"resize": 0}, "resize must be above 0, not 0."),
+        (Training, {"crop": 0}, "crop must be above 0, not 0."),
+        (Training, {"crop": 257}, "crop (257) must not be larger than resize (256)."),
+        (Training, {"accumulate": 0}, "accumulate must be above 0, not 0."),
+        (Training, {"clip": 0.0}, "clip must be above 0, not 0.0."),
+        (Training, {"seed": -1}, "seed must be 0 or more, not -1."),
+        (Training, {"save_every": 0}, "save_every must be above 0, not 0."),
+        (Inference, {"top": -1}, "top must be 0 or more, not -1."),
+        (Inference, {"threshold": 1.5}, "threshold must be auto or between 0 and 1, not 1.5."),
+        (Inference, {"threshold": float("nan")}, "threshold must be auto or between 0 and 1, not nan."),
+    ],
+    ids=str,
+)
+def test_a_wrong_value_is_refused_in_one_sentence(kind, wrong, sentence):
+    with pytest.raises(ValueError) as caught:
+        kind(**wrong)
+    assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "choices"),
+    [
+        (Architecture, "activation", "relu, relu6"),
+        (Architecture, "head", "conv, linear"),
+        (Architecture, "hide", "features, image"),
+        (Training, "schedule", "step, poly"),
+        (Training, "stem", "train, frozen, cached"),
+        (Training, "precision", "auto, 32-true, bf16-mixed, 16-mixed"),
+    ],
+)
+def test_an_unknown_word_is_answered_with_the_known_ones(kind, name, choices):
+    config = kind()
+    object.__setattr__(config, name, "other")  # the tests' type checker would be quicker than the check
+    with pytest.raises(ValueError) as caught:
+        config.__post_init__()
+    assert str(caught.value) == f"{name} must be one of {choices}, not other."
+
+
+@pytest.mark.parametrize("kind", [Architecture, Objective, Training, Inference])
+def test_the_defaults_are_valid_and_cannot_be_changed(kind):
+    config = kind()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(config, dataclasses.fields(config)[0].name, None)
+
+
+def test_edges_are_allowed():
+    Training(steps=1, clip=0.1, crop=256, momentum=0.0, nesterov=False, weight_decay=0.0, seed=0)
+    Objective(guidance=0.0, area=0.0, suppression=0.0, over=0.0)
+    Inference(threshold=0.0)
+    Inference(threshold=1.0)
+
+
+def test_a_recipe_of_defaults_is_the_paper_s_resnet_on_cub():
+    recipe = Recipe("plain", "Nothing changed.")
+    assert (recipe.objective.guidance, recipe.objective.area, recipe.objective.suppression) == (0.5, 1.5, 1.0)
+    assert (recipe.training.epochs, recipe.training.batch_size, recipe.training.lr) == (120, 32, 1e-3)

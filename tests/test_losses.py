@@ -1,0 +1,134 @@
+"""The terms of the objective: by hand, against slow loops, and where they could break."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from torchbas.config import Objective
+from torchbas.losses import area, area_weight, classification, guidance, objective, remaining, suppression
+from torchbas.types import Evidence
+
+
+def _by_loops(logits, labels):
+    """Eq. 9 for each image and each present class."""
+    total = 0.0
+    for scores, present in zip(logits.double().tolist(), labels.tolist(), strict=True):
+        absent = [score for score, is_present in zip(scores, present, strict=True) if not is_present]
+        for score, is_present in zip(scores, present, strict=True):
+            if is_present:
+                total -= score - math.log(math.exp(score) + sum(math.exp(other) for other in absent))
+    return total / len(logits)
+
+
+def test_classification_of_one_class_is_cross_entropy():
+    logits, target = torch.randn(6, 9) * 5, torch.tensor([0, 8, 3, 3, 1, 7])
+    actual = classification(logits, F.one_hot(target, 9).float())
+    torch.testing.assert_close(actual, F.cross_entropy(logits, target))
+
+
+@given(st.lists(st.lists(st.tuples(st.floats(-20, 20), st.booleans()), min_size=4, max_size=4), min_size=1))
+def test_classification_of_several_classes_is_equation_9(rows):
+    logits = torch.tensor([[score for score, _ in row] for row in rows], dtype=torch.float64)
+    labels = torch.tensor([[float(present) for _, present in row] for row in rows])
+    assert classification(logits, labels).item() == pytest.approx(_by_loops(logits, labels), abs=1e-7)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("labels", [[1.0, 1.0, 1.0], [0.0, 0.0, 0.0], [1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
+def test_classification_is_finite_for_any_labels_and_huge_logits(labels, scale, dtype):
+    logits = (scale * torch.tensor([[1.0, -1.0, 0.5], [-1.0, 1.0, 1.0]])).to(dtype).requires_grad_()
+    loss = classification(logits, torch.tensor([labels, labels]))
+    loss.backward()
+    assert loss.isfinite()
+    assert logits.grad.isfinite().all()
+    if len(set(labels)) == 1:  # all present or none: nothing to tell apart
+        assert loss == 0
+        assert not logits.grad.any()
+
+
+def test_a_hopeless_logit_still_pulls_with_full_strength():
+    logits = torch.tensor([[-1e4, 1e4]], requires_grad=True)
+    classification(logits, torch.tensor([[1.0, 0.0]])).backward()
+    assert logits.grad.tolist() == [[-1.0, 1.0]]
+
+
+def test_guidance_is_cross_entropy():
+    assert guidance(torch.tensor([[0.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 1])).item() == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize("over", [1.0, 0.0])
+@pytest.mark.parametrize(
+    ("kept", "whole", "expected", "gradient"),
+    [
+        (0.0, 4.0, 0.0, 0.0),
+        (2.0, 4.0, 0.5, 0.25),
+        (4.0, 4.0, 1.0, 0.25),
+        (-1.0, 4.0, 0.0, 0.0),
+        (-1.0, -2.0, 0.0, 0.0),
+        (5.0, 4.0, "over", 0.0),
+        (1.0, -2.0, "over", 0.0),
+        (1.0, 0.0, "over", 0.0),
+    ],
+)
+def test_what_remains_by_hand(kept, whole, expected, gradient, over):
+    kept, whole = torch.tensor([kept], requires_grad=True), torch.tensor([whole], requires_grad=True)
+    left = remaining(kept, whole, over)
+    left.sum().backward()
+    assert left.item() == pytest.approx(over if expected == "over" else expected)
+    assert kept.grad.item() == pytest.approx(gradient)
+    assert whole.grad is None, "the whole is a measure, not something to train"
+
+
+def test_suppression_is_a_mean_of_ratios_not_a_ratio_of_means():
+    assert suppression(torch.tensor([1.0, 9.0]), torch.tensor([2.0, 10.0])).item() == pytest.approx(0.7)
+
+
+@given(st.lists(st.tuples(st.floats(-1e6, 1e6, width=32), st.floats(-1e6, 1e6, width=32)), min_size=1))
+def test_what_remains_is_a_share(pairs):
+    kept, whole = torch.tensor(pairs).unbind(1)
+    assert ((remaining(kept, whole) >= 0) & (remaining(kept, whole) <= 1)).all()
+
+
+def test_area_is_the_mean():
+    assert area(torch.tensor([[[[0.0, 1.0]]], [[[0.5, 0.5]]]])).item() == 0.5
+
+
+def test_the_area_weight_rises_evenly_after_the_classifier_s_own_steps():
+    weights = Objective(area=2.0, classifier_steps=3, area_steps=4)
+    assert [area_weight(weights, step) for step in range(9)] == [0, 0, 0, 0.5, 1.0, 1.5, 2.0, 2.0, 2.0]
+    assert area_weight(Objective(area=2.0), 0) == 2.0
+
+
+def _evidence():
+    return Evidence(
+        logits=torch.tensor([[2.0, 0.0]]),
+        logits_foreground=torch.tensor([[1.0, 0.0]]),
+        activation=torch.tensor([2.0]),
+        activation_background=torch.tensor([0.5]),
+        foreground=torch.full((1, 1, 2, 2), 0.25),
+    )
+
+
+def test_the_objective_weighs_each_term():
+    target, labels = torch.tensor([0]), torch.tensor([[1.0, 0.0]])
+    weights = Objective(guidance=0.2, area=1.2, suppression=0.5)
+    terms = {name: term.item() for name, term in objective(_evidence(), target, labels, weights).items()}
+    assert terms == pytest.approx(
+        {
+            "classify": math.log(1 + math.exp(-2)),
+            "guide": 0.2 * math.log(1 + math.exp(-1)),
+            "suppress": 0.5 * 0.25,
+            "area": 1.2 * 0.25,
+        }
+    )
+
+
+def test_a_term_of_weight_zero_is_not_there():
+    target, labels = torch.tensor([0]), torch.tensor([[1.0, 0.0]])
+    terms = objective(_evidence(), target, labels, Objective(guidance=0.0, area=0.0, suppression=0.0))
+    assert list(terms) == ["classify"]

@@ -1,0 +1,59 @@
+"""From class maps to one localisation map: against NumPy, OpenCV and by hand."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from torchbas.maps import above, class_activation, enlarge, normalise, top_classes
+
+LOGITS = torch.tensor([[0.1, 0.9, 0.5, 0.3], [0.4, 0.2, 0.1, 0.8]])
+TARGET = torch.tensor([0, 3])
+
+
+@pytest.mark.parametrize(
+    ("k", "force", "expected"),
+    [
+        (1, False, [[0], [3]]),
+        (1, True, [[0], [3]]),
+        (2, False, [[1, 2], [3, 0]]),
+        (2, True, [[1, 0], [3, 0]]),
+        (3, False, [[1, 2, 3], [3, 0, 1]]),
+        (3, True, [[1, 2, 0], [3, 0, 1]]),
+        (0, False, [[1, 2, 3, 0], [3, 0, 1, 2]]),
+        (9, True, [[1, 2, 3, 0], [3, 0, 1, 2]]),
+    ],
+)
+def test_top_classes_by_hand(k, force, expected):
+    assert top_classes(LOGITS, TARGET, k, force).tolist() == expected
+
+
+def test_normalise_is_min_max_per_map():
+    maps = torch.randn(3, 5, 7)
+    lows, highs = maps.numpy().min((1, 2), keepdims=True), maps.numpy().max((1, 2), keepdims=True)
+    np.testing.assert_allclose(normalise(maps).numpy(), (maps.numpy() - lows) / (highs - lows + 1e-5), rtol=1e-5)
+
+
+def test_a_constant_map_becomes_zero_not_nan():
+    assert torch.equal(normalise(torch.full((1, 3, 3), 7.0)), torch.zeros(1, 3, 3))
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 40), st.integers(1, 40))
+def test_enlarge_is_opencv_s_bilinear(height, width, high, wide):
+    maps = torch.rand(2, height, width, generator=torch.Generator().manual_seed(0))
+    expected = [cv2.resize(grid, (wide, high), interpolation=cv2.INTER_LINEAR) for grid in maps.numpy()]
+    np.testing.assert_allclose(enlarge(maps, (high, wide)).numpy(), expected, atol=1e-5)
+
+
+def test_class_activation_is_the_class_map_of_the_target():
+    class_maps = torch.randn(2, 4, 3, 3).bfloat16()
+    actual = class_activation(class_maps, TARGET)
+    assert actual.dtype == torch.float32
+    assert torch.equal(actual, torch.stack([class_maps[0, 0], class_maps[1, 3]]).float())
+
+
+def test_above_is_strict_and_one_mask_per_threshold():
+    masks = above(torch.tensor([0.25, 0.5]), torch.tensor([[[0.25, 0.5], [0.6, 0.0]]]))
+    assert masks.tolist() == [[[[0, 1], [1, 0]], [[0, 0], [1, 0]]]]

@@ -1,0 +1,82 @@
+"""Boxes against sets of pixels, accuracies by hand."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from torchbas.metrics import LocalizationAccuracy, best_centred_box, iou_inclusive
+
+
+@st.composite
+def boxes(draw):
+    x0, y0, width, height = (draw(st.integers(0, 12)) for _ in range(4))
+    return np.array([x0, y0, x0 + width, y0 + height], float)
+
+
+def _pixels(box):
+    x0, y0, x1, y1 = box.astype(int)
+    return {(x, y) for x in range(x0, x1 + 1) for y in range(y0, y1 + 1)}
+
+
+@given(boxes(), boxes())
+def test_iou_counts_pixels_with_both_ends(a, b):
+    expected = len(_pixels(a) & _pixels(b)) / len(_pixels(a) | _pixels(b))
+    assert float(iou_inclusive(a, b)) == float(iou_inclusive(b, a)) == pytest.approx(expected)
+
+
+def test_iou_broadcasts():
+    ours, truth = np.array([[0.0, 0, 9, 9], [0, 0, 4, 9]]), np.array([[0.0, 0, 9, 9], [5, 0, 9, 9], [20, 20, 21, 21]])
+    np.testing.assert_allclose(iou_inclusive(ours[:, None], truth), [[1, 0.5, 0], [0.5, 0, 0]])
+
+
+def test_a_true_box_that_the_crop_turned_inside_out_is_no_division_by_zero():
+    inside_out = np.array([5.0, 0.0, 4.0, 9.0])
+    assert iou_inclusive(inside_out, inside_out) == 0
+
+
+def _scored():
+    """Four images: right and top-1, right and top-5, right on the second box but not classified, wrong."""
+    accuracy = LocalizationAccuracy()
+    box, half, other = np.array([0.0, 0, 9, 9]), np.array([[0.0, 0, 4, 9]]), np.array([[0.0, 0, 3, 9]])
+    accuracy.update(box, half, top1=True, top5=True)
+    accuracy.update(box, half, top1=False, top5=True)
+    accuracy.update(box, np.concatenate([other, half]), top1=False, top5=False)
+    accuracy.update(box, other, top1=True, top5=True)
+    return accuracy
+
+
+def test_accuracies_by_hand():
+    assert _scored().compute() == {"gt_known": 75, "top1_loc": 25, "top5_loc": 50}
+
+
+def test_halves_can_be_merged():
+    both = _scored()
+    both.merge(_scored())
+    assert both.images == 8
+    assert both.compute() == _scored().compute()
+
+
+def test_without_images_there_is_no_number():
+    assert all(math.isnan(value) for value in LocalizationAccuracy().compute().values())
+
+
+@settings(max_examples=20)
+@given(st.lists(st.lists(boxes(), min_size=1, max_size=2), min_size=1, max_size=4))
+def test_the_best_centred_box_is_the_best_of_twenty(drawn):
+    truths, width, height = [np.stack(image) for image in drawn], 20, 25
+    side, score = best_centred_box(truths, width, height)
+
+    def score_of(share):
+        box = np.array([width * (1 - share), height * (1 - share), width * (1 + share), height * (1 + share)]) / 2
+        return 100 * np.mean([iou_inclusive(box, truth).max() >= 0.5 for truth in truths])
+
+    assert score == pytest.approx(score_of(side))
+    assert score == pytest.approx(max(score_of(share) for share in np.linspace(0.05, 1, 20)))
+
+
+def test_a_side_of_one_is_the_whole_image():
+    whole = np.array([[0.0, 0.0, 20.0, 20.0]])
+    assert best_centred_box([whole], 20, 20) == (1.0, 100.0)

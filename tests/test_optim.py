@@ -1,0 +1,75 @@
+"""The four groups and the two schedules, by hand."""
+
+import pytest
+import torch
+from torch import nn
+
+from torchbas.config import Training
+from torchbas.engine import learning_rate, sgd
+
+
+def _factors(optimizer, module):
+    names = {parameter: name for name, parameter in module.named_parameters()}
+    return {names[parameter]: group["factor"] for group in optimizer.param_groups for parameter in group["params"]}
+
+
+def test_pretrained_and_new_weights_and_biases_learn_1_2_10_and_20_times_as_fast(tiny_bas):
+    optimizer = sgd(tiny_bas, Training(lr=0.5))
+    assert _factors(optimizer, tiny_bas) == {
+        "stem.0.weight": 1,
+        "stem.0.bias": 2,
+        "stem.1.weight": 1,  # BatchNorm's scale
+        "stem.1.bias": 2,  # and shift
+        "tail.1.weight": 1,
+        "tail.1.bias": 2,
+        "tail.2.weight": 1,
+        "tail.2.bias": 2,
+        "head.0.weight": 10,
+        "head.0.bias": 20,
+        "head.2.weight": 10,
+        "head.2.bias": 20,
+        "head.4.weight": 10,
+        "head.4.bias": 20,
+        "generator.conv.weight": 10,
+        "generator.conv.bias": 20,
+    }
+    assert len(optimizer.param_groups) == 4
+    assert all(group["lr"] == 0.5 * group["factor"] for group in optimizer.param_groups)
+
+
+def test_new_modules_are_found_at_any_depth_and_by_other_names(tiny_bas):
+    deep = nn.ModuleDict({"student": nn.ModuleDict({"model": tiny_bas})})
+    factors = _factors(sgd(deep, Training(new_layers=3.0), new=("tail",)), deep)
+    assert factors["student.model.tail.1.weight"] == 3
+    assert factors["student.model.tail.1.bias"] == 6
+    assert factors["student.model.head.0.weight"] == 1
+
+
+def test_parameters_that_need_no_gradient_are_left_out(tiny_bas):
+    tiny_bas.freeze_stem()
+    assert not any(name.startswith("stem") for name in _factors(sgd(tiny_bas, Training()), tiny_bas))
+
+
+def test_momentum_nesterov_and_decay_hold_for_every_group(tiny_bas):
+    for group in sgd(tiny_bas, Training(momentum=0.8, weight_decay=0.01)).param_groups:
+        assert (group["momentum"], group["nesterov"], group["weight_decay"]) == (0.8, True, 0.01)
+
+
+def test_one_step_by_hand():
+    layer = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(layer.weight, 2.0)
+    optimizer = sgd(layer, Training(lr=0.1, momentum=0.9, weight_decay=0.5))
+    layer(torch.tensor([[3.0]])).sum().backward()
+    optimizer.step()  # g = 3 + 0.5 * 2; Nesterov's first step goes (1 + 0.9) g
+    assert layer.weight.item() == pytest.approx(2 - 0.1 * 1.9 * 4)
+
+
+@pytest.mark.parametrize(("step", "rate"), [(0, 1.0), (9, 1.0), (10, 0.1), (19, 0.1), (20, 0.01), (29, 0.01)])
+def test_the_step_schedule_takes_a_tenth_every_step_epochs(step, rate):
+    training = Training(lr=1.0, step_epochs=2)
+    assert learning_rate(training, step, steps_per_epoch=5, steps=30) == pytest.approx(rate)
+
+
+@pytest.mark.parametrize(("step", "rate"), [(0, 2.0), (50, 2 * 0.5**0.9), (75, 2 * 0.25**0.9), (100, 0.0)])
+def test_the_poly_schedule_falls_to_zero(step, rate):
+    assert learning_rate(Training(lr=2.0, schedule="poly"), step, 10, 100) == pytest.approx(rate)

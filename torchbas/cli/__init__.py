@@ -1,0 +1,73 @@
+"""The command line: ``bas`` and one word. Heavy imports wait inside the commands."""
+
+import difflib
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+from ..errors import InputError, Interrupted
+
+COMMANDS = {
+    "demo": "the whole main job on a small built-in set, offline; ends with a gallery",
+    "label": "tags in, boxes + masks out: train, predict, export in one go",
+    "check": "what we understood: images per tag, unreadable, unmatched, duplicates, time estimate",
+    "train": "train a model by a recipe",
+    "predict": "find objects with a trained model",
+    "eval": "score a model against true boxes",
+    "recipes": "list the recipes, or print one with its promise",
+}
+HELP = """usage: bas COMMAND ... (bas COMMAND --help says more)
+
+From image tags to boxes and masks, by Background Activation Suppression.
+
+{commands}
+
+Start with: bas demo    or, with a folder of photos sorted into one folder per tag: bas label photos/ --out labels/
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Exit codes: 0 done, 1 our error, 2 the user's input, 130 stopped and resumable."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help"):
+        sys.stdout.write(_help())
+        return 0
+    if words[0] == "--version":
+        from torchbas import __version__
+
+        sys.stdout.write(f"torchbas {__version__}\n")
+        return 0
+    name, *rest = words
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        _say(f'There is no command "{name}"' + (f': did you mean "bas {close[0]}"?' if close else "; see bas --help."))
+        return 2
+    if "--offline" in rest:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub
+    return _run(name, rest)
+
+
+def _run(name: str, rest: list[str]) -> int:
+    try:
+        command = importlib.import_module(f"{__name__}.{name}").parse(rest)
+        answer = command.run()
+    except InputError as error:
+        _say(str(error))
+        return 2
+    except Interrupted as stopped:
+        _say(f"{stopped or 'Stopped.'} Go on with the same command and --resume.")
+        return 130
+    if command.json:
+        sys.stdout.write(json.dumps(answer, default=str) + "\n")
+    return 0
+
+
+def _help() -> str:
+    rows = "\n".join(f"  {name:<8} {about}" for name, about in COMMANDS.items())
+    return HELP.format(commands=rows)
+
+
+def _say(sentence: str) -> None:
+    sys.stderr.write(f"bas: {sentence}\n")

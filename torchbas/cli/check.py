@@ -1,0 +1,51 @@
+"""``bas check``: what we understood of the input, before hours are spent on it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .common import Common, Data
+from .common import parse as read
+
+
+@dataclass
+class Check(Common):
+    """Say what was understood: photos per tag, unreadable and unmatched files, duplicates, and how long it will take.
+
+    Nothing is written. The exit code is 0 even where there are problems.
+    """
+
+    data: Data = field(kw_only=True)
+    estimate: bool = True
+    """Try a few steps of the recipe quick to tell how long bas label will take."""
+
+    def run(self) -> dict[str, Any]:
+        """Open every photo once and print."""
+        from .. import api, data
+        from .progress import Reporter, table
+
+        reporter = Reporter(self.quiet)
+        collection = data.read(self.data, strict=False)
+        with reporter.stage("checking photos") as stage:
+            checked = api.check(collection, max(2, self.workers), api.Watch(opened=stage.at))
+        answer = data.summary(checked)
+        rows = [[tag, str(count)] for tag, count in sorted(answer["tags"].items(), key=lambda row: -row[1])]
+        shown = rows if len(rows) <= 30 else [*rows[:15], ["...", ""], *rows[-14:]]
+        table(f"{answer['photos']} photos in {self.data}, {len(rows)} tags", ["tag", "photos"], shown)
+        for name in ("untagged", "several_tags", "with_boxes", "with_mask"):
+            if answer[name]:
+                reporter.say(f"{name.replace('_', ' ')}: {answer[name]}")
+        for problem in answer["problems"]:
+            reporter.say(f"{problem['name']}: {problem['reason']}")
+        if self.estimate and len(rows) > 1 and answer["photos"] > answer["untagged"]:
+            answer["minutes"] = round(api.estimate(checked, device=self.device) / 60, 1)
+            reporter.say(
+                f"bas label will take about {answer['minutes']:.0f} minutes here."
+            )
+        reporter.say(f"Next: bas label {self.data} --out FOLDER")
+        return answer
+
+
+def parse(words: Sequence[str]) -> Check:
+    """The command from its words."""
+    return read(Check, words)

@@ -1,0 +1,106 @@
+"""What the commands share: words that mean the same everywhere, recipes as defaults, folders kept from harm."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import tyro
+
+from .. import recipes
+from ..config import Architecture, Inference, Objective, Recipe, Training
+from ..errors import InputError
+
+MANIFEST = "run.json"
+Parsed = TypeVar("Parsed")
+
+
+@dataclass
+class Common:
+    """Where to compute and what to say."""
+
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    workers: int = 0
+    """Processes that decode photos beside the one that computes."""
+    offline: bool = False
+    """Never touch the network."""
+    quiet: bool = False
+    """No progress."""
+    json: bool = False
+    """Print one JSON object on stdout."""
+
+
+@dataclass
+class Settings:
+    """A recipe's values as flags of their own."""
+
+    architecture: Architecture = field(default_factory=Architecture)
+    objective: Objective = field(default_factory=Objective)
+    training: Training = field(default_factory=Training)
+    inference: Inference = field(default_factory=Inference)
+
+    def of(self, recipe: str) -> Recipe:
+        """The recipe with the values the flags left it with."""
+        return replace(recipes.load(recipe), **{part.name: getattr(self, part.name) for part in fields(Settings)})
+
+
+def parse(command: type[Parsed], words: Sequence[str], *, default: Parsed | None = None) -> Parsed:
+    """Read the words of one command; wrong ones end the program with a hint and exit code 2."""
+    name = command.__module__.rsplit(".", 1)[-1]
+    config = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
+    return tyro.cli(command, prog=f"bas {name}", args=words, default=default, config=config)  # pyright: ignore[reportReturnType]
+
+
+def settings_for(words: Sequence[str], default: str) -> tuple[str, Settings]:
+    """The recipe that the words name, as defaults for its flags."""
+    name = next((words[i + 1] for i, word in enumerate(words[:-1]) if word == "--recipe"), default)
+    recipe = recipes.load(name)
+    training = recipe.training
+    if "--epochs" in words and "--steps" not in words:
+        training = replace(training, steps=None)
+    return name, Settings(recipe.architecture, recipe.objective, training, recipe.inference)
+
+
+def weights_of(word: str) -> bool | Path:
+    """``auto``, ``none`` or a file. Raises :class:`InputError` for a file that is not there."""
+    if word in ("auto", "none"):
+        return word == "auto"
+    if not Path(word).is_file():
+        raise InputError(f"--weights {word} is no file: check the path, or give auto or none.")
+    return Path(word)
+
+
+def prepare(out: Path, source: Path | None, ours: Sequence[str], *, overwrite: bool, resume: bool = False) -> None:
+    """Make ``out``; refuse one with something in it, unless told to go on or to overwrite what is ``ours``.
+
+    Only files that this program writes are ever removed.
+    """
+    if source is not None and source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+        raise InputError(f"{out} lies inside {source}, so its pictures would be read as photos: choose another --out.")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file: choose another --out.")
+    if out.is_dir() and any(out.iterdir()) and not (overwrite or resume):
+        finished = "holds a finished run" if (out / MANIFEST).exists() else "is not empty"
+        raise InputError(f"{out} {finished}: choose another --out, or add --overwrite (or --resume to go on).")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / MANIFEST).unlink(missing_ok=True)
+        for name in () if resume else ours:
+            if (out / name).is_dir():
+                shutil.rmtree(out / name)
+            else:
+                (out / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{out} cannot be written ({error.strerror}): choose another --out.") from error
+
+
+Data = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DATA")]
+Objects = Literal["largest", "all"]
+Format = Literal["coco", "coco-outlines", "voc", "gallery"]
+
+
+def chosen(command: Any) -> dict[str, Any]:
+    """The words of a command as they were understood, for ``run.json``."""
+    return {part.name: getattr(command, part.name) for part in fields(command) if part.name not in ("quiet", "json")}

@@ -1,0 +1,58 @@
+"""``bas demo``: the whole main job on the built-in set."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .common import Common, prepare
+from .common import parse as read
+
+
+@dataclass
+class Demo(Common):
+    """Draw a small set of photos with tags, train on the tags alone, find the objects, compare with the exact truth.
+
+    Nothing is downloaded: the network starts from nothing. The last line names a gallery to open.
+    """
+
+    out: Path = field(default=Path("demo"))
+    """Folder to write into."""
+    overwrite: bool = False
+    """Replace an earlier demo in --out."""
+    resume: bool = False
+    """Go on with a stopped demo in --out."""
+
+    def run(self) -> dict[str, Any]:
+        """Draw, train, find, score, write."""
+        from dataclasses import asdict
+
+        from .. import api, data, recipes
+        from .eval import show
+        from .job import MODEL, OUTPUTS, Job
+        from .progress import Reporter
+
+        prepare(self.out, None, ("photos", *OUTPUTS, *MODEL), overwrite=self.overwrite, resume=self.resume)
+        job = Job(self.out, Reporter(self.quiet), api.Compute(self.device, self.workers))
+        job.reporter.say("Drawing photos of six kinds of things; only their tags will be learned from.")
+        collection = data.make_sample(self.out / "photos")
+        localizer = job.train(collection, self.out / "model", recipes.load("demo"), False, resume=self.resume)
+        scores = job.score(collection, localizer)
+        show(scores)
+        tested = collection.only("test")
+        found = job.find(tested, localizer, "known", "largest")
+        answer = {"command": "demo", "protocol": "authors", "scores": asdict(scores)}
+        answer = job.write(found, tested, localizer, ("coco", "voc", "gallery"), answer)
+        threshold, best = scores.best("BAS k=1")
+        side, centred = scores.centred_box
+        job.reporter.say(
+            f"GT-known Loc {best['gt_known']:.1f} % (threshold {threshold}); the best box that looks at nothing, "
+            f"centred, {side:.0%} of each side, gets {centred:.1f} %: {best['gt_known'] - centred:.1f} points fewer."
+        )
+        job.reporter.say(f"Next: open {self.out / 'index.html'}")
+        return answer
+
+
+def parse(words: Sequence[str]) -> Demo:
+    """The command from its words."""
+    return read(Demo, words)

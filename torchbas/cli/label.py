@@ -1,0 +1,62 @@
+"""``bas label``: tags in, boxes and masks out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from .common import Common, Data, Format, Objects, Settings, chosen, prepare, settings_for, weights_of
+from .common import parse as read
+
+
+@dataclass
+class Label(Common):
+    """Tags in, boxes and masks out: train on your photos, find every tag, write what annotation tools read.
+
+    DATA is a folder with one folder per tag, a CSV "file,tags" or a JSON list. Any value of the recipe is a flag.
+    """
+
+    data: Data = field(kw_only=True)
+    out: Path = field(kw_only=True)
+    """Folder to write into."""
+    recipe: str = "quick"
+    """Name of a recipe (bas recipes lists them), or your own FILE.py."""
+    weights: str = "auto"
+    """ImageNet weights: auto fetches them, a FILE is read, none starts from nothing."""
+    objects: Objects = "largest"
+    """The largest piece of each map, or all."""
+    format: tuple[Format, ...] = ("coco", "voc", "gallery")
+    """What to write."""
+    overwrite: bool = False
+    """Replace an earlier run in --out."""
+    resume: bool = False
+    """Go on with a stopped run in --out."""
+    settings: Settings = field(default_factory=Settings)
+
+    def run(self) -> dict[str, Any]:
+        """Check, train, find, write."""
+        from .. import api, data
+        from .job import MODEL, OUTPUTS, Job
+        from .progress import Reporter
+
+        weights = weights_of(self.weights)
+        collection = data.read(self.data)
+        prepare(self.out, self.data, (*OUTPUTS, *MODEL), overwrite=self.overwrite, resume=self.resume)
+        precision = self.settings.training.precision
+        job = Job(self.out, Reporter(self.quiet), api.Compute(self.device, self.workers, precision))
+        checked = job.check(collection)
+        recipe = self.settings.of(self.recipe)
+        localizer = job.train(checked, self.out / "model", recipe, weights, resume=self.resume)
+        found = job.find(checked, localizer, "known", self.objects)
+        answer = job.write(found, checked, localizer, self.format, {"command": "label", "words": chosen(self)})
+        job.reporter.say(f"{len(found)} objects in {len(checked.photos)} photos. Look at {self.out / 'index.html'}")
+        job.reporter.say(f"Next: bas predict NEW_PHOTOS --model {self.out} --tags predicted --out FOLDER")
+        return answer
+
+
+def parse(words: Sequence[str]) -> Label:
+    """The command from its words."""
+    recipe, settings = settings_for(words, "quick")
+    return read(Label, words, default=Label(data=tyro.MISSING, out=tyro.MISSING, recipe=recipe, settings=settings))
