@@ -45,8 +45,9 @@ def test_one_pass_equals_deep_copies_in_losses_gradients_and_buffers(tiny_bas, t
     ours, theirs = tiny_bas.train(training), copy.deepcopy(tiny_bas).train(training)
     ours.head[-1].bias.data += 1  # a classifier that already says something: some ratios below one, some above
     theirs.head[-1].bias.data += 1
-    terms, expected = objective(ours.evidence(_images(), TARGET), TARGET, LABELS, Objective()), _by_deep_copy(
-        theirs, _images()
+    terms, expected = (
+        objective(ours.evidence(_images(), TARGET), TARGET, LABELS, Objective()),
+        _by_deep_copy(theirs, _images()),
     )
     sum(terms.values()).backward()
     sum(expected.values()).backward()

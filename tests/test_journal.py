@@ -79,10 +79,12 @@ def test_tensorboard_gets_the_same_numbers(tmp_path):
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("enabled", [True, False])
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_place(tmp_path, value, enabled):
-    with Journal(tmp_path, done=0, enabled=enabled) as journal, pytest.raises(Diverged) as caught:
+    losses = {"classify": torch.tensor(1.0), "area": torch.tensor(value)}
+    with Journal(tmp_path, done=0, enabled=enabled) as journal:
         journal.record(_entry(2, classify=1.0, area=0.5))
-        journal.record(Entry(3, epoch=7, batch=11, terms={"classify": torch.tensor(1.0), "area": torch.tensor(value)}))
-        journal.flush()
+        journal.record(Entry(3, epoch=7, batch=11, terms=losses))
+        with pytest.raises(Diverged) as caught:
+            journal.flush()
     assert f"step 3 (epoch 7, batch 11: classify 1, area {value}" in str(caught.value)
     assert "--resume" in str(caught.value)
 
