@@ -23,7 +23,7 @@ $(READY): pyproject.toml constraints.txt
 test: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	@if command -v node > /dev/null; then echo $(BIN)/pyright; $(BIN)/pyright; \
+	@if command -v node > /dev/null; then $(BIN)/pyright --pythonpath $(BIN)/python; \
 		else echo 'No node on PATH: types are not checked.'; fi
 	$(BIN)/python -m pytest
 

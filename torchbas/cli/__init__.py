@@ -1,11 +1,13 @@
 """The command line: ``bas`` and one word. Heavy imports wait inside the commands."""
 
+import dataclasses
 import difflib
 import importlib
 import json
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from ..errors import InputError, Interrupted
 
@@ -59,9 +61,16 @@ def _run(name: str, rest: list[str]) -> int:
     except Interrupted as stopped:
         _say(f"{stopped or 'Stopped.'} Go on with the same command and --resume.")
         return 130
+    except KeyboardInterrupt:
+        _say("Stopped.")
+        return 130
     if command.json:
-        sys.stdout.write(json.dumps(answer, default=str) + "\n")
+        sys.stdout.write(json.dumps(answer, default=_plain) + "\n")
     return 0
+
+
+def _plain(value: Any) -> Any:
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else str(value)
 
 
 def _help() -> str:

@@ -1,8 +1,10 @@
 """What the commands share: words that mean the same everywhere, recipes as defaults, folders kept from harm."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -46,21 +48,29 @@ class Settings:
         return replace(recipes.load(recipe), **{part.name: getattr(self, part.name) for part in fields(Settings)})
 
 
-def parse(command: type[Parsed], words: Sequence[str], *, default: Parsed | None = None) -> Parsed:
-    """Read the words of one command; wrong ones end the program with a hint and exit code 2."""
+def parse(command: type[Parsed], words: Sequence[str], **defaults: Any) -> Parsed:
+    """Read the words of one command, with ``defaults`` of its flags; wrong ones end the program with exit code 2."""
     name = command.__module__.rsplit(".", 1)[-1]
     config = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
-    return tyro.cli(command, prog=f"bas {name}", args=words, default=default, config=config)  # pyright: ignore[reportReturnType]
+    return tyro.cli(partial(command, **defaults), prog=f"bas {name}", args=words, config=config)
 
 
 def settings_for(words: Sequence[str], default: str) -> tuple[str, Settings]:
     """The recipe that the words name, as defaults for its flags."""
-    name = next((words[i + 1] for i, word in enumerate(words[:-1]) if word == "--recipe"), default)
+    given = dict(_flags(words))
+    name = given.get("--recipe", default)
     recipe = recipes.load(name)
     training = recipe.training
-    if "--epochs" in words and "--steps" not in words:
+    if "--epochs" in given and "--steps" not in given:
         training = replace(training, steps=None)
     return name, Settings(recipe.architecture, recipe.objective, training, recipe.inference)
+
+
+def _flags(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Every word that may be a flag and what would be its value: ``--flag value`` or ``--flag=value``."""
+    for word, following in pairwise([*words, ""]):
+        flag, equals, value = word.partition("=")
+        yield flag, value if equals else following
 
 
 def weights_of(word: str) -> bool | Path:

@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import tyro
-
 from .common import Common, Data, Format, Objects, Settings, chosen, prepare, settings_for, weights_of
 from .common import parse as read
 
@@ -59,4 +57,4 @@ class Label(Common):
 def parse(words: Sequence[str]) -> Label:
     """The command from its words."""
     recipe, settings = settings_for(words, "quick")
-    return read(Label, words, default=Label(data=tyro.MISSING, out=tyro.MISSING, recipe=recipe, settings=settings))
+    return read(Label, words, recipe=recipe, settings=settings)

@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import tyro
-
 from .common import Common, Data, Settings, chosen, prepare, settings_for, weights_of
 from .common import parse as read
 
@@ -54,4 +52,4 @@ class Train(Common):
 def parse(words: Sequence[str]) -> Train:
     """The command from its words."""
     recipe, settings = settings_for(words, "quick")
-    return read(Train, words, default=Train(data=tyro.MISSING, out=tyro.MISSING, recipe=recipe, settings=settings))
+    return read(Train, words, recipe=recipe, settings=settings)
