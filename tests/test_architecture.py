@@ -35,7 +35,7 @@ def _imported_rooms(path: Path) -> set[str]:
             names = [a.name.split(".") for a in node.names]
         else:
             continue
-        rooms |= {n[1] for n in names if n[0] == "torchbas" and len(n) > 1}
+        rooms |= {n[1] for n in names if n[0] == "torchbas" and len(n) > 1 and n[1] != "__version__"}
     return rooms
 
 

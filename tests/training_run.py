@@ -1,0 +1,100 @@
+"""A small but real training that test_engine.py runs in processes of its own: killed, resumed, under torchrun."""
+
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import nn
+
+from torchbas.config import Architecture, Objective, Training
+from torchbas.data import training_loader
+from torchbas.engine import Hooks, fit, make_fabric
+from torchbas.errors import Interrupted
+from torchbas.localize import Localization
+from torchbas.model.bas import BAS
+from torchbas.model.extractor import Extractor
+from torchbas.types import Collection, Photo
+
+TRAINING = Training(epochs=2, batch_size=2, lr=0.01, resize=20, crop=16, save_every=3, precision="32-true")
+"""Twelve photos: six steps an epoch, a checkpoint in the middle of an epoch and one at its end."""
+OBJECTIVE = Objective(classifier_steps=4)
+NORMALISATION = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+
+
+def draw_photos(folder: Path) -> Collection:
+    """Twelve photos of noise, on each a patch of one of three textures; those already there are kept."""
+    rng = np.random.default_rng(0)
+    textures = [np.indices((10, 10))[0] % 2, np.indices((10, 10))[1] % 2, np.indices((10, 10)).sum(0) // 2 % 2]
+    photos = []
+    for number in range(12):
+        pixels, (y, x) = rng.integers(90, 160, (20, 20, 3)), rng.integers(0, 10, 2)
+        pixels[y : y + 10, x : x + 10] = 255 * textures[number % 3][..., None]
+        path = folder / f"{number}.png"
+        if not path.exists():
+            Image.fromarray(pixels.astype(np.uint8)).save(path)
+        photos.append(Photo(path, path.name, labels=(number % 3,)))
+    return Collection(folder, ("rows", "columns", "steps"), tuple(photos))
+
+
+def make_task(objective: Objective = OBJECTIVE, *, batch_norm: bool = True) -> Localization:
+    """A BAS network of three classes; with BatchNorm it also has dropout, for which a resumed run needs the dice."""
+    torch.manual_seed(0)
+    norm, drop = (nn.BatchNorm2d, nn.Dropout) if batch_norm else (nn.Identity, nn.Identity)
+    stem = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), norm(8), nn.ReLU())
+    tail = nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, padding=1), norm(16), nn.ReLU(), drop(0.2))
+    return Localization(BAS(Extractor(stem, tail, 8, 16), 3, Architecture(hidden=16)), objective, NORMALISATION)
+
+
+def train(folder: Path, out: Path, *, resume: bool = False, kill_at: int | None = None) -> None:
+    """Train to the end and write ``final.safetensors``, or be killed on the way without a warning."""
+
+    def die(_: int) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    task = make_task()
+    loader = training_loader(draw_photos(folder), TRAINING.batch_size, TRAINING.seed, TRAINING.resize, TRAINING.crop)
+    hooks = Hooks(every={kill_at: die} if kill_at else {})
+    fit(make_fabric("cpu", TRAINING.precision), task, loader, TRAINING, out, resume=resume, hooks=hooks)
+    save_file(task.state_dict(), out / "final.safetensors")
+
+
+def train_together(folder: Path, out: Path) -> None:
+    """Alone or as one of several processes: three steps of two objectives, then a run that one process stops."""
+    fabric = make_fabric("cpu", "32-true", unused_parameters=True)
+    photos, training = draw_photos(folder), replace(TRAINING, batch_size=4, steps=3)
+
+    def loader():
+        share = {"rank": fabric.global_rank, "world_size": fabric.world_size}
+        return training_loader(photos, training.batch_size, 0, training.resize, training.crop, **share)
+
+    for name, objective in (("plain", Objective()), ("eased", Objective(classifier_steps=2))):
+        task = make_task(objective, batch_norm=False)
+        fit(fabric, task, loader(), training, out / name)
+        if fabric.is_global_zero:
+            save_file(task.state_dict(), out / f"{name}.safetensors")
+
+    def stop(_: int) -> None:
+        if fabric.global_rank == fabric.world_size - 1:
+            signal.raise_signal(signal.SIGTERM)
+
+    try:
+        fit(
+            fabric,
+            make_task(batch_norm=False),
+            loader(),
+            replace(training, steps=30),
+            out / "stopped",
+            hooks=Hooks(every={4: stop}),
+        )
+    except Interrupted as stopped:
+        (out / f"stopped_{fabric.global_rank}.txt").write_text(str(stopped))
+
+
+if __name__ == "__main__":
+    train_together(Path(sys.argv[1]), Path(sys.argv[2]))
