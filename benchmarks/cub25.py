@@ -104,21 +104,21 @@ def write(
     curve: list[dict],
     seconds: float,
 ) -> None:
+    objective, sharing = recipe.objective, recipe.architecture.sharing
+    started = [f"classifier first {objective.classifier_steps}", f"sharing {sharing:g}"]
+    started.append(f"lambda {objective.suppression:g}")
     common = {
         "data": f"cub25, {data_fingerprint([photo.name for photo in birds.photos])}",
-        "recipe": f"small, {words.backbone}, {words.steps} steps, classifier first {recipe.objective.classifier_steps}, "
-        f"sharing {recipe.architecture.sharing:g}, lambda {recipe.objective.suppression:g}",
+        "recipe": ", ".join(["small", words.backbone, f"{words.steps} steps", *started]),
         "protocol": "authors" if words.ten_crop else "authors, centre crop instead of ten for classification",
         "split": f"test, {scores.images} photos",
         "seed": words.seed,
         "seconds": round(seconds),
     }
     classification = {"top1_cls": scores.top1_cls, "top5_cls": scores.top5_cls}
-    names = {
-        "k1": f"{words.row}_k1",
-        "kall": f"{words.row}_kall",
-        "cam": "cam" if words.row == "bas" else f"{words.row}_cam",
-    }
+    prefix = words.row
+    names = {"cam": "cam", "k1": "bas_k1"} if prefix == "bas" else {"cam": f"{prefix}_cam", "k1": prefix}
+    names["kall"] = f"{prefix}_kall"
     for row, name in names.items():
         threshold, best = scores.best(row)
         record(
