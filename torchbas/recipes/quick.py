@@ -9,8 +9,8 @@ RECIPE = Recipe(
     name="quick",
     about="A folder of tagged photos, without a GPU: frozen stem, cached features, eased start.",
     cost="Minutes on two CPU cores, for some dozens to some thousands of photos.",
-    architecture=Architecture(backbone="resnet50", hidden=256, sharing=1.0),
-    objective=Objective(guidance=0.5, area=1.5, classifier_steps=48),
-    training=Training(steps=240, stem="cached", views=4),
+    architecture=Architecture(backbone="mobilenetv1", activation="relu6", hidden=256, sharing=1.0),
+    objective=Objective(guidance=0.5, area=1.5, classifier_steps=80),
+    training=Training(steps=200, stem="cached", views=2),
     inference=Inference(top=1, threshold="auto"),
 )
