@@ -39,9 +39,7 @@ class Check(Common):
             reporter.say(f"{problem['name']}: {problem['reason']}")
         if self.estimate and len(rows) > 1 and answer["photos"] > answer["untagged"]:
             answer["minutes"] = round(api.estimate(checked, device=self.device) / 60, 1)
-            reporter.say(
-                f"bas label will take about {answer['minutes']:.0f} minutes here."
-            )
+            reporter.say(f"bas label will take about {answer['minutes']:.0f} minutes here.")
         reporter.say(f"Next: bas label {self.data} --out FOLDER")
         return answer
 

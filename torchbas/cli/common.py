@@ -1,5 +1,6 @@
 """What the commands share: words that mean the same everywhere, recipes as defaults, folders kept from harm."""
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -14,7 +15,7 @@ from .. import recipes
 from ..config import Architecture, Inference, Objective, Recipe, Training
 from ..errors import InputError
 
-MANIFEST = "run.json"
+MANIFEST, MARK = "run.json", ".torchbas"
 Parsed = TypeVar("Parsed")
 
 
@@ -85,25 +86,42 @@ def weights_of(word: str) -> bool | Path:
 def prepare(out: Path, source: Path | None, ours: Sequence[str], *, overwrite: bool, resume: bool = False) -> None:
     """Make ``out``; refuse one with something in it, unless told to go on or to overwrite what is ``ours``.
 
-    Only files that this program writes are ever removed.
+    Only a folder that an earlier command has made and marked is ever written over, and only our files in it are
+    removed. Of several processes the first does it.
     """
     if source is not None and source.is_dir() and out.resolve().is_relative_to(source.resolve()):
         raise InputError(f"{out} lies inside {source}, so its pictures would be read as photos: choose another --out.")
+    if not first_process():
+        return
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file: choose another --out.")
-    if out.is_dir() and any(out.iterdir()) and not (overwrite or resume):
-        finished = "holds a finished run" if (out / MANIFEST).exists() else "is not empty"
-        raise InputError(f"{out} {finished}: choose another --out, or add --overwrite (or --resume to go on).")
     try:
+        if out.is_dir() and any(out.iterdir()):
+            if not (out / MARK).exists():
+                raise InputError(f"{out} holds files that are not of torchbas: choose another --out.")
+            if not (overwrite or resume):
+                state = "holds a finished run" if (out / MANIFEST).exists() else "holds a run that was stopped"
+                raise InputError(f"{out} {state}: choose another --out, or add --overwrite or --resume.")
         out.mkdir(parents=True, exist_ok=True)
-        (out / MANIFEST).unlink(missing_ok=True)
-        for name in () if resume else ours:
+        (out / MARK).touch()
+        for name in (MANIFEST,) if resume else (MANIFEST, *ours):
             if (out / name).is_dir():
                 shutil.rmtree(out / name)
             else:
                 (out / name).unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{out} cannot be written ({error.strerror}): choose another --out.") from error
+
+
+def first_process() -> bool:
+    """Whether this is the process that writes; torchrun numbers them."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def alone(command: str) -> None:
+    """Refuse to run in several processes at once."""
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise InputError(f"bas {command} runs in one process: train with torchrun ... bas train, then go on without.")
 
 
 Data = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DATA")]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .common import Common, prepare
+from .common import Common, alone, prepare
 from .common import parse as read
 
 
@@ -32,6 +32,7 @@ class Demo(Common):
         from .job import MODEL, OUTPUTS, Job
         from .progress import Reporter
 
+        alone("demo")
         prepare(self.out, None, ("photos", *OUTPUTS, *MODEL), overwrite=self.overwrite, resume=self.resume)
         job = Job(self.out, Reporter(self.quiet), api.Compute(self.device, self.workers))
         job.reporter.say("Drawing photos of six kinds of things; only their tags will be learned from.")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from .common import Common, Data
+from .common import Common, Data, alone
 from .common import parse as read
 
 
@@ -30,6 +30,7 @@ class Eval(Common):
         from .job import Job
         from .progress import Reporter
 
+        alone("eval")
         compute = api.Compute(self.device, self.workers, self.precision)
         reporter = Reporter(self.quiet)
         collection = Job(self.data, reporter, compute).check(data.read(self.data).only("test", "val"))

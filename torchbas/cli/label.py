@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .common import Common, Data, Format, Objects, Settings, chosen, prepare, settings_for, weights_of
+from .common import Common, Data, Format, Objects, Settings, alone, chosen, prepare, settings_for, weights_of
 from .common import parse as read
 
 
@@ -39,6 +39,7 @@ class Label(Common):
         from .job import MODEL, OUTPUTS, Job
         from .progress import Reporter
 
+        alone("label")
         weights = weights_of(self.weights)
         collection = data.read(self.data)
         prepare(self.out, self.data, (*OUTPUTS, *MODEL), overwrite=self.overwrite, resume=self.resume)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from .common import Common, Data, Format, Objects, chosen, prepare
+from .common import Common, Data, Format, Objects, alone, chosen, prepare
 from .common import parse as read
 
 
@@ -42,6 +42,7 @@ class Predict(Common):
         from .job import OUTPUTS, Job
         from .progress import Reporter
 
+        alone("predict")
         known = self.tags == ("known",)
         collection = data.read(self.data) if known else data.read_untagged(self.data)
         prepare(self.out, self.data, OUTPUTS, overwrite=self.overwrite)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .common import Common, Data, Settings, chosen, prepare, settings_for, weights_of
+from .common import Common, Data, Settings, chosen, first_process, prepare, settings_for, weights_of
 from .common import parse as read
 
 
@@ -40,11 +40,14 @@ class Train(Common):
         collection = data.read(self.data).only("train", "")
         prepare(self.out, self.data, MODEL, overwrite=self.overwrite, resume=self.resume)
         precision = self.settings.training.precision
-        job = Job(self.out, Reporter(self.quiet), api.Compute(self.device, self.workers, precision))
+        job = Job(
+            self.out, Reporter(self.quiet or not first_process()), api.Compute(self.device, self.workers, precision)
+        )
         checked = job.check(collection)
         job.train(checked, self.out, self.settings.of(self.recipe), weights, resume=self.resume)
         answer = {"command": "train", "words": chosen(self), "problems": checked.problems, "seconds": job.seconds}
-        write_manifest(self.out, answer)
+        if first_process():
+            write_manifest(self.out, answer)
         job.reporter.say(f"The model is in {self.out}. Next: bas eval {self.data} --model {self.out}")
         return answer
 
