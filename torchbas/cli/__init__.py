@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import InputError, Interrupted
+from ..errors import InputError
 
 COMMANDS = {
     "demo": "the whole main job on a small built-in set, offline; ends with a gallery",
@@ -58,11 +58,8 @@ def _run(name: str, rest: list[str]) -> int:
     except InputError as error:
         _say(str(error))
         return 2
-    except Interrupted as stopped:
+    except KeyboardInterrupt as stopped:
         _say(f"{stopped or 'Stopped.'} Go on with the same command and --resume.")
-        return 130
-    except KeyboardInterrupt:
-        _say("Stopped.")
         return 130
     if command.json:
         sys.stdout.write(json.dumps(answer, default=_plain) + "\n")

@@ -1,5 +1,6 @@
 """The stages that several commands go through: check, train, find, write."""
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from ..localize import Scores
 from ..localize.localizer import Localizer
 from ..types import Collection, Localization
 from .progress import Reporter
+
+logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # the user did not ask for Fabric's news
 
 OUTPUTS = ("boxes.coco.json", "masks.coco.json", "outlines.coco.json", "masks", "index.html")
 MODEL = ("model", "model.json", "model.safetensors", "checkpoint.pt", "log.csv", "features.npy")
