@@ -80,7 +80,7 @@ def measure(birds: Collection, name: str, start: Start) -> list[dict]:
     latest: dict[str, float] = {}
 
     def watch(localizer: Localizer) -> Hooks:
-        torch.nn.init.constant_(localizer.model.generator.conv.bias, start.generator_bias)
+        localizer.model.generator.conv.bias.data.fill_(start.generator_bias)  # pyright: ignore[reportOptionalMemberAccess]
 
         def look(step: int) -> None:
             scores = evaluate(
@@ -95,7 +95,7 @@ def measure(birds: Collection, name: str, start: Start) -> list[dict]:
             curve.append({"step": step, **best, "losses": dict(latest)})
             print(name, curve[-1], flush=True)
 
-        return Hooks(every={EVERY: look}, on_step=lambda step, steps, losses: latest.update(losses))
+        return Hooks(every={EVERY: look}, on_step=lambda *said: latest.update(said[2]))
 
     weights = data_folder() / "weights" / "mobilenetv1_imagenet_fp16.pth"
     train(birds, recipe, Path("runs") / f"start_{name}", weights=weights, hooks=watch)
