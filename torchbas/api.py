@@ -25,7 +25,7 @@ from .formats import save as _save
 from .localize import Row, Scores
 from .localize import evaluate as _evaluate
 from .localize.estimate import estimate as _estimate
-from .localize.localizer import Localizer, Progress, silent
+from .localize.localizer import AUTHORS, Localizer, Progress, silent
 from .localize.train import train as _train
 from .model import create_model as create_model
 from .model.weights import normalisation, open_authors
@@ -157,7 +157,7 @@ def load(model: str | Path) -> Localizer:
         network = open_authors(model)
         classes = tuple(str(number) for number in range(network.num_classes))
         mean, std = normalisation(network.architecture.backbone, weights=False)
-        return Localizer(network, classes, mean, std, SIDE, CROP, Inference(threshold=0.1), recipe="authors")
+        return Localizer(network, classes, mean, std, SIDE, CROP, Inference(threshold=0.1), AUTHORS)
     folder = Path(model)
     nested = folder / "model"
     return Localizer.load(nested if (nested / "model.json").is_file() else model)
@@ -216,7 +216,7 @@ def evaluate(
     localizer.model.to(compute.place())
     return _evaluate(
         localizer.model,
-        collection.only("test", "val"),
+        localizer.adopt(collection.only("test", "val")),
         rows or default_rows(localizer.inference),
         (localizer.mean, localizer.std),
         ten_crop=ten_crop,

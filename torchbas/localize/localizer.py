@@ -26,6 +26,10 @@ from .find import Found, find
 Progress = Callable[[Iterable[Batch], int], Iterable[Batch]]
 
 
+AUTHORS = "authors"
+"""Stands for the recipe of a model that the paper's authors released."""
+
+
 def silent(batches: Iterable[Batch], _: int) -> Iterable[Batch]:
     """No progress bar."""
     return batches
@@ -82,9 +86,7 @@ class Localizer:
             objects: ``largest`` or ``all`` connected pieces of a map.
             precision: context to run the network in, e.g. autocast.
         """
-        photos = collection.photos
-        if tags == "known" and collection.classes != self.classes:
-            photos = tuple(replace(photo, labels=self._translate(photo, collection.classes)) for photo in photos)
+        photos = self.adopt(collection).photos if tags == "known" else collection.photos
         wanted = [photo for photo in photos if photo.labels or tags == "predicted"]
         data = Collection(collection.root, self.classes, tuple(wanted))
         loader = evaluation_loader(data, partial(whole_view, size=self.side), batch_size, workers, at_least=self.side)
@@ -110,6 +112,25 @@ class Localizer:
             known = ", ".join(self.classes[:20]) + (", ..." if len(self.classes) > 20 else "")
             raise InputError(f'the model does not know the tag "{tag}"; it knows {known}.')
         return self.classes.index(tag)
+
+    def adopt(self, collection: Collection) -> Collection:
+        """The same photos with their tags as numbers of this model's class list, matched by name.
+
+        A model of the authors has no names, only numbers: there the positions of the two lists must agree.
+
+        Raises:
+            InputError: a tag that the model does not know.
+        """
+        if collection.classes == self.classes:
+            return collection
+        if self.recipe == AUTHORS and len(collection.classes) == len(self.classes):
+            return replace(collection, classes=self.classes)
+        used = {label for photo in collection.photos for label in photo.labels}
+        ours = {label: self.label_of(collection.classes[label]) for label in used}
+        photos = (
+            replace(photo, labels=tuple(sorted(ours[label] for label in photo.labels))) for photo in collection.photos
+        )
+        return replace(collection, classes=self.classes, photos=tuple(photos))
 
     def save(self, folder: str | Path) -> None:
         """Write ``model.safetensors`` and ``model.json``: all that :meth:`load` needs, on any machine."""
@@ -148,9 +169,6 @@ class Localizer:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{folder}/model.json lacks or garbles {error}: copy the model again.") from error
-
-    def _translate(self, photo: Photo, classes: tuple[str, ...]) -> tuple[int, ...]:
-        return tuple(sorted(self.label_of(classes[label]) for label in photo.labels))
 
 
 @dataclass(frozen=True)
