@@ -34,6 +34,10 @@ class Common:
     json: bool = False
     """Print one JSON object on stdout."""
 
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise InputError(f"--workers {self.workers} makes no sense: give 0 or more.")
+
 
 @dataclass
 class Settings:

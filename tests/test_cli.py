@@ -1,0 +1,303 @@
+"""The command line as a new user meets it: first the mistakes, then a whole small job with messy photos in it."""
+
+import csv
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import torchbas as tb
+from torchbas.api import Compute
+from torchbas.cli import COMMANDS, main
+from torchbas.cli.progress import Stage
+from torchbas.data import make_sample
+
+EVIL = 'a/b "c" <script>alert(1)</script>'
+TINY = [
+    *("--backbone", "resnet18", "--weights", "none", "--hidden", "16", "--resize", "64", "--crop", "48"),
+    *("--steps", "4", "--classifier-steps", "2", "--batch-size", "8", "--precision", "32-true", "--quiet"),
+]
+
+
+@pytest.fixture(scope="module")
+def messy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CSV of drawn photos, some with a hostile tag, and of photos as phones, printers and full disks make them."""
+    root = tmp_path_factory.mktemp("messy")
+    photos = [(photo.name, photo.path, photo.split) for photo in make_sample(root, 3, 1, size=64).photos]
+    rows = [(name, EVIL if path.parent.name == "fish" else path.parent.name, split) for name, path, split in photos]
+    with Image.open(photos[0][1]) as drawn:
+        exif = drawn.getexif()
+        exif[0x0112] = 6  # to be turned by a quarter
+        drawn.resize((60, 40)).save(root / "turned.jpg", exif=exif)
+        drawn.convert("CMYK").save(root / "printer.jpg")
+        drawn.resize((1, 1)).save(root / "dot.png")
+    (root / "empty.jpg").touch()
+    (root / "half.jpg").write_bytes(photos[0][1].read_bytes()[:300])
+    (root / "words.jpg").write_text("this is no photo")
+    rows += [(name, "snail;leaf", "train") for name in ("turned.jpg", "printer.jpg", "dot.png")]
+    rows += [(name, "leaf", "train") for name in ("empty.jpg", "half.jpg", "words.jpg")]
+    return write_csv(root / "photos.csv", rows)
+
+
+@pytest.fixture(scope="module")
+def labelled(messy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What ``bas label`` makes of them."""
+    out = tmp_path_factory.mktemp("labels") / "out"
+    assert main(["label", str(messy), "--out", str(out), *TINY]) == 0
+    return out
+
+
+def write_csv(file: Path, rows: list[tuple[str, str, str]]) -> Path:
+    with file.open("w", newline="") as stream:
+        csv.writer(stream).writerows([("file", "tags", "split"), *rows])
+    return file
+
+
+def boxes(out: Path) -> dict[tuple[str, str], list[float]]:
+    """Photo and tag to the box that was written for it."""
+    content = json.loads((out / "boxes.coco.json").read_text())
+    names = {image["id"]: image["file_name"] for image in content["images"]}
+    tags = {category["id"]: category["name"] for category in content["categories"]}
+    return {(names[one["image_id"]], tags[one["category_id"]]): one["bbox"] for one in content["annotations"]}
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
+    """What is said when a command ends with the exit code of the user's mistakes: one line."""
+    assert main([str(word) for word in words]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("bas: ")
+    return said
+
+
+@pytest.mark.parametrize("words", [["--help"], ["recipes", "--json"]])
+def test_light_commands_need_no_torch_and_less_than_a_second(words):
+    program = f"import sys, time; from torchbas.cli import main; main({words}); assert 'torch' not in sys.modules"
+    program += "; sys.stderr.write(str(time.process_time()))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert float(done.stderr) < 1
+
+
+def test_help_names_every_command(capsys):
+    assert main([]) == 0
+    said = capsys.readouterr().out
+    assert all(f"\n  {name} " in said for name in COMMANDS)
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"torchbas {tb.__version__}\n"
+
+
+def test_an_unknown_command_gets_a_suggestion(capsys):
+    assert '"bas label"' in refused(capsys, "lable", "photos")
+
+
+def test_an_unknown_flag_gets_a_suggestion(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["label", "photos", "--out", "labels", "--wieghts", "none"])
+    assert end.value.code == 2
+    assert "--weights" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--threshold", "2"], ["--crop", "300"], ["--format", "yolo"]])
+def test_a_value_out_of_range_is_named(words, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["label", "photos", "--out", "labels", *words])
+    assert end.value.code == 2
+    assert words[0][2:] in capsys.readouterr().err
+
+
+def test_fewer_than_no_workers_are_refused(capsys):
+    assert "--workers -1" in refused(capsys, "label", "photos", "--out", "labels", "--workers", "-1")
+
+
+@pytest.mark.parametrize("words", [["label", "photos"], ["predict", "photos"], ["train"], ["eval", "photos"]])
+def test_out_and_model_are_always_the_users_word(words, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 2
+    assert "required" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["label", "train"])
+def test_missing_data_is_named(command, tmp_path, capsys):
+    said = refused(capsys, command, tmp_path / "photos", "--out", tmp_path / "out")
+    assert f"{tmp_path / 'photos'} does not exist" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_folder_is_named(tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    assert "holds no photos" in refused(capsys, "label", tmp_path / "photos", "--out", tmp_path / "out")
+
+
+def test_one_tag_is_not_enough(tmp_path, capsys):
+    (tmp_path / "photos/cat").mkdir(parents=True)
+    Image.new("RGB", (9, 9)).save(tmp_path / "photos/cat/1.png")
+    said = refused(capsys, "label", tmp_path / "photos", "--out", tmp_path / "out", "--weights", "none", "--quiet")
+    assert 'one tag only ("cat")' in said
+
+
+def test_results_cannot_land_among_the_photos(messy, capsys):
+    words = ["predict", messy.parent, "--model", "m", "--out", messy.parent / "o"]
+    assert "choose another --out" in refused(capsys, *words)
+    assert not (messy.parent / "o").exists()
+
+
+def test_a_missing_weights_file_is_named_before_any_work(messy, tmp_path, capsys):
+    said = refused(capsys, "label", messy, "--out", tmp_path / "out", "--weights", tmp_path / "w.pth")
+    assert f"{tmp_path / 'w.pth'} is no file" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_is_not_there_is_named(messy, tmp_path, capsys):
+    said = refused(capsys, "eval", messy, "--model", tmp_path / "model", "--quiet")
+    assert str(tmp_path / "model") in said
+
+
+def test_a_list_that_names_missing_photos_is_refused_with_the_next_move(tmp_path, capsys):
+    listed = write_csv(tmp_path / "photos.csv", [("1.jpg", "cat", ""), ("2.jpg", "dog", "")])
+    said = refused(capsys, "label", listed, "--out", tmp_path / "out")
+    assert "photos.csv line 2" in said
+    assert f"run bas check {listed}" in said
+
+
+@pytest.mark.parametrize("flag", [["--recipe", "cub_vgg16"], ["--recipe=cub_vgg16"]])
+def test_a_recipe_sets_the_defaults_of_all_its_flags(flag):
+    from torchbas.cli.train import parse
+    from torchbas.recipes import load
+
+    command = parse(["photos", "--out", "run", *flag, "--lr", "0.5"])
+    assert command.settings.of("cub_vgg16").architecture == load("cub_vgg16").architecture
+    assert command.settings.objective == load("cub_vgg16").objective
+    assert command.settings.training.lr == 0.5
+
+
+@pytest.mark.parametrize("flag", [["--epochs", "3"], ["--epochs=3"]])
+def test_epochs_count_where_the_recipe_counts_steps(flag):
+    from torchbas.cli.label import parse
+
+    training = parse(["photos", "--out", "labels", *flag]).settings.training
+    assert (training.epochs, training.steps) == (3, None)
+
+
+def test_recipes_lists_all_and_prints_one(capsys):
+    assert main(["recipes"]) == 0
+    assert {"quick", "small", "cub_resnet50"} <= {line.split(" ")[0] for line in capsys.readouterr().out.splitlines()}
+    assert main(["recipes", "cub_resnet50"]) == 0
+    assert "'gt_known': 95.41" in capsys.readouterr().out
+    assert main(["recipes", "quick", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "quick"
+    assert 'did you mean "small"?' in refused(capsys, "recipes", "smal")
+
+
+def test_check_names_what_cannot_be_used_and_counts_the_rest(messy, capsys):
+    listed = messy.with_name("more.csv")
+    listed.write_text(f"{messy.read_text()}gone.jpg,leaf,\n")
+    assert main(["check", str(listed), "--json", "--no-estimate", "--quiet"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["photos"] == 6 * 4 + 3
+    assert answer["tags"][EVIL] == 4
+    assert answer["several_tags"] == 3
+    assert answer["with_boxes"] == 6 * 4
+    assert {problem["name"] for problem in answer["problems"]} >= {"gone.jpg", "empty.jpg", "half.jpg", "words.jpg"}
+
+
+def test_label_finishes_and_names_what_it_skipped(labelled):
+    run = json.loads((labelled / "run.json").read_text())
+    assert run["photos"] == 6 * 4 + 3
+    assert run["objects"] == 6 * 4 + 2 * 3
+    assert {problem["name"] for problem in run["problems"]} == {"empty.jpg", "half.jpg", "words.jpg"}
+    assert run["words"]["settings"]["training"]["steps"] == 4
+    assert (labelled / "model/model.safetensors").is_file()
+    assert not (labelled / "model/checkpoint.pt").exists()
+
+
+def test_boxes_and_masks_lie_inside_photos_as_they_are_seen(labelled):
+    images = {image["file_name"]: image for image in json.loads((labelled / "boxes.coco.json").read_text())["images"]}
+    assert (images["turned.jpg"]["width"], images["turned.jpg"]["height"]) == (40, 60)
+    assert (images["dot.png"]["width"], images["dot.png"]["height"]) == (1, 1)
+    for (name, _), (x, y, width, height) in boxes(labelled).items():
+        assert 0 <= x < x + width <= images[name]["width"]
+        assert 0 <= y < y + height <= images[name]["height"]
+    with Image.open(labelled / "masks/turned.png") as mask:
+        assert mask.size == (40, 60)
+
+
+def test_a_hostile_tag_is_only_text(labelled):
+    assert EVIL in {tag for _, tag in boxes(labelled)}
+    page = (labelled / "index.html").read_text()
+    assert "alert(1)" in page
+    assert "<script>alert(1)" not in page
+    assert "</script>alert" not in page
+
+
+def test_a_finished_folder_is_refused_and_left_alone(labelled, messy, capsys):
+    before = (labelled / "run.json").read_bytes()
+    assert "holds a finished run" in refused(capsys, "label", messy, "--out", labelled, *TINY)
+    assert (labelled / "run.json").read_bytes() == before
+
+
+def test_a_folder_of_somebody_else_is_never_written_over(labelled, messy, tmp_path, capsys):
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks/mine.png").write_text("mine")
+    words = ["predict", messy, "--model", labelled, "--out", tmp_path, "--quiet", "--overwrite"]
+    assert "choose another --out" in refused(capsys, *words)
+    assert (tmp_path / "masks/mine.png").read_text() == "mine"
+
+
+def test_a_stopped_job_goes_on_to_the_same_boxes(labelled, messy, tmp_path, capsys, monkeypatch):
+    words = ["label", str(messy), "--out", str(tmp_path / "out"), *TINY]
+    with monkeypatch.context() as patch:
+        patch.setattr(Stage, "step", lambda *_: signal.raise_signal(signal.SIGTERM))
+        assert main(words) == 130
+    assert "--resume" in capsys.readouterr().err
+    assert not (tmp_path / "out/run.json").exists()
+    assert "holds a run that was stopped" in refused(capsys, *words)
+    assert main([*words, "--resume"]) == 0
+    assert boxes(tmp_path / "out") == boxes(labelled)
+
+
+def test_resuming_a_finished_job_trains_nothing_and_changes_nothing(labelled, messy, tmp_path):
+    out = Path(shutil.copytree(labelled, tmp_path / "out"))
+    model = (out / "model/model.safetensors").stat().st_mtime_ns
+    assert main(["label", str(messy), "--out", str(out), *TINY, "--resume"]) == 0
+    assert (out / "model/model.safetensors").stat().st_mtime_ns == model
+    assert boxes(out) == boxes(labelled)
+
+
+def test_a_moved_model_gives_the_same_boxes(labelled, messy, tmp_path):
+    moved = tb.load(shutil.copytree(labelled / "model", tmp_path / "elsewhere"))
+    found = tb.predict(tb.check(messy), moved, compute=Compute(precision="32-true"))
+    tb.save(found, tmp_path / "again", formats=["coco"])
+    assert boxes(tmp_path / "again") == boxes(labelled)
+
+
+def test_predict_looks_for_named_tags_and_overwrites_only_what_is_ours(labelled, messy, tmp_path, capsys):
+    words = ["predict", str(messy.parent / "test"), "--model", str(labelled), "--quiet", "--precision", "32-true"]
+    words += ["--out", str(tmp_path / "out"), "--tags", "snail", "leaf", "--format", "coco"]
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["objects_per_tag"] == {"snail": 6, "leaf": 6}
+    (tmp_path / "out/notes.txt").write_text("mine")
+    (tmp_path / "out/index.html").write_text("of an earlier run")
+    assert main([*words, "--overwrite"]) == 0
+    kept = {file.name for file in (tmp_path / "out").iterdir()}
+    assert kept == {".torchbas", "boxes.coco.json", "masks.coco.json", "notes.txt", "run.json"}
+    assert "does not know" in refused(capsys, *words[:-3], "cat", "--overwrite")
+
+
+def test_train_predict_and_eval_fit_together(messy, tmp_path, capsys):
+    run, out = tmp_path / "run", tmp_path / "out"
+    assert main(["train", str(messy), "--out", str(run), *TINY]) == 0
+    assert {"model.json", "model.safetensors", "log.csv", "run.json"} <= {file.name for file in run.iterdir()}
+    assert main(["predict", str(messy), "--model", str(run), "--out", str(out), "--tags", "known", "--quiet"]) == 0
+    assert len(boxes(out)) == 6 * 4 + 2 * 3
+    assert main(["eval", str(messy), "--model", str(run), "--no-ten-crop", "--quiet", "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert scores["images"] == 6
+    assert all(0 <= level["gt_known"] <= 100 for row in scores["rows"].values() for level in row.values())
