@@ -20,7 +20,7 @@ def data_folder() -> Path:
     folder = os.environ.get("TORCHBAS_DATA")
     if not folder:
         sys.exit(
-            "set TORCHBAS_DATA to the folder that holds cub25/ and weights/ (docs/benchmarks.md says what they are)"
+            "set TORCHBAS_DATA to the folder that holds cub25/ and weights/ (benchmarks/README.md says what they are)"
         )
     return Path(folder)
 

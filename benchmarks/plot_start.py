@@ -1,0 +1,32 @@
+"""GT-known against training steps: the paper's start and ours, from the curves that cub25.py leaves in results/.
+
+python benchmarks/plot_start.py
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from torchbas.viz.plots import Points, curves
+
+FOLDER = Path(__file__).parents[1] / "results/wsol"
+STARTS = {"bas": "ours", "paper_start": "the paper's"}
+WAYS = {"k1": "k = 1", "kall": "k = all", "cam": "CAM"}
+
+
+def main() -> None:
+    backbone = sys.argv[1] if len(sys.argv) > 1 else "mobilenetv1"
+    series: dict[str, Points] = {}
+    levels: dict[str, float] = {}
+    for start, whose in STARTS.items():
+        found = json.loads((FOLDER / f"cub25_{backbone}_{start}_curve.json").read_text("utf-8"))
+        steps = [point["step"] for point in found["curve"]]
+        for way, name in WAYS.items():
+            series[f"{whose}, {name}"] = (steps, [point[way] for point in found["curve"]])
+        levels["best centred box"] = found["metrics"]["centred_box_gt_known"]
+    title = f"Two starts on 750 photos of 25 bird species, {backbone}"
+    curves(FOLDER / "start.png", series, xlabel="training steps", ylabel="GT-known Loc, %", title=title, hlines=levels)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""The README's tables, drawn from results/ and the recipes' promises; no number in them is typed by hand.
+
+python benchmarks/tables.py
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from torchbas import recipes
+
+ROOT = Path(__file__).parents[1]
+Results = dict[str, dict[str, Any]]
+"""What was measured, by ``area/name``."""
+
+MISSING = "not run here"
+BACKBONES = {"mobilenetv1": "MobileNetV1", "resnet50": "ResNet50", "inceptionv3": "InceptionV3", "vgg16": "VGG16"}
+ROWS = {
+    "cam": "CAM of the same network",
+    "no_lbas": "without L_bas, k = 1",
+    "no_lbas_kall": "without L_bas, k = all",
+    "bas_k1": "**with L_bas, k = 1**",
+    "bas_kall": "with L_bas, k = all",
+}
+
+
+def read_results(folder: Path = ROOT / "results") -> Results:
+    """Every result in ``folder``."""
+    files = sorted(folder.glob("*/*.json"))
+    return {f"{file.parent.name}/{file.stem}": json.loads(file.read_text("utf-8")) for file in files}
+
+
+def redraw(text: str, results: Results) -> str:
+    """The text with its tables made new, each between ``<!-- table: NAME -->`` and ``<!-- end -->``."""
+
+    def table(found: re.Match[str]) -> str:
+        return f"{found[1]}\n{TABLES[found[2]](results)}\n<!-- end -->"
+
+    return re.sub(r"(<!-- table: (\w+) -->)\n.*?<!-- end -->", table, text, flags=re.DOTALL)
+
+
+def label_table(results: Results) -> str:
+    """``bas label`` as its user runs it."""
+    found = results.get("wsol/cub25_mobilenetv1_label")
+    cells = [MISSING, "", "", ""]
+    if found:
+        metrics = found["metrics"]
+        cells = [found["split"].split(", ")[-1], _minutes(found["seconds"]), _percent(metrics["gt_known"])]
+        cells.append(f"{metrics['iou_median']:.2f}")
+    return _table(["25 bird species, `bas label` as it comes", "time", "IoU at least .5", "median IoU"], [cells])
+
+
+def cub25_table(results: Results) -> str:
+    """Table 2 of the paper in small: each backbone at the fixed threshold, and at the best one."""
+    shown = [name for name in BACKBONES if any(f"wsol/cub25_{name}_{row}" in results for row in ROWS)]
+    shown = shown or list(BACKBONES)[:2]
+    head = [""]
+    for name in shown:
+        head += [f"{BACKBONES[name]}: GT-known", "Top-1", "Top-5", "GT-known, best threshold"]
+    rows = [
+        [title, *(cell for name in shown for cell in _accuracies(results.get(f"wsol/cub25_{name}_{row}")))]
+        for row, title in ROWS.items()
+    ]
+    curves = [results.get(f"wsol/cub25_{name}_bas_curve") for name in shown]
+    for title, metric in (("best centred box", "centred_box_gt_known"), ("whole image", "whole_image_gt_known")):
+        cells = [_percent(curve["metrics"][metric]) if curve else MISSING for curve in curves]
+        rows.append([title, *(cell for value in cells for cell in (value, "", "", ""))])
+    notes = [_circumstances(results[f"wsol/cub25_{name}_bas_k1"]) for name in shown if _ran(results, name)]
+    return "\n".join([_table(head, rows), *(["", *notes] if notes else [])])
+
+
+def speed_table(results: Results) -> str:
+    """Every ratio ``X_over_Y`` with the two figures it is made of."""
+    rows = []
+    for name, found in results.items():
+        if name.startswith("speed/"):
+            for metric, value in found["metrics"].items():
+                if match := re.fullmatch(r"(.*?)([^_]+)_over_([^_]+)", metric):
+                    rows.append([name[6:], *_ratio(value, *match.groups(), found["metrics"])])
+    return _table(["what", "compared", "ratio", "figures"], rows or [["speed", MISSING, "", ""]])
+
+
+def paper_table(results: Results) -> str:
+    """What the recipes promise: the paper's Table 1, beside what was measured here."""
+    rows = []
+    for name in recipes.names():
+        paper = recipes.load(name).paper
+        if paper:
+            here = results.get(f"wsol/{name}")
+            measured = _percent(here["metrics"]["gt_known"]) if here else MISSING
+            rows.append([f"`{name}`", *(f"{paper[key]:.2f}" for key in ("gt_known", "top1_loc", "top5_loc")), measured])
+    return _table(["recipe", "paper: GT-known", "Top-1 Loc", "Top-5 Loc", "GT-known here"], rows)
+
+
+TABLES = {"label": label_table, "cub25": cub25_table, "speed": speed_table, "paper": paper_table}
+
+
+def _accuracies(found: dict[str, Any] | None) -> list[str]:
+    if not found:
+        return [MISSING, "", "", ""]
+    oracle = found["oracle"]
+    cells = [_percent(found["metrics"][name]) for name in ("gt_known", "top1_loc", "top5_loc")]
+    return [*cells, f"{_percent(oracle['metrics']['gt_known'])} (at {oracle['threshold']:g})"]
+
+
+def _ran(results: Results, backbone: str) -> bool:
+    return f"wsol/cub25_{backbone}_bas_k1" in results
+
+
+def _circumstances(found: dict[str, Any]) -> str:
+    threshold = found["threshold"]["value"]
+    return (
+        f"- {found['recipe']}: {found['split']}, threshold {threshold:g}, {_minutes(found['seconds'])} on "
+        f"{found['hardware']}, seed {found['seed']}, commit {found['commit'][:7]}"
+    )
+
+
+def _ratio(value: float, setting: str, slow: str, fast: str, metrics: dict[str, float]) -> list[str]:
+    figures = [metrics.get(f"{setting}{variant}_seconds") for variant in (slow, fast)]
+    shown = " : ".join(f"{figure:g}" for figure in figures if figure is not None)
+    return [f"{setting.replace('_', ' ')}{slow} : {fast}", f"{value:.2f}", f"{shown} s" if shown else ""]
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def _percent(value: float) -> str:
+    return f"{value:.1f}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] + ["--:"] * (len(head) - 1), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main() -> None:
+    readme = ROOT / "README.md"
+    readme.write_text(redraw(readme.read_text("utf-8"), read_results()), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
