@@ -1,10 +1,15 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
-from torchbas.config import Architecture
+from torchbas import recipes
+from torchbas.config import Architecture, Recipe
+from torchbas.data import make_sample
 from torchbas.model.bas import BAS
 from torchbas.model.extractor import Extractor
+from torchbas.types import Collection
 
 
 @pytest.fixture
@@ -14,3 +19,22 @@ def tiny_bas() -> BAS:
     stem = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
     tail = nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU())
     return BAS(Extractor(stem, tail, 8, 16), num_classes=5, architecture=Architecture(hidden=16))
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Collection:
+    """The built-in set in small: six tags, 18 photos to train on, 12 with true boxes to score on, 48 px."""
+    return make_sample(tmp_path_factory.mktemp("sample"), train_per_class=3, test_per_class=2, size=48)
+
+
+@pytest.fixture(scope="session")
+def recipe() -> Recipe:
+    """``quick`` in a second: timm's smallest ResNet from nothing, twelve steps (four passes over ``sample``)."""
+    quick = recipes.load("quick")
+    training = replace(quick.training, steps=12, batch_size=8, resize=64, crop=48, precision="32-true")
+    return replace(
+        quick,
+        architecture=replace(quick.architecture, backbone="test_resnet", hidden=16),
+        objective=replace(quick.objective, classifier_steps=6),
+        training=training,
+    )

@@ -17,7 +17,7 @@ from ..maps import enlarge
 from ..metrics import LocalizationAccuracy, best_centred_box
 from ..model import BAS
 from ..model.bas import pool
-from ..types import Collection
+from ..types import Box, Collection
 from .boxes import largest_box
 from .find import cam_maps, choose_threshold, localisation_maps
 
@@ -92,7 +92,7 @@ def evaluate(
     )
     device = next(model.parameters()).device
     tally = {row.name: {level: LocalizationAccuracy() for level in row.thresholds} for row in rows}
-    truths: list[Float[np.ndarray, "N 4"]] = []
+    truths: list[Float[np.ndarray, "_ 4"]] = []
     right = np.zeros(2)
     model.eval()
     for batch in progress(loader, len(loader)):
@@ -111,14 +111,13 @@ def evaluate(
                     box = np.array(largest_box(look.heat[i], threshold))
                     accuracy.update(box, truth, bool(ranks[i] < 1), bool(ranks[i] < 5))
     top1, top5 = 100 * right / len(photos)
-    whole = [[0.0, 0.0, float(crop), float(crop)]]
     return Scores(
         images=len(photos),
         top1_cls=float(top1),
         top5_cls=float(top5),
         rows={name: {level: a.compute() for level, a in levels.items()} for name, levels in tally.items()},
         centred_box=best_centred_box(truths, crop, crop),
-        whole_image=_fixed_box(truths, whole),
+        whole_image=_fixed_box(truths, (0.0, 0.0, float(crop), float(crop))),
     )
 
 
@@ -161,8 +160,8 @@ def _like(maps: Float[Tensor, "B h0 w0"], features: Float[Tensor, "B C h w"]) ->
     return enlarge(maps, (features.shape[2], features.shape[3]))
 
 
-def _fixed_box(truths: list[Float[np.ndarray, "N 4"]], box: list[list[float]]) -> float:
+def _fixed_box(truths: list[Float[np.ndarray, "_ 4"]], box: Box) -> float:
     accuracy = LocalizationAccuracy()
     for truth in truths:
-        accuracy.update(np.array(box[0]), truth, top1=True, top5=True)
+        accuracy.update(np.array(box), truth, top1=True, top5=True)
     return accuracy.compute()["gt_known"]

@@ -86,8 +86,10 @@ class Localizer:
             objects: ``largest`` or ``all`` connected pieces of a map.
             precision: context to run the network in, e.g. autocast.
         """
-        photos = self.adopt(collection).photos if tags == "known" else collection.photos
-        wanted = [photo for photo in photos if photo.labels or tags == "predicted"]
+        if tags == "known":
+            wanted = [photo for photo in self.adopt(collection).photos if photo.labels]
+        else:  # the photos may have tags that this model does not know
+            wanted = [replace(photo, labels=()) for photo in collection.photos]
         data = Collection(collection.root, self.classes, tuple(wanted))
         loader = evaluation_loader(data, partial(whole_view, size=self.side), batch_size, workers, at_least=self.side)
         device = next(self.model.parameters()).device

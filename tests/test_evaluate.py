@@ -1,0 +1,180 @@
+"""One pass over the photos against the authors' protocol done slowly, photo by photo, threshold by threshold."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torchvision.transforms as T
+from PIL import Image
+from tiny import tiny_bas
+
+from torchbas.config import Inference
+from torchbas.errors import InputError
+from torchbas.localize import Row, evaluate
+from torchbas.types import Collection
+
+MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.25)
+RESIZE, CROP = 40, 32
+LEVELS = (0.2, 0.4, 0.6, 0.8, 1.0, "auto")
+ROWS = [
+    Row("CAM", None, LEVELS),
+    Row("one", Inference(top=1), LEVELS),
+    Row("three", Inference(top=3), LEVELS),
+    Row("all", Inference(top=0), LEVELS),
+]
+
+
+def _heat(model, image, target, row):
+    """The row's map on its own grid, min-max."""
+    prediction = model(image)
+    if row.inference is None:
+        grid = model.head(model.tail(model.stem(image)))[0, target]
+    else:
+        k = row.inference.top or model.num_classes
+        classes = [target] if k == 1 else prediction.logits[0].topk(k).indices
+        grid = prediction.maps[0, classes].mean(0)
+    grid = grid.numpy()
+    return (grid - grid.min()) / (grid.max() - grid.min() + 1e-5)
+
+
+def _own_threshold(model, image, target, grid):
+    """The one of ten whose mask, hidden where the network hides it, leaves least evidence and area."""
+    features = model.stem(image)
+    grid = cv2.resize(grid, features.shape[:1:-1])
+    whole = model.head(model.tail(features)).mean((2, 3))[0, target].clamp(min=0)
+    costs = {}
+    for threshold in np.arange(1, 11) / 11:
+        mask = torch.from_numpy(grid > threshold)
+        hidden = model.stem(image * ~mask) if model.architecture.hide == "image" else features * ~mask
+        kept = model.head(model.tail(hidden)).mean((2, 3))[0, target].clamp(min=0)
+        costs[threshold] = (1.0 if kept > whole else float(kept / (whole + 1e-8))) + mask.float().mean().item()
+    return min(costs, key=costs.get)
+
+
+def _box(heat, threshold):
+    """Of the largest 8-connected piece above the threshold, the first in raster order among equals."""
+    left, pieces = dict.fromkeys(map(tuple, np.argwhere(heat > threshold).tolist())), []
+    while left:
+        piece, front = [], [next(iter(left))]
+        while front:
+            y, x = front.pop()
+            if (y, x) in left:
+                del left[y, x]
+                piece.append((y, x))
+                front += [(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+        pieces.append(piece)
+    if not pieces:
+        return 0, 0, heat.shape[1], heat.shape[0]
+    ys, xs = zip(*max(pieces, key=len), strict=True)
+    return min(xs), min(ys), max(xs) + 1, max(ys) + 1
+
+
+def _iou(one, other):
+    """Ends counted as pixels."""
+    wide = min(one[2], other[2]) - max(one[0], other[0]) + 1
+    high = min(one[3], other[3]) - max(one[1], other[1]) + 1
+    both = max(wide, 0) * max(high, 0)
+    areas = [(x1 - x0 + 1) * (y1 - y0 + 1) for x0, y0, x1, y1 in (one, other)]
+    return both / (sum(areas) - both)
+
+
+def _true_boxes(photo, width, height):
+    scales = (RESIZE / width, RESIZE / height) * 2
+    margin = (RESIZE - CROP) // 2
+    return [
+        tuple(int(min(max(end * scale - margin, 0), CROP - 1)) for end, scale in zip(box, scales, strict=True))
+        for box in photo.boxes
+    ]
+
+
+@torch.no_grad()
+def _slowly(model, collection, ten_crop):
+    """Percent of photos by (row, threshold, name), and of classes right by name; the thresholds chosen by auto."""
+    to_input = T.Compose([T.ToTensor(), T.Normalize(MEAN, STD)])
+    counts, chosen = {}, set()
+
+    def count(*key, right):
+        counts[key] = counts.get(key, 0) + 100 * bool(right) / len(collection.photos)
+
+    for photo in collection.photos:
+        photograph = Image.open(photo.path).convert("RGB")
+        truth = _true_boxes(photo, *photograph.size)
+        squeezed, target = T.Resize((RESIZE, RESIZE))(photograph), photo.labels[0]
+        centre = to_input(T.CenterCrop(CROP)(squeezed))[None]
+        crops = torch.stack([to_input(crop) for crop in T.TenCrop(CROP)(squeezed)]) if ten_crop else centre
+        ranking = model(crops).logits.softmax(1).mean(0).argsort(descending=True).tolist()
+        known = {"gt_known": True, "top1_loc": target in ranking[:1], "top5_loc": target in ranking[:5]}
+        count("top1_cls", right=known["top1_loc"])
+        count("top5_cls", right=known["top5_loc"])
+        count("whole_image", right=max(_iou((0, 0, CROP, CROP), box) for box in truth) >= 0.5)
+        for row in ROWS:
+            grid = _heat(model, centre, target, row)
+            heat = cv2.resize(grid, (CROP, CROP))
+            for level in LEVELS:
+                threshold = _own_threshold(model, centre, target, grid) if level == "auto" else level
+                right = max(_iou(_box(heat, threshold), box) for box in truth) >= 0.5
+                for name, is_known in known.items():
+                    count(row.name, level, name, right=right and is_known)
+                if level == "auto":
+                    chosen.add((row.name, threshold))
+    return counts, chosen
+
+
+@pytest.fixture(scope="module")
+def judged(sample):
+    """A dozen photos with boxes, two of them with a second one."""
+    photos = sample.only("test").photos
+    more = [replace(photo, boxes=(*photo.boxes, (1.5, 2.0, 30.0, 25.5))) for photo in photos[:2]]
+    return replace(sample, photos=(*more, *photos[2:]))
+
+
+@pytest.mark.parametrize(("ten_crop", "hide"), [(True, "features"), (False, "image")])
+def test_every_score_is_that_of_the_authors_protocol_done_slowly(judged, ten_crop, hide):
+    model = tiny_bas(classes=6, seed=2, hide=hide)
+    expected, chosen = _slowly(model, judged, ten_crop)
+    scores = evaluate(
+        model, judged, ROWS, (MEAN, STD), ten_crop=ten_crop, resize=RESIZE, crop=CROP, batch_size=20 if ten_crop else 5
+    )
+    found = {("top1_cls",): scores.top1_cls, ("top5_cls",): scores.top5_cls, ("whole_image",): scores.whole_image}
+    found |= {
+        (row, level, name): score
+        for row, levels in scores.rows.items()
+        for level, named in levels.items()
+        for name, score in named.items()
+    }
+    assert found == pytest.approx(expected)
+    assert scores.images == 12
+    assert 0 < scores.top1_cls < scores.top5_cls < 100
+    assert len({round(score) for score in expected.values()}) > 5, "the comparison must be able to fail"
+    assert len(chosen) > 8, "each photo chooses its own threshold"
+
+
+def test_the_network_is_judged_in_evaluation_mode_and_left_so(judged):
+    model = tiny_bas(classes=6).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    evaluate(model, judged, ROWS[:1], (MEAN, STD), resize=RESIZE, crop=CROP)
+    assert not model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_the_oracle_is_the_best_fixed_threshold(judged):
+    scores = evaluate(tiny_bas(classes=6), judged, ROWS[:2], (MEAN, STD), resize=RESIZE, crop=CROP)
+    for name, levels in scores.rows.items():
+        level, best = scores.best(name)
+        assert level != "auto"
+        assert best == levels[level]
+        assert best["gt_known"] == max(levels[level]["gt_known"] for level in LEVELS[:-1])
+
+
+def test_photos_without_boxes_or_tags_are_left_out(judged):
+    first, second, *others = judged.photos
+    blank = replace(judged, photos=(replace(first, boxes=()), replace(second, labels=()), *others))
+    assert evaluate(tiny_bas(classes=6), blank, ROWS[:1], (MEAN, STD), resize=RESIZE, crop=CROP).images == 10
+
+
+def test_without_any_true_box_there_is_nothing_to_score(judged):
+    photos = tuple(replace(photo, boxes=()) for photo in judged.photos)
+    with pytest.raises(InputError, match=r"sample.* has no true boxes to compare with; bas eval needs them"):
+        evaluate(tiny_bas(classes=6), Collection(judged.root, judged.classes, photos), ROWS, (MEAN, STD))

@@ -1,0 +1,217 @@
+"""A model in use: whatever photo comes, its boxes, masks and maps lie in that photo's own pixels."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny import tiny_bas
+
+from torchbas.config import Inference
+from torchbas.data import decode, open_image
+from torchbas.errors import InputError
+from torchbas.localize.localizer import Localizer
+from torchbas.model import create_model
+from torchbas.types import Collection
+
+MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.25)
+
+
+@pytest.fixture(scope="module")
+def localizer(sample):
+    """One of random weights, whose maps are as large as what it sees."""
+    return Localizer(tiny_bas(classes=6), sample.classes, MEAN, STD, side=32, crop=28, inference=Inference())
+
+
+@pytest.fixture(scope="module")
+def paths(sample):
+    return [photo.path for photo in sample.only("test").photos]
+
+
+def _said(found):
+    """All that was found, comparable."""
+    return [(one.name, one.label, one.xyxy, one.rle, one.confidence, one.evidence_left, one.threshold) for one in found]
+
+
+def _bounds(mask):
+    ys, xs = np.nonzero(mask)
+    return xs.min(), ys.min(), xs.max() + 1, ys.max() + 1
+
+
+@pytest.mark.parametrize("objects", ["largest", "all"])
+def test_boxes_masks_and_heat_maps_agree_in_the_photo_s_own_pixels(localizer, sample, objects):
+    found = list(localizer.stream(sample, objects=objects))
+    for one in found:
+        with Image.open(one.image) as photo:
+            assert one.size == one.mask.shape == one.heatmap.shape == photo.size[::-1]
+        assert one.xyxy == _bounds(one.mask)
+        assert (one.heatmap[one.mask] > one.threshold).all()
+        assert one.grid.shape == (32, 32)
+        assert one.grid.min() == 0
+        assert one.grid.max() == pytest.approx(1, abs=1e-4)
+        assert 0 <= one.confidence <= 1
+        assert 0 <= one.evidence_left <= 1
+
+
+def test_all_objects_are_the_largest_and_smaller_ones_that_do_not_overlap(localizer, sample):
+    largest = list(localizer.stream(sample))
+    every = list(localizer.stream(sample, objects="all"))
+    assert len(largest) == len(sample.photos) < len(every)
+    for one in largest:
+        first, *others = [other for other in every if other.name == one.name]
+        assert _said([first]) == _said([one])
+        sizes = [other.mask.sum() for other in (first, *others)]
+        assert sizes == sorted(sizes, reverse=True)
+        assert sum(other.mask for other in (first, *others)).max() == 1
+
+
+def test_photos_come_back_in_order_with_all_their_tags_whatever_the_batch(localizer, sample):
+    first, second, *others = sample.photos
+    several = replace(sample, photos=(replace(first, labels=(1, 4)), replace(second, labels=()), *others))
+    asked = [(photo.name, sample.classes[label]) for photo in several.photos for label in photo.labels]
+    by_one, by_many = (list(localizer.stream(several, batch_size=size)) for size in (1, 7))
+    assert [(one.name, one.label) for one in by_one] == [(one.name, one.label) for one in by_many] == asked
+    assert [one.truth for one in by_one[:2]] == [first.boxes, first.boxes]
+    for one, other in zip(by_one, by_many, strict=True):
+        assert one.grid == pytest.approx(other.grid, abs=1e-4)
+        assert one.confidence == pytest.approx(other.confidence, abs=1e-5)
+
+
+def test_workers_and_precision_change_the_speed_only(localizer, sample):
+    plain = list(localizer.stream(sample))
+    assert _said(localizer.stream(sample, workers=1)) == _said(plain)
+    half = list(localizer.stream(sample, precision=lambda: torch.autocast("cpu", torch.bfloat16)))
+    assert [one.label for one in half] == [one.label for one in plain]
+    assert [one.confidence for one in half] == pytest.approx([one.confidence for one in plain], abs=0.05)
+
+
+def test_a_saved_model_finds_the_same_elsewhere(sample, paths, tmp_path):
+    model = create_model("test_resnet", num_classes=6, hidden=16)
+    first = Localizer(model, sample.classes, MEAN, STD, 96, 84, Inference(top=2, threshold=0.3), "mine", "abc")
+    first.save(tmp_path / "here")
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    second = Localizer.load(tmp_path / "there")
+    assert replace(second, model=first.model) == first
+    assert _said(second(paths)) == _said(first(paths))
+    with pytest.raises(InputError, match="here is no folder of a model"):
+        Localizer.load(tmp_path / "here")
+
+
+@pytest.mark.parametrize(
+    "change", [{"mean": None}, {"inference": {"top": -1}}, {"inference": {"tip": 1}}, {"side": ...}]
+)
+def test_a_damaged_card_is_refused_by_name(sample, tmp_path, change):
+    model = create_model("test_resnet", num_classes=6, hidden=16)
+    Localizer(model, sample.classes, MEAN, STD, 96, 84, Inference()).save(tmp_path)
+    card = {**json.loads((tmp_path / "model.json").read_text()), **change}
+    (tmp_path / "model.json").write_text(json.dumps({name: value for name, value in card.items() if value != ...}))
+    with pytest.raises(InputError, match=r"model\.json lacks or garbles"):
+        Localizer.load(tmp_path)
+
+
+def test_an_unknown_tag_is_refused_with_those_that_there_are(localizer, paths):
+    with pytest.raises(InputError, match=r'does not know the tag "cat"; it knows fish, flower, ladybird, leaf'):
+        localizer(paths[0], tags=["fish", "cat"])
+    many = replace(localizer, classes=tuple(f"tag{n}" for n in range(30)))
+    with pytest.raises(InputError, match=r"tag18, tag19, \.\.\.\.$"):
+        many.label_of("cat")
+
+
+def test_a_class_list_in_another_order_is_matched_by_name(localizer, sample):
+    order = [3, 5, 0, 2, 4, 1]
+    classes = ("unused", *(sample.classes[label] for label in order))
+    photos = tuple(replace(p, labels=tuple(order.index(label) + 1 for label in p.labels)) for p in sample.photos)
+    renamed = Collection(sample.root, classes, photos)
+    assert _said(localizer.stream(renamed)) == _said(localizer.stream(sample))
+    with pytest.raises(InputError, match='"unused"'):
+        list(localizer.stream(replace(renamed, photos=(replace(photos[0], labels=(0, 1)),))))
+
+
+def test_predicted_is_the_most_probable_class_whatever_the_photo_is_tagged(localizer, sample):
+    strange = Collection(
+        sample.root,
+        ("a", "b", "c", "d", "e", "f", "g", "h"),
+        tuple(replace(photo, labels=(7,) if number % 2 else ()) for number, photo in enumerate(sample.photos)),
+    )
+    found = list(localizer.stream(strange, tags="predicted"))
+    assert [one.name for one in found] == [photo.name for photo in sample.photos]
+    for one in found[:6]:
+        others = localizer(one.image, tags=sample.classes)
+        assert one.label == max(others, key=lambda other: other.confidence).label
+        assert one.confidence == pytest.approx(max(other.confidence for other in others))
+        assert sum(other.confidence for other in others) == pytest.approx(1)
+
+
+def test_one_photo_or_several_by_path_with_tags_or_without(localizer, paths):
+    (one,) = localizer(str(paths[0]), tags=["leaf"])
+    assert (one.image, one.name, one.label) == (paths[0], str(paths[0]), "leaf")
+    assert [one.name for one in localizer(paths[:3])] == list(map(str, paths[:3]))
+    assert localizer([]) == []
+
+
+def test_a_photo_that_cannot_be_read_is_named(localizer, tmp_path):
+    with pytest.raises(InputError, match=r"absent\.jpg does not exist"):
+        localizer(tmp_path / "absent.jpg")
+
+
+def test_a_turned_photo_gets_boxes_in_upright_pixels(localizer, paths, tmp_path):
+    upright = open_image(paths[0]).resize((60, 40))
+    upright.save(tmp_path / "upright.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter to the right
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
+    (expected,) = localizer(tmp_path / "upright.png", tags=["fish"])
+    (found,) = localizer(tmp_path / "turned.png", tags=["fish"])
+    assert found.size == (40, 60)
+    assert found.xyxy[2] - found.xyxy[0] > 40 or found.xyxy[3] - found.xyxy[1] < 40
+    assert _said([replace(found, name="")]) == _said([replace(expected, name="")])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (2, 1)])
+def test_the_smallest_photos_have_a_box_too(localizer, tmp_path, size):
+    Image.new("RGB", size, "teal").save(tmp_path / "dot.png")
+    (found,) = localizer(tmp_path / "dot.png", tags=["snail"])
+    x0, y0, x1, y1 = found.xyxy
+    assert 0 <= x0 < x1 <= size[0]
+    assert 0 <= y0 < y1 <= size[1]
+    assert found.mask.shape == found.heatmap.shape == size[::-1]
+
+
+def test_a_map_with_nothing_above_the_threshold_is_the_whole_photo(localizer, paths):
+    strict = replace(localizer, inference=Inference(threshold=1.0))
+    (found,) = strict(paths[0], tags=["fish"])
+    assert found.mask.all()
+    assert found.xyxy == (0, 0, *found.size[::-1])
+
+
+def test_a_large_jpeg_is_decoded_smaller_but_answered_in_its_own_pixels(localizer, paths, tmp_path):
+    large = open_image(paths[0]).resize((900, 600))
+    large.save(tmp_path / "large.jpg", quality=95)
+    large.save(tmp_path / "large.png")
+    (jpeg,), (png,) = (localizer(tmp_path / f"large.{kind}", tags=["fish"]) for kind in ("jpg", "png"))
+    assert jpeg.size == png.size == (600, 900)
+    assert np.abs(jpeg.heatmap - png.heatmap).mean() < 0.05
+
+
+def test_objects_come_while_later_photos_are_still_on_the_disk(localizer, sample, monkeypatch):
+    decoded = []
+    monkeypatch.setattr("torchbas.data.loader.decode", lambda *given: decoded.append(given) or decode(*given))
+    stream = localizer.stream(sample, batch_size=4)
+    assert decoded == []
+    next(stream)
+    assert len(decoded) == 4
+    for _ in range(4):
+        next(stream)
+    assert len(decoded) == 8
+    stream.close()
+    assert len(decoded) == 8
+
+
+def test_the_heat_map_is_the_grid_enlarged(localizer, paths):
+    (found,) = localizer(paths[0], tags=["fish"])
+    height, width = found.size
+    assert np.array_equal(found.heatmap, cv2.resize(found.grid, (width, height)))
