@@ -1,5 +1,6 @@
 """Features of a frozen stem, computed once: what makes training on a laptop a matter of minutes."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -72,9 +73,13 @@ class CachedLoader:
 
 def worthwhile_views(training: Training, photos: int, bytes_per_view: int) -> int:
     """How many views of each photo pay: 0 when most would be used at most once, or would not fit on disk."""
-    draws = (training.steps or training.epochs * photos / training.batch_size) * training.batch_size
-    views = min(training.views, int(draws // photos // 2), int(LARGEST // (photos * bytes_per_view)))
-    return max(views, 0)
+    return min(training.views, int(passes(training, photos) / 2), int(LARGEST // (photos * bytes_per_view)))
+
+
+def passes(training: Training, photos: int) -> float:
+    """How often a training looks at each photo."""
+    steps_per_epoch = math.ceil(math.ceil(photos / training.batch_size) / training.accumulate)
+    return (training.steps or training.epochs * steps_per_epoch) / steps_per_epoch
 
 
 @torch.inference_mode()

@@ -11,9 +11,8 @@ from ..data import Batch, decode, train_view
 from ..engine import make_fabric
 from ..model import BAS
 from ..types import Collection
-from .cache import feature_bytes, worthwhile_views
+from .cache import feature_bytes, passes, worthwhile_views
 from .task import Localization
-from .train import total_steps
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 TRIED = 4
@@ -40,13 +39,13 @@ def estimate(collection: Collection, recipe: Recipe, device: str = "auto") -> fl
             whole = _seconds(lambda: model(images)) / TRIED
             features = model.features(images)
         views = 0
-        if training.stem == "cached":
+        if training.stem == "cached" and recipe.architecture.hide == "features":
             views = worthwhile_views(training, photos, feature_bytes(model, training.crop))
         seen = features if views else images
         task = Localization(model, recipe.objective, IMAGENET, cached=views > 0)
         batch = Batch(seen, target, labels, target, target[:, None].expand(-1, 2))
         step = _seconds(lambda: _step(task, batch, recipe.objective.classifier_steps)) / TRIED
-    draws = total_steps(recipe, photos) * training.batch_size
+    draws = passes(training, photos) * photos
     cached = photos * (decoding + views * stem) if views else draws * decoding
     return cached + draws * step + photos * (decoding + whole)
 

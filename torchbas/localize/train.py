@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -74,13 +73,6 @@ def train(
         for leftover in (FEATURES, CHECKPOINT):
             (out / leftover).unlink(missing_ok=True)
     return localizer
-
-
-def total_steps(recipe: Recipe, photos: int) -> int:
-    """Optimiser steps that a recipe takes for this many photos."""
-    training = recipe.training
-    batches = math.ceil(photos / training.batch_size)
-    return training.steps or math.ceil(batches / training.accumulate) * training.epochs
 
 
 def fingerprint(recipe: Recipe, photos: Collection, weights: object) -> str:
