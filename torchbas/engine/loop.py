@@ -85,8 +85,10 @@ def fit(
     Raises:
         Interrupted: Ctrl-C or SIGTERM, after saving.
         Diverged: the loss is NaN or infinite; names step, epoch and batch. The last checkpoint is still good.
-        InputError: the checkpoint belongs to other settings, or cannot be written.
+        InputError: there is no batch; the checkpoint belongs to other settings, or cannot be written.
     """
+    if not len(loader):
+        raise InputError("There are fewer training photos than processes; add photos, or start fewer processes.")
     optimizer = sgd(module, training, new)
     wrapped, optimizer = fabric.setup(module, optimizer)
     run = _Run(fabric, wrapped, optimizer, loader, training, out, fingerprint, hooks)
