@@ -21,7 +21,7 @@ from torchbas.localize.localizer import Localizer
 from torchbas.localize.train import train
 from torchbas.types import Collection
 
-STEPS, EVERY = 160, 40
+STEPS, EVERY = 120, 60
 THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
 ROWS = (Row("k1", Inference(top=1), THRESHOLDS), Row("kall", Inference(top=0), THRESHOLDS))
 
@@ -34,17 +34,15 @@ class Start:
     sharing: float = 0.0
     area_steps: int = 0
     generator_bias: float = 0.0
-    new_layers: float = 10.0
 
 
 STARTS = {
     "paper": Start(),
-    "area_warmup": Start(area_steps=80),
+    "area_warmup": Start(area_steps=60),
     "generator_bias": Start(generator_bias=2.0),
-    "slow_new_layers": Start(new_layers=1.0),
     "sharing": Start(sharing=1.0),
-    "classifier_first": Start(classifier_steps=80),
-    "classifier_first_and_sharing": Start(classifier_steps=80, sharing=1.0),
+    "classifier_first": Start(classifier_steps=60),
+    "classifier_first_and_sharing": Start(classifier_steps=60, sharing=1.0),
 }
 
 
@@ -75,7 +73,7 @@ def measure(birds: Collection, name: str, start: Start) -> list[dict]:
         quick,
         architecture=replace(quick.architecture, hidden=64, sharing=start.sharing),
         objective=replace(quick.objective, classifier_steps=start.classifier_steps, area_steps=start.area_steps),
-        training=replace(quick.training, steps=STEPS, new_layers=start.new_layers),
+        training=replace(quick.training, steps=STEPS),
     )
     seen = birds.only("test")
     seen = replace(seen, photos=seen.photos[::2])

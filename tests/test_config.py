@@ -38,8 +38,8 @@ from torchbas.config import Architecture, Inference, Objective, Recipe, Training
         (Training, {"seed": -1}, "seed must be 0 or more, not -1."),
         (Training, {"save_every": 0}, "save_every must be above 0, not 0."),
         (Inference, {"top": -1}, "top must be 0 or more, not -1."),
-        (Inference, {"threshold": 1.5}, "threshold must be auto or between 0 and 1, not 1.5."),
-        (Inference, {"threshold": float("nan")}, "threshold must be auto or between 0 and 1, not nan."),
+        (Inference, {"threshold": 1.5}, "threshold must be auto, evidence or between 0 and 1, not 1.5."),
+        (Inference, {"threshold": float("nan")}, "threshold must be auto, evidence or between 0 and 1, not nan."),
     ],
     ids=str,
 )

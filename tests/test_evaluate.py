@@ -17,7 +17,7 @@ from torchbas.types import Collection
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.25)
 RESIZE, CROP = 40, 32
-LEVELS = (0.2, 0.4, 0.6, 0.8, 1.0, "auto")
+LEVELS = (0.2, 0.4, 0.6, 0.8, 1.0, "evidence")
 ROWS = [
     Row("CAM", None, LEVELS),
     Row("one", Inference(top=1), LEVELS),
@@ -91,7 +91,7 @@ def _true_boxes(photo, width, height):
 
 @torch.no_grad()
 def _slowly(model, collection, ten_crop):
-    """Percent of photos by (row, threshold, name), and of classes right by name; the thresholds chosen by auto."""
+    """Percent of photos by (row, threshold, name), and of classes right by name; the thresholds chosen by evidence."""
     to_input = T.Compose([T.ToTensor(), T.Normalize(MEAN, STD)])
     counts, chosen = {}, set()
 
@@ -113,11 +113,11 @@ def _slowly(model, collection, ten_crop):
             grid = _heat(model, centre, target, row)
             heat = cv2.resize(grid, (CROP, CROP))
             for level in LEVELS:
-                threshold = _own_threshold(model, centre, target, grid) if level == "auto" else level
+                threshold = _own_threshold(model, centre, target, grid) if level == "evidence" else level
                 right = max(_iou(_box(heat, threshold), box) for box in truth) >= 0.5
                 for name, is_known in known.items():
                     count(row.name, level, name, right=right and is_known)
-                if level == "auto":
+                if level == "evidence":
                     chosen.add((row.name, threshold))
     return counts, chosen
 
@@ -163,7 +163,7 @@ def test_the_oracle_is_the_best_fixed_threshold(judged):
     scores = evaluate(tiny_bas(classes=6), judged, ROWS[:2], (MEAN, STD), resize=RESIZE, crop=CROP)
     for name, levels in scores.rows.items():
         level, best = scores.best(name)
-        assert level != "auto"
+        assert level != "evidence"
         assert best == levels[level]
         assert best["gt_known"] == max(levels[level]["gt_known"] for level in LEVELS[:-1])
 

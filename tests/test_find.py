@@ -7,6 +7,7 @@ from tiny import tiny_bas
 
 from torchbas.config import Inference
 from torchbas.localize.find import CANDIDATES, find
+from torchbas.maps import otsu
 
 IMAGES = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 LABELS = torch.tensor([[1, 0, 1, 0, 0], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0], [1, 1, 1, 1, 1.0]])
@@ -61,9 +62,9 @@ def test_evidence_left_is_what_the_class_scores_with_the_binary_mask_hidden(hide
 
 
 @pytest.mark.parametrize("hide", ["features", "image"])
-def test_auto_takes_the_threshold_with_the_least_evidence_and_area(hide):
+def test_evidence_takes_the_threshold_with_the_least_evidence_and_area(hide):
     model = tiny_bas(hide=hide)
-    found = find(model, IMAGES, LABELS, Inference(threshold="auto"))
+    found = find(model, IMAGES, LABELS, Inference(threshold="evidence"))
     candidates = np.linspace(0, 1, CANDIDATES + 2)[1:-1]
     chosen = set()
     for (photo, label), grid, threshold, left in zip(QUESTIONS, *found[3:], strict=True):
@@ -75,6 +76,11 @@ def test_auto_takes_the_threshold_with_the_least_evidence_and_area(hide):
         assert left.item() == pytest.approx(_left_without(model, photo, label, grid > candidates[best]), abs=1e-5)
         chosen.add(best)
     assert len(chosen) > 1, "each photo chooses for itself"
+
+
+def test_auto_is_half_of_otsus_threshold():
+    found = find(tiny_bas(), IMAGES, LABELS, Inference(threshold="auto"))
+    assert found.threshold.tolist() == pytest.approx((otsu(found.maps) / 2).tolist())
 
 
 @pytest.mark.parametrize(("top", "force"), [(3, False), (3, True), (0, False)])

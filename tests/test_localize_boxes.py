@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torchbas.localize.boxes import components, largest_box, otsu
+from torchbas.localize.boxes import components, largest_box
 
 
 def _flood(foreground):
@@ -80,19 +80,6 @@ def test_among_equals_the_first_in_raster_order_wins_though_opencv_numbers_by_bl
     heat = np.zeros((2, 5), np.float32)
     heat[1, 0] = heat[0, 3] = 1
     assert largest_box(heat, 0.5) == (3, 0, 4, 1)
-
-
-@given(st.floats(0, 0.45), st.floats(0.55, 1), st.integers(1, 63))
-def test_otsu_separates_two_levels(low, high, count):
-    heat = np.full((8, 8), low, np.float32)
-    heat.reshape(-1)[:count] = high
-    level = otsu(heat)
-    assert 0 <= level <= 1
-    assert ((heat > level) == (heat > 0.5)).all()
-
-
-def test_otsu_of_a_constant_map_is_a_number():
-    assert 0 <= otsu(np.full((4, 4), 0.3, np.float32)) <= 1
 
 
 @pytest.mark.parametrize("objects", ["largest", "all"])

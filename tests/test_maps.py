@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torchbas.maps import above, class_activation, enlarge, normalise, top_classes
+from torchbas.maps import above, class_activation, enlarge, normalise, otsu, top_classes
 
 LOGITS = torch.tensor([[0.1, 0.9, 0.5, 0.3], [0.4, 0.2, 0.1, 0.8]])
 TARGET = torch.tensor([0, 3])
@@ -55,5 +55,20 @@ def test_class_activation_is_the_class_map_of_the_target():
 
 
 def test_above_is_strict_and_one_mask_per_threshold():
-    masks = above(torch.tensor([0.25, 0.5]), torch.tensor([[[0.25, 0.5], [0.6, 0.0]]]))
+    masks = above(torch.tensor([[0.25, 0.5]]), torch.tensor([[[0.25, 0.5], [0.6, 0.0]]]))
     assert masks.tolist() == [[[[0, 1], [1, 0]], [[0, 0], [1, 0]]]]
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.05, 0.95), st.floats(0.01, 0.3))
+def test_otsu_is_opencvs(seed, middle, spread):
+    values = np.random.default_rng(seed).normal(middle, spread, (3, 12, 10)).clip(0, 1).astype(np.float32)
+    expected = [cv2.threshold((heat * 255).astype(np.uint8), 0, 255, cv2.THRESH_OTSU)[0] for heat in values]
+    for heat, found, reference in zip(
+        values, (otsu(torch.tensor(values)) * 255).round().tolist(), expected, strict=True
+    ):
+        grey = (heat * 255).astype(np.uint8)
+        assert ((grey > found) == (grey > reference)).all(), "levels without a pixel between them split alike"
+
+
+def test_otsu_of_a_constant_map_is_a_number():
+    assert 0 <= otsu(torch.full((1, 4, 4), 0.3)).item() <= 1

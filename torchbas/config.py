@@ -126,13 +126,14 @@ class Inference:
     """k: 1 uses the map of the tag itself; more averages the maps of the k most probable classes; 0 means all."""
     force_target: bool = False
     """Put the tag among the k classes even where it was not predicted (the paper's text, not the authors' code)."""
-    threshold: float | Literal["auto"] = "auto"
-    """Map value above which a pixel is object; auto finds it per image without boxes (Sec. 5.5)."""
+    threshold: float | Literal["auto", "evidence"] = "auto"
+    """Map value above which a pixel is object; or found per image without boxes: auto from the map's own histogram,
+    evidence by hiding what each of ten thresholds calls object and looking again (Sec. 5.5)."""
 
     def __post_init__(self) -> None:
         _not_negative(self, "top")
-        if self.threshold != "auto" and not 0 <= self.threshold <= 1:
-            raise ValueError(f"threshold must be auto or between 0 and 1, not {self.threshold}.")
+        if self.threshold not in ("auto", "evidence") and not 0 <= float(self.threshold) <= 1:
+            raise ValueError(f"threshold must be auto, evidence or between 0 and 1, not {self.threshold}.")
 
 
 @dataclass(frozen=True)

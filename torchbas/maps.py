@@ -41,6 +41,20 @@ def class_activation(class_maps: Float[Tensor, "B K ch cw"], target: Int[Tensor,
     return class_maps.gather(1, index)[:, 0].float()
 
 
-def above(values: Float[Tensor, " T"], maps: Float[Tensor, "B h w"]) -> Float[Tensor, "B T h w"]:
-    """The maps binarised at each of ``T`` thresholds: 1 where the map is above it."""
-    return (maps[:, None] > values[None, :, None, None]).to(torch.float32)
+def otsu(maps: Float[Tensor, "B h w"]) -> Float[Tensor, " B"]:
+    """The threshold that splits each map's own histogram into the two most different halves (Otsu 1979).
+
+    ``maps`` are in [0, 1] and read in 256 levels; a pixel above the threshold belongs to the upper half.
+    """
+    levels = (maps.flatten(1).clamp(0, 1) * 255).long()
+    counts = torch.zeros(len(maps), 256, device=maps.device).scatter_add_(1, levels, torch.ones_like(levels).float())
+    grey = torch.arange(256, device=maps.device)
+    below, sum_below = counts.cumsum(1), (counts * grey).cumsum(1)
+    over, total = below[:, -1:] - below, sum_below[:, -1:]
+    between = (sum_below * over - (total - sum_below) * below) ** 2 / (below * over).clamp(min=1)
+    return between.argmax(dim=1) / 255
+
+
+def above(thresholds: Float[Tensor, "B T"], maps: Float[Tensor, "B h w"]) -> Float[Tensor, "B T h w"]:
+    """The maps binarised at ``T`` thresholds each: 1 where the map is above it."""
+    return (maps[:, None] > thresholds[:, :, None, None]).to(torch.float32)

@@ -1,9 +1,9 @@
 """The stages that several commands go through: check, train, find, write."""
 
 import logging
-import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from ..formats import write_manifest
 from ..localize import Scores
 from ..localize.localizer import Localizer
 from ..types import Collection, Localization
-from .progress import Reporter
+from .progress import Reporter, Stage
 
 logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # the user did not ask for Fabric's news
 
@@ -100,21 +100,8 @@ class Job:
         write_manifest(self.out, manifest)
         return manifest
 
-    def _timed(self, what: str) -> "_Timed":
-        return _Timed(self, what)
-
-
-class _Timed:
-    """A stage of the reporter that leaves its seconds behind."""
-
-    def __init__(self, job: Job, what: str) -> None:
-        self.job, self.what = job, what
-        self.stage = job.reporter.stage(what)
-
-    def __enter__(self) -> Any:
-        self.start = time.monotonic()
-        return self.stage.__enter__()
-
-    def __exit__(self, *error: Any) -> None:
-        self.job.seconds[self.what] = time.monotonic() - self.start
-        self.stage.__exit__(*error)
+    @contextmanager
+    def _timed(self, what: str) -> Iterator[Stage]:
+        with self.reporter.stage(what) as stage:
+            yield stage
+        self.seconds[what] = stage.seconds

@@ -25,8 +25,8 @@ class Predict(Common):
     """predicted (the most probable), known (the photos' own tags), or names of tags to look for in every photo."""
     objects: Objects = "largest"
     """The largest piece of each map, or all."""
-    threshold: float | Literal["auto"] | None = None
-    """Map value above which a pixel is object; auto chooses per image; the model's own when not given."""
+    threshold: float | Literal["auto", "evidence"] | None = None
+    """Map value above which a pixel is object; auto and evidence choose per image; the model's own when not given."""
     top: int | None = None
     """k: how many classes' maps to average (0: all); the model's own when not given."""
     format: tuple[Format, ...] = ("coco", "voc", "gallery")

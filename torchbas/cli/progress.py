@@ -18,7 +18,9 @@ class Reporter:
 
     def __init__(self, quiet: bool = False) -> None:
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
-        self._last = 0.0
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.bars = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
+        self._open = 0
 
     def say(self, sentence: str) -> None:
         """One line that stays."""
@@ -26,31 +28,45 @@ class Reporter:
 
     @contextmanager
     def stage(self, what: str) -> Iterator["Stage"]:
-        """One stage of work; its bar disappears into one line at the end."""
-        start = time.monotonic()
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as bar:
-            stage = Stage(self, bar, what)
+        """One stage of work, perhaps beside another; its bar disappears into one line at the end."""
+        self._open += 1
+        self.bars.start()
+        stage = Stage(self, what)
+        try:
             yield stage
+        finally:
+            self.bars.remove_task(stage.task)
+            self._open -= 1
+            if not self._open:
+                self.bars.stop()
         if stage.total:
-            self.say(f"{what}: {stage.done} in {time.monotonic() - start:.0f} s{stage.note}")
+            self.say(f"{what}: {stage.done} in {stage.seconds:.0f} s{stage.note}")
 
 
 class Stage:
     """A bar that counts; without a terminal a line now and then."""
 
-    def __init__(self, reporter: Reporter, bar: Progress, what: str) -> None:
-        self.reporter, self.bar, self.what = reporter, bar, what
-        self.task = bar.add_task(what, total=None)
+    def __init__(self, reporter: Reporter, what: str) -> None:
+        self.reporter, self.what = reporter, what
+        self.task = reporter.bars.add_task(what, total=None, visible=False)
         self.done, self.total, self.note = 0, 0, ""
-        self._last = time.monotonic()
+        self._first = self._last = self._line = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """From the first to the last count, since stages may be open at the same time; else since the beginning."""
+        return (self._last if self.total else time.monotonic()) - self._first
 
     def at(self, done: int, total: int, note: str = "") -> None:
         """``done`` of ``total`` are through."""
+        self._last = time.monotonic()
+        if not self.total:
+            self._first = self._last
         self.done, self.total, self.note = done, total, note and f", {note}"
-        self.bar.update(self.task, completed=done, total=total, description=f"{self.what}{self.note}")
-        if not self.reporter.console.is_terminal and time.monotonic() - self._last > SECONDS:
-            self._last = time.monotonic()
+        described = f"{self.what}{self.note}"
+        self.reporter.bars.update(self.task, completed=done, total=total, description=described, visible=done < total)
+        if not self.reporter.console.is_terminal and self._last - self._line > SECONDS:
+            self._line = self._last
             self.reporter.say(f"{self.what}: {done} of {total}{self.note}")
 
     def each(self, items: Iterable[Item], total: int) -> Iterator[Item]:

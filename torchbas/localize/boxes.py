@@ -44,13 +44,6 @@ def largest_box(heat: Float[np.ndarray, "H W"], threshold: float) -> Box:
     return _box(stats[order[0]]) if len(order) else _whole(heat)
 
 
-def otsu(heat: Float[np.ndarray, "H W"]) -> float:
-    """The threshold that splits the map's own histogram best (Otsu 1979), in [0, 1]."""
-    levels = (heat.clip(0, 1) * 255).round().astype(np.uint8)
-    level, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    return (level + 0.5) / 255  # between two levels: what was rounded up to the next one is above it
-
-
 def _label(
     foreground: Bool[np.ndarray, "H W"],
 ) -> tuple[Int[np.ndarray, "H W"], Int[np.ndarray, "N 5"], Int[np.ndarray, " M"]]:

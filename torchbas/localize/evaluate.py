@@ -33,7 +33,7 @@ class Row:
     inference: Inference | None
     """How the generator's maps are mixed; None for plain CAM of the same classifier."""
     thresholds: tuple[float | str, ...] = (0.1,)
-    """Fixed ones, or ``auto`` for the one each image chooses for itself (Sec. 5.5)."""
+    """Fixed ones, or ``auto`` and ``evidence`` for one per image."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def evaluate(
             truths.append(truth)
             for row, look in zip(rows, looks, strict=True):
                 for level, accuracy in tally[row.name].items():
-                    threshold = float(look.auto[i]) if isinstance(level, str) else level
+                    threshold = float(look.own[level][i]) if isinstance(level, str) else level
                     box = np.array(largest_box(look.heat[i], threshold))
                     accuracy.update(box, truth, bool(ranks[i] < 1), bool(ranks[i] < 5))
     top1, top5 = 100 * right / len(photos)
@@ -123,8 +123,8 @@ def evaluate(
 
 class _Look(NamedTuple):
     heat: Float[np.ndarray, "B H W"]
-    auto: Float[np.ndarray, " B"]
-    """The threshold each image chose; NaN where nobody asked."""
+    own: dict[str, Float[np.ndarray, " B"]]
+    """The threshold of each image, by the way it was chosen."""
 
 
 def _look(
@@ -148,16 +148,14 @@ def _look(
             grid = cam_maps(class_maps, target)
         else:
             grid = localisation_maps(model, features, logits, target, row.inference)
-        auto = torch.full((batch,), torch.nan)
-        if "auto" in row.thresholds:
-            auto, _ = choose_threshold(model, features, large, logits, target, _like(grid, features), "auto")
-        looks.append(_Look(enlarge(grid, (size, size)).cpu().numpy(), auto.cpu().numpy()))
+        fitting = enlarge(grid, (features.shape[2], features.shape[3]))  # class maps are coarser than the features
+        own = {
+            way: choose_threshold(model, features, large, logits, target, fitting, way)[0].cpu().numpy()
+            for way in row.thresholds
+            if isinstance(way, str)
+        }
+        looks.append(_Look(enlarge(grid, (size, size)).cpu().numpy(), own))
     return probabilities, looks
-
-
-def _like(maps: Float[Tensor, "B h0 w0"], features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B h w"]:
-    """Class maps are coarser than the features that a mask must fit."""
-    return enlarge(maps, (features.shape[2], features.shape[3]))
 
 
 def _fixed_box(truths: list[Float[np.ndarray, "_ 4"]], box: Box) -> float:

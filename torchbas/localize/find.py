@@ -8,12 +8,12 @@ from torch import Tensor
 
 from ..config import Inference
 from ..losses import remaining
-from ..maps import above, class_activation, normalise, top_classes
+from ..maps import above, class_activation, normalise, otsu, top_classes
 from ..model import BAS
 from ..model.bas import pool
 
 CANDIDATES = 10
-"""Thresholds that ``auto`` tries, evenly spread inside (0, 1)."""
+"""Thresholds that ``evidence`` tries, evenly spread inside (0, 1)."""
 
 
 class Found(NamedTuple):
@@ -83,14 +83,18 @@ def choose_threshold(
     maps: Float[Tensor, "Q h w"],
     threshold: float | str,
 ) -> tuple[Float[Tensor, " Q"], Float[Tensor, " Q"]]:
-    """The threshold per map, and S_b / S with what is above it hidden.
+    """The threshold per map, and S_b / S with what is above it hidden. No way of choosing looks at a box.
 
-    ``auto`` takes the one whose binary map, as the foreground, has the least L_bas + L_ac: the losses of the training
-    judge each threshold for each image, and no box is needed (Sec. 5.5).
+    ``auto`` is half of Otsu's: that one splits the map where object and background differ most, and a box must reach
+    to the soft rim outside. ``evidence`` takes the one whose binary map, as the foreground, has the least
+    L_bas + L_ac: the losses of the training judge each threshold for each image (Sec. 5.5).
     """
-    candidates = torch.linspace(0, 1, CANDIDATES + 2, device=maps.device)[1:-1]
-    if threshold != "auto":
-        candidates = candidates.new_tensor([threshold])
+    if threshold == "evidence":
+        candidates = torch.linspace(0, 1, CANDIDATES + 2, device=maps.device)[1:-1].expand(len(maps), -1)
+    elif threshold == "auto":
+        candidates = otsu(maps)[:, None] / 2
+    else:
+        candidates = maps.new_full((len(maps), 1), float(threshold))
     masks = above(candidates, maps)
     whole = logits.gather(1, label[:, None])[:, 0]
     looks = []
@@ -99,4 +103,4 @@ def choose_threshold(
         looks.append(remaining(hidden.gather(1, label[:, None])[:, 0], whole))
     left = torch.stack(looks, dim=1)
     best = (left + masks.mean(dim=(2, 3))).argmin(dim=1, keepdim=True)
-    return candidates[best[:, 0]], left.gather(1, best)[:, 0]
+    return candidates.gather(1, best)[:, 0], left.gather(1, best)[:, 0]
