@@ -28,7 +28,7 @@ test: setup
 	$(BIN)/python -m pytest
 
 demo: setup
-	$(BIN)/bas demo
+	$(BIN)/bas demo --overwrite
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis

@@ -68,18 +68,18 @@ def cub25_table(results: Results) -> str:
         cells = [_percent(curve["metrics"][metric]) if curve else MISSING for curve in curves]
         rows.append([title, *(cell for value in cells for cell in (value, "", "", ""))])
     notes = [_circumstances(results[f"wsol/cub25_{name}_bas_k1"]) for name in shown if _ran(results, name)]
-    return "\n".join([_table(head, rows), *(["", *notes] if notes else [])])
+    return "\n\n".join([_table(head, rows), *(["; ".join(notes) + "."] if notes else [])])
 
 
 def speed_table(results: Results) -> str:
-    """Every ratio ``X_over_Y`` with the two figures it is made of."""
+    """Every ratio ``X_over_Y`` with the two figures it is made of, a line for each result."""
     rows = []
     for name, found in results.items():
-        if name.startswith("speed/"):
-            for metric, value in found["metrics"].items():
-                if match := re.fullmatch(r"(.*?)([^_]+)_over_([^_]+)", metric):
-                    rows.append([name[6:], *_ratio(value, *match.groups(), found["metrics"])])
-    return _table(["what", "compared", "ratio", "figures"], rows or [["speed", MISSING, "", ""]])
+        ratios = [re.fullmatch(r"(.*?)([^_]+)_over_([^_]+)", metric) for metric in found["metrics"]]
+        cells = [_ratio(found["metrics"], match) for match in ratios if match]
+        if name.startswith("speed/") and cells:
+            rows.append([f"`{found['name']}`", "; ".join(cells)])
+    return _table(["", "how many times faster"], rows or [[MISSING, ""]])
 
 
 def paper_table(results: Results) -> str:
@@ -112,15 +112,16 @@ def _ran(results: Results, backbone: str) -> bool:
 def _circumstances(found: dict[str, Any]) -> str:
     threshold = found["threshold"]["value"]
     return (
-        f"- {found['recipe']}: {found['split']}, threshold {threshold:g}, {_minutes(found['seconds'])} on "
+        f"{found['recipe']}: {found['split']}, threshold {threshold:g}, {_minutes(found['seconds'])} on "
         f"{found['hardware']}, seed {found['seed']}, commit {found['commit'][:7]}"
     )
 
 
-def _ratio(value: float, setting: str, slow: str, fast: str, metrics: dict[str, float]) -> list[str]:
-    figures = [metrics.get(f"{setting}{variant}_seconds") for variant in (slow, fast)]
-    shown = " : ".join(f"{figure:g}" for figure in figures if figure is not None)
-    return [f"{setting.replace('_', ' ')}{slow} : {fast}", f"{value:.2f}", f"{shown} s" if shown else ""]
+def _ratio(metrics: dict[str, float], match: re.Match[str]) -> str:
+    setting, *variants = match.groups()
+    figures = [f"{metrics[key]:g}" for name in variants if (key := f"{setting}{name}_seconds") in metrics]
+    said = f"{setting.replace('_', ' ')}{variants[0]} : {variants[1]} **{metrics[match[0]]:.2f}**"
+    return f"{said} ({' : '.join(figures)} s)" if figures else said
 
 
 def _minutes(seconds: float) -> str:
