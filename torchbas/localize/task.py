@@ -17,7 +17,7 @@ class Localization(nn.Module):
 
     Args:
         normalisation: mean and standard deviation per channel that the backbone was trained with.
-        cached: batches hold features F instead of images.
+        cached: batches hold features F, in half precision, instead of images.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Localization(nn.Module):
 
     def forward(self, batch: Batch, step: int) -> dict[str, Float[Tensor, ""]]:
         images = None if self.cached else normalise(batch.images, *self.normalisation)
-        features = batch.images if images is None else self.model.features(images)
+        features = batch.images.float() if images is None else self.model.features(images)
         if step < self.weights.classifier_steps:
             return {"classify": classification(pool(self.model.class_maps(features)), batch.labels)}
         look_again = self.weights.suppression > 0
