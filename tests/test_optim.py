@@ -1,7 +1,10 @@
 """The four groups and the two schedules, by hand."""
 
+import copy
+
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from torchbas.config import Training
@@ -53,6 +56,24 @@ def test_parameters_that_need_no_gradient_are_left_out(tiny_bas):
 def test_momentum_nesterov_and_decay_hold_for_every_group(tiny_bas):
     for group in sgd(tiny_bas, Training(momentum=0.8, weight_decay=0.01)).param_groups:
         assert (group["momentum"], group["nesterov"], group["weight_decay"]) == (0.8, True, 0.01)
+
+
+def test_fused_steps_are_plain_ones_in_any_memory_layout_and_for_a_generator_that_joins_late(tiny_bas):
+    plain, ours = copy.deepcopy(tiny_bas), tiny_bas.to(memory_format=torch.channels_last)
+    images, target = torch.randn(4, 3, 16, 16), torch.tensor([0, 3, 1, 4])
+    stepper = sgd(ours, Training(lr=0.01))
+    assert all(group["fused"] for group in stepper.param_groups)
+    reference = sgd(plain, Training(lr=0.01))
+    reference.state.clear()
+    for group in reference.param_groups:
+        group["fused"] = False
+    for generator_learns in (False, True, True):
+        for model, optimizer in ((plain, reference), (ours, stepper)):
+            evidence = model.evidence(images, target)
+            F.cross_entropy(evidence.logits_foreground if generator_learns else evidence.logits, target).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    torch.testing.assert_close(dict(ours.named_parameters()), dict(plain.named_parameters()))
 
 
 def test_one_step_by_hand():
