@@ -112,8 +112,8 @@ def _ran(results: Results, backbone: str) -> bool:
 def _circumstances(found: dict[str, Any]) -> str:
     threshold = found["threshold"]["value"]
     return (
-        f"{found['recipe']}: {found['split']}, threshold {threshold:g}, {_minutes(found['seconds'])} on "
-        f"{found['hardware']}, seed {found['seed']}, commit {found['commit'][:7]}"
+        f"{found['recipe']}: {found['split']}, protocol {found['protocol']}, threshold {threshold:g}, "
+        f"{_minutes(found['seconds'])} on {found['hardware']}, seed {found['seed']}, commit {found['commit'][:7]}"
     )
 
 

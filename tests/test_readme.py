@@ -55,6 +55,7 @@ def test_tables_show_what_was_measured_and_say_what_was_not():
         "recipe": "small",
         "threshold": {"value": 0.1},
         "split": "test, 9 photos",
+        "protocol": "authors",
         "seconds": 120,
         "hardware": "an abacus",
         "seed": 3,
@@ -64,7 +65,9 @@ def test_tables_show_what_was_measured_and_say_what_was_not():
     results = {"wsol/cub25_resnet50_bas_k1": bas, "speed/step": {"name": "step", "metrics": seconds}}
     table = TABLES["cub25_table"](results)
     assert "| 87.7 | 61.0 | 80.0 | 90.0 (at 0.15) |" in table
-    assert "small: test, 9 photos, threshold 0.1, 2 min on an abacus, seed 3, commit abcdef0." in table
+    assert (
+        "small: test, 9 photos, protocol authors, threshold 0.1, 2 min on an abacus, seed 3, commit abcdef0." in table
+    )
     assert "| without L_bas, k = 1 | not run here |" in table
     assert "MobileNetV1" not in table
     assert "batch4 naive : bf16 **2.35** (9 : 4 s)" in TABLES["speed_table"](results)
