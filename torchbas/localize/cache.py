@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from ..config import Training
 from ..data import Batch, Draw, Order, evaluation_loader, normalise, train_view
@@ -23,7 +22,7 @@ Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
 Progress = Callable[[Iterable[Batch], int], Iterable[Batch]]
 
 
-class CachedFeatures(Dataset):
+class CachedFeatures:
     """Random views of every photo as features F in half precision, in one memory-mapped file.
 
     Epochs take turns with the views, and each time a photo is drawn its features are mirrored or not: a stem answers
@@ -71,9 +70,9 @@ class CachedLoader:
         return (self.data.batch(draws) for draws in self.order)
 
 
-def worthwhile_views(training: Training, photos: int, bytes_per_view: int) -> int:
-    """How many views of each photo pay: 0 when most would be used at most once, or would not fit on disk."""
-    return min(training.views, int(passes(training, photos) / 2), int(LARGEST // (photos * bytes_per_view)))
+def worthwhile_views(training: Training, photos: int, bytes_per_view: int, room: float = LARGEST) -> int:
+    """How many views of each photo pay: 0 when most would be used at most once, or would not fit into ``room`` bytes."""
+    return min(training.views, int(passes(training, photos) / 2), int(room // (photos * bytes_per_view)))
 
 
 def passes(training: Training, photos: int) -> float:
