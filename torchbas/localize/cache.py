@@ -71,7 +71,7 @@ class CachedLoader:
 
 
 def worthwhile_views(training: Training, photos: int, bytes_per_view: int, room: float = LARGEST) -> int:
-    """How many views of each photo pay: 0 when most would be used at most once, or would not fit into ``room`` bytes."""
+    """How many views of each photo pay: 0 when most would be used at most once, or too large for ``room`` bytes."""
     return min(training.views, int(passes(training, photos) / 2), int(room // (photos * bytes_per_view)))
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from ..errors import InputError
 from ..model import BAS
 from ..model.weights import CARD, normalisation
 from ..types import Collection
-from .cache import CachedLoader, Progress, cache_features, feature_bytes, worthwhile_views
+from .cache import LARGEST, CachedLoader, Progress, cache_features, feature_bytes, worthwhile_views
 from .localizer import Localizer, silent
 from .task import Localization
 
@@ -123,7 +124,8 @@ def _loader(
     share: dict[str, Any] = {"rank": fabric.global_rank, "world_size": fabric.world_size}
     views = 0
     if training.stem == "cached" and fabric.world_size == 1 and recipe.architecture.hide == "features":
-        views = worthwhile_views(training, len(photos.photos), feature_bytes(model, training.crop))
+        room = min(LARGEST, shutil.disk_usage(out).free / 2)  # a mapped file that outgrows its disk kills the process
+        views = worthwhile_views(training, len(photos.photos), feature_bytes(model, training.crop), room)
     if not views:
         plain = training_loader(
             photos, training.batch_size, training.seed, training.resize, training.crop, workers, **share
