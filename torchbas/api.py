@@ -20,7 +20,7 @@ from . import data, recipes
 from .config import Inference, Recipe
 from .engine import Hooks, resolve_precision
 from .errors import InputError
-from .formats import FORMATS, Sizes, Writer
+from .formats import FORMATS, Sizes, Writer, replacing
 from .formats import save as _save
 from .localize import Row, Scores
 from .localize import evaluate as _evaluate
@@ -109,10 +109,8 @@ def label(
     """
     collection = source if isinstance(source, Collection) else data.read(source)
     checked = check(collection, compute.workers, watch)
-    if out is None:
-        with TemporaryDirectory() as folder:
-            return label(checked, folder, recipe=recipe, weights=weights, objects=objects, compute=compute, watch=watch)
-    localizer = train(checked, out, recipe=recipe, weights=weights, resume=resume, compute=compute, watch=watch)
+    with TemporaryDirectory() if out is None else nullcontext(out) as folder:
+        localizer = train(checked, folder, recipe=recipe, weights=weights, resume=resume, compute=compute, watch=watch)
     return predict(checked, localizer, objects=objects, compute=compute, watch=watch)
 
 
@@ -180,8 +178,8 @@ def predict(
     localizer = model if isinstance(model, Localizer) else load(model)
     if not isinstance(source, Collection):
         source = data.read(source) if tags == "known" else data.read_untagged(source)
-    if not isinstance(tags, str):
-        labels = tuple(sorted(localizer.label_of(tag) for tag in tags))
+    if tags not in ("known", "predicted"):
+        labels = tuple(sorted(localizer.label_of(tag) for tag in ([tags] if isinstance(tags, str) else tags)))
         source = replace(
             source, classes=localizer.classes, photos=tuple(replace(photo, labels=labels) for photo in source.photos)
         )
@@ -206,17 +204,18 @@ def evaluate(
     compute: Compute = Compute(),
     watch: Watch = Watch(),
 ) -> Scores:
-    """Score a model against true boxes by the authors' protocol; on the ``test`` split where there is one.
+    """Score a model against true boxes by the authors' protocol; where there are splits on ``test``, else ``val``.
 
     ``rows`` says which maps and thresholds; by default the model's own, k = 1, k = all and plain CAM at the
     authors' thresholds.
     """
     localizer = model if isinstance(model, Localizer) else load(model)
     collection = source if isinstance(source, Collection) else data.read(source)
+    held_out = "test" if any(photo.split == "test" for photo in collection.photos) else "val"
     localizer.model.to(compute.place())
     return _evaluate(
         localizer.model,
-        localizer.adopt(collection.only("test", "val")),
+        localizer.adopt(collection.only(held_out)),
         rows or default_rows(localizer.inference),
         (localizer.mean, localizer.std),
         ten_crop=ten_crop,
@@ -255,16 +254,15 @@ def save(
     Raises:
         InputError: an unknown format, a disk that is full.
     """
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    gallery = partial(write_gallery, read=data.open_image, problems=problems, facts=facts)
-    writers: dict[str, Writer] = {
-        **FORMATS,
-        "gallery": lambda found, classes, images, folder: gallery(found, classes, images, folder / "index.html"),
-    }
+
+    def gallery(found: Sequence[Localization], classes: Sequence[str], images: Sizes, folder: Path) -> None:
+        with replacing(folder / "index.html") as page:
+            write_gallery(found, classes, images, page, read=data.open_image, problems=problems, facts=facts)
+
+    writers: dict[str, Writer] = {**FORMATS, "gallery": gallery}
     _save(
         found,
-        folder,
+        Path(out),
         classes or tuple(dict.fromkeys(one.label for one in found)),
         images or {one.name: one.size for one in found},
         formats,

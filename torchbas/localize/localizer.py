@@ -63,7 +63,7 @@ class Localizer:
             InputError: an unreadable file, or a tag that the model does not know.
         """
         paths = [images] if isinstance(images, (str, Path)) else images
-        labels = tuple(sorted(self.label_of(tag) for tag in tags))
+        labels = tuple(sorted(self.label_of(tag) for tag in ([tags] if isinstance(tags, str) else tags)))
         photos = tuple(Photo(Path(path), str(path), labels) for path in paths)
         collection = Collection(Path(), self.classes, photos)
         return list(self.stream(collection, tags="known" if tags else "predicted"))
