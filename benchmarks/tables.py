@@ -72,14 +72,17 @@ def cub25_table(results: Results) -> str:
 
 
 def speed_table(results: Results) -> str:
-    """Every ratio ``X_over_Y`` with the two figures it is made of, a line for each result."""
+    """A line for each result: ratios ``X_over_Y`` with the two figures they are made of, and photos per second."""
     rows = []
     for name, found in results.items():
-        ratios = [re.fullmatch(r"(.*?)([^_]+)_over_([^_]+)", metric) for metric in found["metrics"]]
-        cells = [_ratio(found["metrics"], match) for match in ratios if match]
-        if name.startswith("speed/") and cells:
+        if name.startswith("speed/"):
+            metrics = found["metrics"]
+            ratios = [re.fullmatch(r"(.*?)([^_]+)_over_([^_]+)", metric) for metric in metrics]
+            cells = [_ratio(metrics, match) for match in ratios if match]
+            rates = [re.fullmatch(r"(.*)_photos_per_second", metric) for metric in metrics]
+            cells += [f"{_spaced(match[1])} **{metrics[match[0]]:.1f}** photos/s" for match in rates if match]
             rows.append([f"`{found['name']}`", "; ".join(cells)])
-    return _table(["", "how many times faster"], rows or [[MISSING, ""]])
+    return _table(["", "CPU seconds"], rows or [[MISSING, ""]])
 
 
 def paper_table(results: Results) -> str:
@@ -120,8 +123,12 @@ def _circumstances(found: dict[str, Any]) -> str:
 def _ratio(metrics: dict[str, float], match: re.Match[str]) -> str:
     setting, *variants = match.groups()
     figures = [f"{metrics[key]:g}" for name in variants if (key := f"{setting}{name}_seconds") in metrics]
-    said = f"{setting.replace('_', ' ')}{variants[0]} : {variants[1]} **{metrics[match[0]]:.2f}**"
+    said = f"{_spaced(setting)}{variants[0]} : {variants[1]} **{metrics[match[0]]:.2f}**"
     return f"{said} ({' : '.join(figures)} s)" if figures else said
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _minutes(seconds: float) -> str:

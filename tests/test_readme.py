@@ -62,7 +62,8 @@ def test_tables_show_what_was_measured_and_say_what_was_not():
         "commit": "abcdef0123",
     }
     seconds = {"batch4_naive_over_bf16": 2.345, "batch4_naive_seconds": 9, "batch4_bf16_seconds": 4}
-    results = {"wsol/cub25_resnet50_bas_k1": bas, "speed/step": {"name": "step", "metrics": seconds}}
+    rates = {"name": "predict", "metrics": {"bf16_auto_photos_per_second": 12.34}}
+    results = {"wsol/cub25_resnet50_bas_k1": bas, "speed/step": {"name": "step", "metrics": seconds}, "speed/p": rates}
     table = TABLES["cub25_table"](results)
     assert "| 87.7 | 61.0 | 80.0 | 90.0 (at 0.15) |" in table
     assert (
@@ -71,6 +72,7 @@ def test_tables_show_what_was_measured_and_say_what_was_not():
     assert "| without L_bas, k = 1 | not run here |" in table
     assert "MobileNetV1" not in table
     assert "batch4 naive : bf16 **2.35** (9 : 4 s)" in TABLES["speed_table"](results)
+    assert "bf16 auto **12.3** photos/s" in TABLES["speed_table"](results)
     assert "not run here" in TABLES["speed_table"]({})
     assert "not run here" in TABLES["label_table"]({})
     assert "| `cub_resnet50` | 95.41 | 76.75 | 90.04 | not run here |" in TABLES["paper_table"]({})

@@ -97,6 +97,6 @@ def test_results_say_how_they_were_measured():
         assert file.parent.name in ("wsol", "wsss", "speed", "analysis")
         assert len(found["commit"]) == 40, file
         assert all(isinstance(value, (int, float)) for value in found["metrics"].values()), file
-        if found["threshold"] is not None:
+        if found["threshold"] is not None and file.parent.name != "speed":
             assert found["threshold"].keys() == {"value", "chosen"}, file
             assert found["threshold"]["chosen"].split(",")[0] in ("fixed", "validation", "auto", "oracle"), file
