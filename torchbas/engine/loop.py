@@ -89,8 +89,8 @@ def fit(
     """
     if not len(loader):
         raise InputError("There are fewer training photos than processes; add photos, or start fewer processes.")
-    optimizer = sgd(module, training, new)
-    wrapped, optimizer = fabric.setup(module, optimizer)
+    fabric.to_device(module)  # first, for the optimiser keeps its state where it finds the weights
+    wrapped, optimizer = fabric.setup(module, sgd(module, training, new))
     run = _Run(fabric, wrapped, optimizer, loader, training, out, fingerprint, hooks)
     return run.go(resume)
 
