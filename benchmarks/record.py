@@ -38,7 +38,8 @@ def record(area: str, name: str, **content: Any) -> Path:
 def circumstances() -> dict[str, Any]:
     """Commit, hardware, date and command."""
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores"
+    cores = f"{torch.get_num_threads()} threads on {os.cpu_count()} CPU cores"
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else cores
     capability = torch.backends.cpu.get_cpu_capability()
     return {
         "commit": commit,
