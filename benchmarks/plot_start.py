@@ -24,7 +24,7 @@ def main() -> None:
         for way, name in WAYS.items():
             series[f"{whose}, {name}"] = (steps, [point[way] for point in found["curve"]])
         levels["best centred box"] = found["metrics"]["centred_box_gt_known"]
-    title = f"Two starts on 750 photos of 25 bird species, {backbone}"
+    title = f"GT-known from two starts, {backbone}"
     curves(FOLDER / "start.png", series, xlabel="training steps", ylabel="GT-known Loc, %", title=title, hlines=levels)
 
 
