@@ -21,7 +21,7 @@ from torchbas.localize.localizer import Localizer
 from torchbas.localize.train import train
 from torchbas.types import Collection
 
-STEPS, EVERY = 120, 60
+STEPS, EVERY = 90, 45
 THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
 ROWS = (Row("k1", Inference(top=1), THRESHOLDS), Row("kall", Inference(top=0), THRESHOLDS))
 
@@ -33,16 +33,14 @@ class Start:
     classifier_steps: int = 0
     sharing: float = 0.0
     area_steps: int = 0
-    generator_bias: float = 0.0
 
 
 STARTS = {
     "paper": Start(),
-    "area_warmup": Start(area_steps=60),
-    "generator_bias": Start(generator_bias=2.0),
+    "area_warmup": Start(area_steps=45),
     "sharing": Start(sharing=1.0),
-    "classifier_first": Start(classifier_steps=60),
-    "classifier_first_and_sharing": Start(classifier_steps=60, sharing=1.0),
+    "classifier_first": Start(classifier_steps=45),
+    "classifier_first_and_sharing": Start(classifier_steps=45, sharing=1.0),
 }
 
 
@@ -81,7 +79,6 @@ def measure(birds: Collection, name: str, start: Start) -> list[dict]:
     latest: dict[str, float] = {}
 
     def watch(localizer: Localizer) -> Hooks:
-        localizer.model.generator.conv.bias.data.fill_(start.generator_bias)  # pyright: ignore[reportOptionalMemberAccess]
 
         def look(step: int) -> None:
             scores = evaluate(
