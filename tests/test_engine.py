@@ -1,25 +1,17 @@
 """One loop: it learns, stops, is killed, goes on, and nobody can tell afterwards."""
 
 import csv
-import multiprocessing
-import os
-import re
 import resource
 import signal
-import subprocess
-import sys
 import threading
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-import training_run
 from lightning.fabric import Fabric
 from lightning.fabric.plugins import MixedPrecision
-from safetensors.torch import load_file
 from torch import nn
-from training_run import OBJECTIVE, TRAINING, draw_photos, make_task
+from training_run import TRAINING, draw_photos, make_task
 
 from torchbas.config import Objective, Training
 from torchbas.data import training_loader
@@ -323,53 +315,3 @@ def test_it_also_runs_outside_the_main_thread(tmp_path):
 
 def test_a_position_starts_at_nothing():
     assert Position() == Position(step=0, epoch=0, batch=0)
-
-
-@pytest.fixture(scope="module")
-def process():
-    """Runs a function in a process of its own and returns its exit code; they share nothing but the imports."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torchbas.localize", "torchbas.engine", "torch.utils.tensorboard"])
-
-    def run(function, *args, **kwargs):
-        child = context.Process(target=function, args=args, kwargs=kwargs)
-        child.start()
-        child.join()
-        return child.exitcode
-
-    return run
-
-
-@pytest.mark.slow
-def test_a_killed_run_ends_as_if_it_had_never_been_killed(process, photos, tmp_path):
-    assert process(training_run.train, photos.root, tmp_path / "whole") == 0
-    for kill_at, saved in ((5, (3, 0, 3)), (7, (6, 1, 0))):  # between two checkpoints, and after one at an epoch's end
-        out = tmp_path / f"killed_{kill_at}"
-        assert process(training_run.train, photos.root, out, kill_at=kill_at) == -signal.SIGKILL
-        assert tuple(checkpoint(out)["position"].values()) == saved
-        assert process(training_run.train, photos.root, out, resume=True) == 0
-        for file in ("final.safetensors", "log.csv"):
-            assert (out / file).read_bytes() == (tmp_path / "whole" / file).read_bytes(), (kill_at, file)
-    assert {row["guide"] for row in rows(tmp_path / "whole")[: OBJECTIVE.classifier_steps]} == {""}
-
-
-@pytest.mark.slow
-def test_two_processes_learn_what_one_does_and_stop_together(photos, tmp_path):
-    together, alone = tmp_path / "together", tmp_path / "alone"
-    for folder in (together, alone):
-        folder.mkdir()
-    words = ["--standalone", "--nproc-per-node", "2", training_run.__file__, str(photos.root), str(together)]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "torch.distributed.run", *words]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stderr
-    training_run.train_together(photos.root, alone)
-    for name in ("plain", "eased"):
-        ours, theirs = load_file(together / f"{name}.safetensors"), load_file(alone / f"{name}.safetensors")
-        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
-        logged = [[float(row["total"]) for row in rows(folder / name)] for folder in (together, alone)]
-        assert logged[0] == pytest.approx(logged[1], abs=1e-5)
-    sentences = {(together / f"stopped_{rank}.txt").read_text() for rank in (0, 1)}
-    (sentence,) = sentences
-    step = int(re.search(r"after step (\d+)", sentence)[1])
-    assert checkpoint(together / "stopped")["position"]["step"] == step < 30
