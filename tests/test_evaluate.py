@@ -136,9 +136,10 @@ def judged(sample):
     return replace(sample, photos=(*more, *photos[2:]))
 
 
-@pytest.mark.parametrize(("ten_crop", "hide"), [(True, "features"), (False, "image")])
+@pytest.mark.parametrize(("ten_crop", "hide"), [(True, "image"), (False, "features")])
 def test_every_score_is_that_of_the_authors_protocol_done_slowly(judged, ten_crop, hide):
     model = tiny_bas(classes=6, seed=2, hide=hide)
+    model.head[-1].weight.data *= 30  # sure of itself: averaging ten answers is not averaging ten scores
     expected, chosen = _slowly(model, judged, ten_crop)
     scores = evaluate(
         model, judged, ROWS, (MEAN, STD), ten_crop=ten_crop, resize=RESIZE, crop=CROP, batch_size=20 if ten_crop else 5

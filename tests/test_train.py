@@ -3,7 +3,9 @@
 import csv
 import signal
 from dataclasses import replace
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -115,6 +117,21 @@ def test_a_stopped_run_that_goes_on_ends_where_a_straight_one_does(sample, recip
     resumed = _run(sample, chosen, tmp_path / "stopped", resume=True)
     assert _same(straight.model, resumed.model)
     assert _steps(tmp_path / "stopped") == list(range(1, 13))
+
+
+def test_features_of_a_stopped_run_take_no_room_from_those_of_the_next(sample, recipe, tmp_path, monkeypatch):
+    """A view of 18 photos takes 192 x 3 x 3 halves each, and half of the free disk may be used."""
+    kept, enough = tmp_path / FEATURES, 2 * (2 * 18 * 192 * 3 * 3 * 2)
+
+    def disk(_):
+        return SimpleNamespace(free=enough - (kept.stat().st_size if kept.exists() else 0))
+
+    monkeypatch.setattr("shutil.disk_usage", disk)
+    kept.write_bytes(bytes(enough // 2))
+    shapes = []
+    hooks = Hooks(every={12: lambda _: shapes.append(np.load(kept, mmap_mode="r").shape)})
+    _run(sample, recipe, tmp_path, hooks=lambda _: hooks)
+    assert shapes == [(2, 18, 192, 3, 3)]
 
 
 def test_a_finished_run_is_not_trained_again(sample, recipe, finished, monkeypatch):

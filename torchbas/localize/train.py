@@ -124,6 +124,7 @@ def _loader(
     share: dict[str, Any] = {"rank": fabric.global_rank, "world_size": fabric.world_size}
     views = 0
     if training.stem == "cached" and fabric.world_size == 1 and recipe.architecture.hide == "features":
+        (out / FEATURES).unlink(missing_ok=True)  # a stopped run's; they are computed again
         room = min(LARGEST, shutil.disk_usage(out).free / 2)  # a mapped file that outgrows its disk kills the process
         views = worthwhile_views(training, len(photos.photos), feature_bytes(model, training.crop), room)
     if not views:
