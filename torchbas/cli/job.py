@@ -18,7 +18,8 @@ from ..localize.localizer import Localizer
 from ..types import Collection, Localization
 from .progress import Reporter, Stage
 
-logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # the user did not ask for Fabric's news
+for name in ("lightning.fabric", "lightning.pytorch"):  # the user did not ask for their news
+    logging.getLogger(name).setLevel(logging.WARNING)
 
 OUTPUTS = ("boxes.coco.json", "masks.coco.json", "outlines.coco.json", "masks", "index.html")
 MODEL = ("model", "model.json", "model.safetensors", "checkpoint.pt", "log.csv", "features.npy")
