@@ -5,10 +5,10 @@ import timm
 import torch
 from torch import nn
 
+from torchbas.errors import InputError
 from torchbas.model.authors import NETWORKS
 from torchbas.model.extractor import Extractor, build_extractor
 from torchbas.model.tokens import cut_transformer
-from torchbas.errors import InputError
 
 AUTHORS = tuple(NETWORKS)
 OTHERS = ("resnet18", "convnext_atto", "mobilenetv3_small_050", "efficientnet_b0")

@@ -20,10 +20,10 @@ from pycocotools.cocoeval import COCOeval
 
 import torchbas
 from torchbas.config import Training
+from torchbas.errors import InputError
 from torchbas.formats import FORMATS, coco, read_manifest, save, voc, write_manifest
 from torchbas.formats.files import mirrored, replacing
 from torchbas.formats.polygons import polygons
-from torchbas.errors import InputError
 from torchbas.types import Localization
 
 CLASSES = ("cat", 'a/b "c" <script>', "Zebra 🦓")

@@ -11,9 +11,9 @@ import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
+from torchbas.errors import InputError
 from torchbas.model.extractor import Extractor, build_extractor
 from torchbas.model.pretrained import load_backbone, read_state
-from torchbas.errors import InputError
 
 
 def _save(content: object, path: Path) -> Path:

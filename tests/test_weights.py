@@ -15,9 +15,9 @@ from authors_networks import NETWORKS, ResSegmentation
 from torch import nn
 
 from torchbas.config import Architecture
+from torchbas.errors import InputError
 from torchbas.model.bas import BAS
 from torchbas.model.weights import load_authors, load_model, normalisation, open_authors, read_authors, save_model
-from torchbas.errors import InputError
 
 K = 3
 

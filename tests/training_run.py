@@ -1,4 +1,4 @@
-"""A small but real training that test_engine_processes.py runs in processes of its own: killed, resumed, under torchrun."""
+"""A small but real training that test_engine_processes.py runs in other processes: killed, resumed, under torchrun."""
 
 import os
 import signal
