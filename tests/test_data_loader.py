@@ -102,6 +102,7 @@ def test_resuming_in_the_middle_continues_the_epoch(collection):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # on a machine of one core
 def test_workers_change_nothing_and_stay_for_the_next_epoch(collection):
     alone, helped = _training(collection), _training(collection, workers=2)
     next(iter(helped))  # an epoch that is left early must not leak into the next
