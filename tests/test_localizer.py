@@ -127,6 +127,8 @@ def test_a_class_list_in_another_order_is_matched_by_name(localizer, sample):
     photos = tuple(replace(p, labels=tuple(order.index(label) + 1 for label in p.labels)) for p in sample.photos)
     renamed = Collection(sample.root, classes, photos)
     assert _said(localizer.stream(renamed)) == _said(localizer.stream(sample))
+    several = replace(renamed, photos=(replace(photos[0], labels=(2, 3)),))
+    assert localizer.adopt(several).photos[0].labels == (0, 5), "ascending, so that the first is the same everywhere"
     with pytest.raises(InputError, match='"unused"'):
         list(localizer.stream(replace(renamed, photos=(replace(photos[0], labels=(0, 1)),))))
 
@@ -208,6 +210,7 @@ def test_objects_come_while_later_photos_are_still_on_the_disk(localizer, sample
     assert len(decoded) == 8
     stream.close()
     assert len(decoded) == 8
+    assert {at_least for _, at_least in decoded} == {localizer.side}, "no photo is decoded larger than needed"
 
 
 def test_the_heat_map_is_the_grid_enlarged(localizer, paths):
