@@ -126,5 +126,5 @@ def _refuse_no_number(entry: Entry, losses: dict[str, float]) -> None:
         named = ", ".join(f"{name} {value:g}" for name, value in losses.items())
         raise Diverged(
             f"the loss is no number any more at step {entry.step} (epoch {entry.epoch}, batch {entry.batch}: {named}); "
-            "lower --lr or use --precision 32-true, and go on from the last checkpoint with --resume."
+            "lower --lr or use --precision 32-true, and start again with --overwrite."
         )
