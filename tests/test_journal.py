@@ -86,7 +86,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_place(tmp_path, va
         with pytest.raises(Diverged) as caught:
             journal.flush()
     assert f"step 3 (epoch 7, batch 11: classify 1, area {value}" in str(caught.value)
-    assert "--resume" in str(caught.value)
+    assert "--overwrite" in str(caught.value)
 
 
 def test_disabled_it_checks_and_tells_but_writes_nothing(tmp_path):
