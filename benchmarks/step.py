@@ -9,7 +9,6 @@ median over the turns. Peak memory is what a step in a process of its own adds t
 import argparse
 import copy
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -113,15 +112,20 @@ def check_same(backbone: str, batch: int) -> None:
 def peak(variant: str, backbone: str, batch: int) -> float:
     """MB that three steps add, measured in this process."""
     step = prepare(variant, backbone, batch, LAYOUTS[variant])[2]
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    built = _megabytes("VmRSS")
     for _ in range(3):
         step()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - pages * resource.getpagesize() / 2**20
+    return _megabytes("VmHWM") - built  # getrusage's peak would include that of the parent process
+
+
+def _megabytes(row: str) -> float:
+    status = Path("/proc/self/status").read_text()
+    return int(status.split(f"{row}:")[1].split()[0]) / 1024
 
 
 def measure(backbone: str, batch: int, repetitions: int) -> dict[str, float]:
     metrics = {}
-    for variant in LAYOUTS:  # before this process grows: Linux hands a parent's peak down to its children
+    for variant in LAYOUTS:
         question = [sys.executable, __file__, backbone, "--peak", variant, "--batch", str(batch)]
         answer = subprocess.run(question, check=True, capture_output=True, text=True).stdout
         metrics[f"{variant}_peak_mb"] = round(json.loads(answer))
