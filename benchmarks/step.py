@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from record import record
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from torchbas.config import Objective, Training
 from torchbas.engine.optim import sgd
@@ -31,7 +32,8 @@ LAYOUTS = {"naive": torch.contiguous_format, "fp32": torch.channels_last, "bf16"
 PROTOCOL = (
     "SGD step on one random batch, 1 thread. naive: deep copies of tail and head with their gradients dropped, loops "
     "over images, all C generator filters, contiguous fp32; fp32: ours, channels_last; bf16: ours, channels_last under "
-    "bf16 autocast. Seconds are CPU seconds; peak_mb is peak RSS after three steps minus RSS of the built network, MB"
+    "bf16 autocast. Seconds are CPU seconds; peak_mb is peak RSS after three steps minus RSS of the built network, MB; "
+    "naive_flops_over_ours counts what the convolutions of a step multiply: the most that saved work alone can give"
 )
 Losses = dict[str, Tensor]
 
@@ -109,6 +111,17 @@ def check_same(backbone: str, batch: int) -> None:
         assert error < 1e-3, f"{backbone}, batch {batch}: gradients of {name} differ by {error:.1e}"
 
 
+def flops_ratio(backbone: str, batch: int) -> float:
+    """How much more a naive step multiplies than ours does."""
+    counts = {}
+    for variant in ("naive", "fp32"):
+        losses = prepare(variant, backbone, batch, LAYOUTS[variant])[1]
+        with FlopCounterMode(display=False) as counter:
+            torch.stack(list(losses().values())).sum().backward()
+        counts[variant] = counter.get_total_flops()
+    return counts["naive"] / counts["fp32"]
+
+
 def peak(variant: str, backbone: str, batch: int) -> float:
     """MB that three steps add, measured in this process."""
     step = prepare(variant, backbone, batch, LAYOUTS[variant])[2]
@@ -129,6 +142,7 @@ def measure(backbone: str, batch: int, repetitions: int) -> dict[str, float]:
         question = [sys.executable, __file__, backbone, "--peak", variant, "--batch", str(batch)]
         answer = subprocess.run(question, check=True, capture_output=True, text=True).stdout
         metrics[f"{variant}_peak_mb"] = round(json.loads(answer))
+    metrics["naive_flops_over_ours"] = round(flops_ratio(backbone, batch), 3)
     check_same(backbone, batch)
     steps = {variant: prepare(variant, backbone, batch, layout)[2] for variant, layout in LAYOUTS.items()}
     turns = []
