@@ -56,6 +56,12 @@ class Photo:
     """True boxes, for evaluation only; training never looks at them."""
     mask: Path | None = None
     """A true mask as a palette or grey PNG, for evaluation only."""
+    instances: tuple[Path, ...] = ()
+    """True masks of single objects as grey PNGs, not zero on the object; their union is the foreground."""
+    ignore: Path | None = None
+    """A grey PNG, not zero where nobody is judged; foreground wins over it."""
+    size: tuple[int, int] | None = None
+    """Height and width of the original, where the data set lists them: photos then need not be there to score maps."""
 
 
 @dataclass(frozen=True)
