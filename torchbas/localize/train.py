@@ -1,10 +1,7 @@
 """From a collection and a recipe to a trained localizer: the one place where data, model and engine meet."""
 
-import hashlib
-import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +12,9 @@ from ..config import Recipe
 from ..data import Order, training_loader
 from ..engine import CHECKPOINT, Hooks, fit, make_fabric
 from ..engine.loop import Loader
-from ..errors import InputError
+from ..engine.preparation import fingerprint, finished, trainable
 from ..model import BAS
-from ..model.weights import CARD, normalisation
+from ..model.weights import normalisation
 from ..types import Collection
 from .cache import LARGEST, CachedLoader, Progress, cache_features, feature_bytes, worthwhile_views
 from .localizer import Localizer, silent
@@ -48,10 +45,10 @@ def train(
         InputError: fewer than two tags in use; weights that cannot be had; a checkpoint of other settings.
         Interrupted: stopped by the user; ``resume`` goes on.
     """
-    photos = _trainable(collection)
+    photos = trainable(collection)
     identity = fingerprint(recipe, photos, weights)
-    if resume and (finished := _finished(out, identity)):
-        return finished
+    if resume and (done := finished(out, identity, Localizer.load)):
+        return done
     training = recipe.training
     fabric = make_fabric(device, training.precision, unused_parameters=recipe.objective.classifier_steps > 0)
     fabric.launch()
@@ -74,40 +71,6 @@ def train(
         for leftover in (FEATURES, CHECKPOINT):
             (out / leftover).unlink(missing_ok=True)
     return localizer
-
-
-def fingerprint(recipe: Recipe, photos: Collection, weights: object) -> str:
-    """What a checkpoint must agree with to be resumed: settings, class list, photos and their tags."""
-    settings = asdict(replace(recipe, about="", cost="", paper={}))
-    del settings["inference"], settings["training"]["save_every"]
-    names = [(photo.name, photo.labels) for photo in photos.photos]
-    said = json.dumps([settings, photos.classes, names, str(weights)], sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()
-
-
-def _finished(out: Path, identity: str) -> Localizer | None:
-    """The model of a training that a stopped command had already completed."""
-    if not (out / CARD).is_file():
-        return None
-    done = Localizer.load(out)
-    if done.fingerprint != identity:
-        raise InputError(f"{out} holds a model of other settings or data; give the same, or --overwrite to restart.")
-    return done
-
-
-def _trainable(collection: Collection) -> Collection:
-    """The tagged training photos, if there is something to tell apart."""
-    chosen = collection.only("train", "")
-    photos = tuple(photo for photo in chosen.photos if photo.labels)
-    used = sorted({label for photo in photos for label in photo.labels})
-    if not photos:
-        raise InputError(f"{collection.root} has no tagged photos to train on; run bas check {collection.root}.")
-    if len(used) < 2:
-        raise InputError(
-            f'{collection.root} has one tag only ("{collection.classes[used[0]]}"), and BAS learns what a tag is from '
-            "photos without it: add some under another tag, e.g. a folder named other."
-        )
-    return replace(chosen, photos=photos)
 
 
 def _loader(

@@ -29,7 +29,7 @@ class BAS(nn.Module):
         linear = self.architecture.head == "linear"
         self.stem = extractor.stem
         self.tail = extractor.tail
-        self.head = _head(extractor.tail_channels, self.architecture, num_classes)
+        self.head = build_head(extractor.tail_channels, self.architecture, num_classes)
         self.generator = Generator(
             extractor.stem_channels, num_classes, bias=not linear, sharing=self.architecture.sharing
         )
@@ -140,7 +140,8 @@ def pool(class_maps: Float[Tensor, "B K ch cw"]) -> Float[Tensor, "B K"]:
     return class_maps.float().mean(dim=(2, 3))
 
 
-def _head(in_channels: int, architecture: Architecture, num_classes: int) -> nn.Sequential:
+def build_head(in_channels: int, architecture: Architecture, num_classes: int) -> nn.Sequential:
+    """The convolutions from the tail's channels to one map per class, at random weights (Xavier)."""
     if architecture.head == "linear":
         layers: list[nn.Module] = [nn.Conv2d(in_channels, num_classes, kernel_size=1, bias=False)]
     else:

@@ -4,13 +4,13 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import timm
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..config import Architecture
 from ..errors import InputError
@@ -22,6 +22,7 @@ WEIGHTS = "model.safetensors"
 CARD = "model.json"
 
 Colour = tuple[float, ...]
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def normalisation(backbone: str, weights: bool | str | Path = True) -> tuple[Colour, Colour]:
@@ -108,7 +109,7 @@ def _ours(model: BAS, found: AuthorsFile) -> dict[str, Tensor]:
     return state
 
 
-def save_model(model: BAS, folder: str | Path, card: dict[str, Any]) -> None:
+def save_model(model: nn.Module, folder: str | Path, card: dict[str, Any]) -> None:
     """Writes ``model.safetensors`` and ``model.json`` into ``folder``; a file appears whole or not at all.
 
     ``card`` is JSON with at least ``architecture`` (the fields of :class:`Architecture`) and ``classes`` (names).
@@ -127,6 +128,13 @@ def load_model(folder: str | Path) -> tuple[BAS, dict[str, Any]]:
     Raises:
         InputError: files that are missing, broken or of different models; a Hub that cannot be reached.
     """
+    return load_network(folder, lambda said, card: BAS.from_architecture(said, num_classes=len(card["classes"])))
+
+
+def load_network(
+    folder: str | Path, build: Callable[[Architecture, dict[str, Any]], Network]
+) -> tuple[Network, dict[str, Any]]:
+    """The same for any network that ``build`` makes of the architecture and card."""
     folder = _locate(folder)
     card = _read_card(folder / CARD)
     path = folder / WEIGHTS
@@ -136,7 +144,7 @@ def load_model(folder: str | Path) -> tuple[BAS, dict[str, Any]]:
         architecture = Architecture(**card["architecture"])
     except (TypeError, ValueError) as error:
         raise InputError(f"{folder / CARD} describes a network that this version does not know: {error}.") from error
-    model = BAS.from_architecture(architecture, num_classes=len(card["classes"]))
+    model = build(architecture, card)
     try:
         state = load_file(path)
     except SafetensorError as error:
@@ -145,7 +153,7 @@ def load_model(folder: str | Path) -> tuple[BAS, dict[str, Any]]:
     return model, card
 
 
-def _fill(model: BAS, state: Mapping[str, Tensor], path: str | Path) -> None:
+def _fill(model: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:
     own = model.state_dict()
     names = {name for name in own if not name.endswith("num_batches_tracked")} | (own.keys() & state.keys())
     wrong = sorted(names ^ state.keys()) or [name for name in names if state[name].shape != own[name].shape]
