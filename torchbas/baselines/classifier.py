@@ -1,0 +1,87 @@
+"""The network that every baseline shares: BAS's own classifier (stem, tail, head, GAP), so only the method differs."""
+
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Self
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from ..config import Architecture
+from ..data import Batch, normalise
+from ..model.bas import build_head, pool
+from ..model.extractor import Extractor, build_extractor
+
+Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+class Looked(NamedTuple):
+    """What a method says of one class in each image."""
+
+    logits: Float[Tensor, "B K"]
+    """Class scores of the whole image."""
+    maps: Float[Tensor, "B h w"]
+    """Scores of the target class by place, at the method's own resolution and scale; the evaluation normalises."""
+
+
+class Classifier(nn.Module):
+    """``stem``, ``tail`` and ``head`` of :class:`torchbas.model.BAS`, with its names and random weights.
+
+    A method says how it learns, ``forward(batch, step)``, and how it looks, :meth:`look`. All that is random comes
+    from torch's global generator, which the engine seeds at every step.
+
+    Args:
+        normalisation: mean and standard deviation per channel that the backbone was trained with.
+    """
+
+    new: ClassVar[tuple[str, ...]] = ("head",)
+    """Names of the layers that start from random weights."""
+
+    def __init__(
+        self, extractor: Extractor, num_classes: int, architecture: Architecture, normalisation: Normalisation
+    ) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.num_classes = num_classes
+        self.normalisation = normalisation
+        self.stem = extractor.stem
+        self.tail = extractor.tail
+        self.head = build_head(extractor.tail_channels, architecture, num_classes)
+
+    @classmethod
+    def from_architecture(
+        cls,
+        architecture: Architecture,
+        num_classes: int,
+        weights: bool | str | Path,
+        normalisation: Normalisation,
+        **options: Any,
+    ) -> Self:
+        """Build the network; ``weights``: False random, True the pretrained ones by name, or a local file."""
+        extractor = build_extractor(
+            architecture.backbone, after=architecture.after, activation=architecture.activation, weights=weights
+        )
+        return cls(extractor, num_classes, architecture, normalisation, **options)
+
+    def look(self, images: Float[Tensor, "B 3 H W"], target: Int[Tensor, " B"]) -> Looked:
+        """Class scores, and where ``target`` is; ``images`` are normalised already."""
+        raise NotImplementedError
+
+    def prepare(self, batch: Batch) -> Float[Tensor, "B 3 H W"]:
+        """The training's view of a batch, normalised."""
+        return normalise(batch.images, *self.normalisation)
+
+    def features(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+        """F = F1(I), the features that BAS's generator reads."""
+        return self.stem(images)
+
+    def deep_features(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C2 h2 w2"]:
+        """What the head reads."""
+        return self.tail(features)
+
+    def class_maps(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B K ch cw"]:
+        """One map of evidence per class; its mean is the class's score."""
+        return self.head(self.deep_features(self.features(images)))
+
+    def logits(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B K"]:
+        """Class scores alone."""
+        return pool(self.class_maps(images))

@@ -1,0 +1,135 @@
+"""Train a baseline by a recipe of BAS: same photos, order, augmentation, optimiser, schedule and steps."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..config import Architecture, Recipe
+from ..data import training_loader
+from ..engine import CHECKPOINT, Hooks, fit, make_fabric
+from ..engine.preparation import fingerprint, finished, trainable
+from ..errors import InputError
+from ..model.weights import load_network, normalisation, save_model
+from ..types import Collection
+from . import Classifier, build
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A trained method with all that is needed to use it."""
+
+    method: str
+    """Its name in :data:`METHODS`."""
+    model: Classifier
+    classes: tuple[str, ...]
+    side: int
+    """Pixels of both sides to which training squeezed a photo before it cropped."""
+    crop: int
+    """Pixels of both sides of the crop."""
+    recipe: str
+    """Name of the recipe that trained it."""
+    fingerprint: str
+    """Of the settings and data it was trained with."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """The method's own arguments, where they are not the usual ones."""
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``model.safetensors`` and ``model.json``: all that :func:`load` needs, on any machine."""
+        mean, std = self.model.normalisation
+        card = {
+            "method": self.method,
+            "options": self.options,
+            "architecture": asdict(self.model.architecture),
+            "classes": list(self.classes),
+            "mean": list(mean),
+            "std": list(std),
+            "side": self.side,
+            "crop": self.crop,
+            "recipe": self.recipe,
+            "fingerprint": self.fingerprint,
+        }
+        save_model(self.model, folder, card)
+
+
+def load(folder: str | Path, method: str | None = None, **options: Any) -> Baseline:
+    """Read a folder that :meth:`Baseline.save` wrote; as another ``method`` where that has the same network.
+
+    Raises:
+        InputError: no baseline there, a damaged one, or not the network of ``method``.
+    """
+
+    def network(architecture: Architecture, card: dict[str, Any]) -> Classifier:
+        colours = tuple(card["mean"]), tuple(card["std"])
+        name, chosen = (method, options) if method else (card["method"], card["options"])
+        return build(name, architecture, len(card["classes"]), False, colours, **chosen)
+
+    try:
+        model, card = load_network(folder, network)
+        name, chosen = (method, options) if method else (card["method"], card["options"])
+        place = (card["side"], card["crop"], card["recipe"], card["fingerprint"])
+        return Baseline(name, model, tuple(card["classes"]), *place, options=chosen)
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder}/model.json describes no baseline ({error}): train one, or copy it again."
+        ) from error
+
+
+def train(
+    collection: Collection,
+    recipe: Recipe,
+    method: str,
+    out: Path,
+    *,
+    weights: bool | str | Path = True,
+    device: str = "auto",
+    workers: int = 0,
+    resume: bool = False,
+    hooks: Callable[[Baseline], Hooks] = lambda _: Hooks(),
+    **options: Any,
+) -> Baseline:
+    """Train ``method`` on the photos of the splits ``train`` and none, and save the model into ``out``.
+
+    Of the recipe count architecture and training; the objective is the method's own.
+
+    Args:
+        weights: True fetches ImageNet weights by name, a path reads a local file, False starts from nothing.
+        hooks: what to call while training, made when the model stands.
+        options: the method's own arguments.
+
+    Raises:
+        InputError: an unknown method; a recipe that keeps the stem; fewer than two tags in use; weights that cannot
+            be had; a checkpoint of other settings.
+        Interrupted: stopped by the user; ``resume`` goes on.
+    """
+    training, architecture = recipe.training, recipe.architecture
+    if training.stem != "train":
+        raise InputError(
+            f"{recipe.name} keeps the stem ({training.stem}), but baselines train all of it: --stem train."
+        )
+    photos = trainable(collection)
+    identity = fingerprint(recipe, photos, weights, method, sorted(options.items()))
+    if resume and (done := finished(out, identity, load)):
+        return done
+    fabric = make_fabric(device, training.precision)
+    fabric.launch()
+    fabric.seed_everything(training.seed, verbose=False)
+    colours = normalisation(architecture.backbone, weights)
+    model = build(method, architecture, len(photos.classes), weights, colours, **options).to(fabric.device)
+    if training.channels_last:
+        model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    place = (training.resize, training.crop, recipe.name, identity)
+    baseline = Baseline(method, model, photos.classes, *place, options=options)
+    out.mkdir(parents=True, exist_ok=True)
+    share = {"rank": fabric.global_rank, "world_size": fabric.world_size}
+    loader = training_loader(
+        photos, training.batch_size, training.seed, training.resize, training.crop, workers, **share
+    )
+    chosen = hooks(baseline)
+    fit(fabric, model, loader, training, out, resume=resume, fingerprint=identity, hooks=chosen, new=model.new)
+    if fabric.is_global_zero:
+        baseline.save(out)
+        (out / CHECKPOINT).unlink(missing_ok=True)
+    return baseline
