@@ -6,7 +6,7 @@ from .loader import Batch, Draw, Order, evaluation_loader, training_loader
 from .sample import make_sample
 from .tags import read, read_untagged
 from .transforms import centre_view, normalise, ten_crops, train_view, whole_view
-from .truth import boxes_after_crop, read_mask
+from .truth import boxes_after_crop, boxes_on_grid, foreground, read_mask
 
 __all__ = [
     "Batch",
@@ -14,9 +14,11 @@ __all__ = [
     "Order",
     "UnreadableImage",
     "boxes_after_crop",
+    "boxes_on_grid",
     "centre_view",
     "decode",
     "evaluation_loader",
+    "foreground",
     "image_size",
     "inspect",
     "make_sample",

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from ..errors import InputError
 from ..types import Box, Collection, Photo, Problem
-from .reading import Reading, exists, missing, spell
+from .reading import Places, Reading, exists, missing, spell
 
 T = TypeVar("T")
 
@@ -16,8 +16,10 @@ def is_cub(folder: Path) -> bool:
     return all((folder / name).is_file() for name in ("images.txt", "classes.txt", "image_class_labels.txt"))
 
 
-def read_cub(folder: Path) -> Reading:
+def read_cub(folder: Path, places: Places) -> Reading:
     """Species as tags, the official split, one box each, and the masks of ``segmentations/`` where they are.
+
+    Photos lie in ``images/``, masks in ``segmentations/``, unless ``places`` says otherwise.
 
     ``bounding_boxes.txt`` holds x, y, width and height in pixels, counted from the image's left upper corner.
     """
@@ -27,14 +29,16 @@ def read_cub(folder: Path) -> Reading:
     label = _table(folder / "image_class_labels.txt", number.__getitem__)
     train = _table(folder / "train_test_split.txt", int)
     boxes = _table(folder / "bounding_boxes.txt", _box)
+    images, masks = places.images or folder / "images", places.masks or folder / "segmentations"
+    base = "the folder given as images" if places.images else "images/"
     photos: list[Photo] = []
     faults: list[Problem] = []
     for key, name in names.items():
-        path, mask = folder / "images" / name, (folder / "segmentations" / name).with_suffix(".png")
+        path, mask = images / name, (masks / name).with_suffix(".png")
         if key not in label or (train and key not in train):
             raise InputError(f"{folder / 'images.txt'}: the lists beside it lack {key}, {name}. Copy them again.")
-        if not exists(path):
-            faults.append(missing(f"images.txt number {key}", name, folder / "images", "images/"))
+        if places.need_photos and not exists(path):
+            faults.append(missing(f"images.txt number {key}", name, images, base))
             continue
         split = ("train" if train[key] else "test") if train else ""
         box = (boxes[key],) if key in boxes else ()

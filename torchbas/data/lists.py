@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..errors import InputError
 from ..types import Problem
-from .reading import SPLITS, Entry, Reading, collect, exists, missing, shown, spell
+from .reading import SPLITS, Entry, Places, Reading, collect, exists, missing, shown, spell
 
 _JSON_FORMS = '{"img/1.jpg": ["cat", "dog"]} or [{"file": "img/1.jpg", "tags": ["cat"], "split": "train"}]'
 
@@ -23,18 +23,18 @@ class Row(NamedTuple):
     split: str = ""
 
 
-def read_csv(source: Path) -> Reading:
+def read_csv(source: Path, places: Places) -> Reading:
     """``file,tags`` with ``;`` between the tags and an optional ``split``; further columns are ignored."""
     try:
         with source.open(newline="", encoding="utf-8-sig") as stream:
-            return _gather(_csv_rows(source.name, csv.reader(stream, strict=True)), source)
+            return _gather(_csv_rows(source.name, csv.reader(stream, strict=True)), source, places)
     except csv.Error as error:
         raise InputError(f"{source} is not a CSV file that can be read ({error}). Save it as CSV once more.") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{source} is not written in UTF-8. Save it as CSV UTF-8.") from error
 
 
-def read_json(source: Path) -> Reading:
+def read_json(source: Path, places: Places) -> Reading:
     """An object from file to tags, or a list of objects with ``file``, ``tags`` and an optional ``split``."""
     try:
         content = json.loads(source.read_text(encoding="utf-8-sig"))
@@ -42,7 +42,7 @@ def read_json(source: Path) -> Reading:
         raise InputError(f"{source} is not written in UTF-8. Save it as UTF-8.") from error
     except (json.JSONDecodeError, RecursionError) as error:
         raise InputError(f"{source} is not valid JSON ({error}). Correct it there.") from error
-    return _gather(_json_rows(source.name, content), source)
+    return _gather(_json_rows(source.name, content), source, places)
 
 
 def _csv_rows(name: str, lines: Any) -> Iterator[Row]:
@@ -75,9 +75,11 @@ def _json_rows(name: str, content: Any) -> Iterator[Row]:
         raise InputError(f"{name} entry {number} is not understood. The file must look like {_JSON_FORMS}.")
 
 
-def _gather(rows: Iterator[Row], source: Path) -> Reading:
+def _gather(rows: Iterator[Row], source: Path, places: Places) -> Reading:
     """Merge rows about the same photo; rows that cannot be used become faults."""
-    folder = source.parent.absolute()
+    images = places.images or source.parent
+    base = "the folder given as images" if places.images else f"the {source.suffix[1:].upper()}"
+    folder = images.absolute()
     entries: dict[Path, Entry] = {}
     faults: list[Problem] = []
     notes: list[Problem] = []
@@ -87,8 +89,8 @@ def _gather(rows: Iterator[Row], source: Path) -> Reading:
         before = entries.get(path, Entry(path, split=split))
         if not row.file:
             faults.append(Problem(row.where, f"{row.where} names no file. Complete the line or delete it."))
-        elif not exists(path):
-            faults.append(missing(row.where, row.file, source.parent, f"the {source.suffix[1:].upper()}"))
+        elif places.need_photos and not exists(path):
+            faults.append(missing(row.where, row.file, images, base))
         elif split not in ("", *SPLITS):
             reason = f'{row.where}: the split "{row.split}" is unknown. Write one of {", ".join(SPLITS)}, or nothing.'
             faults.append(Problem(row.file, reason))
@@ -102,7 +104,7 @@ def _gather(rows: Iterator[Row], source: Path) -> Reading:
                 notes.append(Problem(row.file, f"{row.where}: an empty tag is ignored."))
             entries[path] = Entry(path, before.tags | tags, split)
     if not entries and not faults:
-        raise InputError(f"{source} lists no photos. Add one line for each photo in {shown(source.parent)}.")
+        raise InputError(f"{source} lists no photos. Add one line for each photo in {shown(images)}.")
     # Names must stay inside the root, or files named after them would land outside the output folder.
     root = Path(os.path.commonpath([folder, *(path.parent for path in entries)]))
     return Reading(collect(root, entries.values(), notes), faults)

@@ -30,6 +30,17 @@ class Entry(NamedTuple):
     split: str = ""
 
 
+class Places(NamedTuple):
+    """Where the files of a list lie, and whether the photos must be there."""
+
+    images: Path | None = None
+    """What photos are relative to; None: what the format says, beside its lists."""
+    masks: Path | None = None
+    """What masks are relative to; None: what the format says."""
+    need_photos: bool = True
+    """False where names, tags and truth are enough; then no photo is looked for."""
+
+
 def spell(tag: str) -> str:
     """One spelling for tags that look the same: NFC, no white space around."""
     return unicodedata.normalize("NFC", tag).strip()

@@ -7,39 +7,65 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..types import Collection, Photo, Problem
+from .authors import is_images_box, is_test_list, read_images_box, read_test_list
 from .cub import is_cub, read_cub
+from .ilsvrc import is_ilsvrc, read_ilsvrc
 from .images import SUFFIXES
 from .lists import read_csv, read_json
-from .reading import SPLITS, Entry, Reading, collect, refuse, shown, spell
+from .openimages import is_openimages, read_openimages
+from .reading import SPLITS, Entry, Places, Reading, collect, refuse, shown, spell
 from .truth import read_truth, with_truth
+from .wsolevaluation import is_wsolevaluation, read_wsolevaluation
 
 _FORMS = "a folder with one folder per tag (photos/cat/1.jpg), or a CSV with the columns file,tags, or a JSON"
+_LISTS = (
+    (is_cub, read_cub),
+    (is_wsolevaluation, read_wsolevaluation),
+    (is_ilsvrc, read_ilsvrc),
+    (is_openimages, read_openimages),
+    (is_test_list, read_test_list),
+    (is_images_box, read_images_box),
+)
+"""Folders of lists: how each format is recognised and read."""
 
 
-def read(path: str | os.PathLike[str], strict: bool = True) -> Collection:
+def read(
+    path: str | os.PathLike[str],
+    strict: bool = True,
+    images: str | os.PathLike[str] | None = None,
+    masks: str | os.PathLike[str] | None = None,
+    need_photos: bool = True,
+) -> Collection:
     """The photos and tags at ``path``; no photo is opened.
 
     ``path`` is one of: a folder with one folder per tag, optionally below ``train``, ``val`` and ``test``; a CSV
     ``file,tags[,split]`` with ``;`` between tags; a JSON ``{file: [tags]}`` or ``[{"file", "tags", "split"}]``; a
-    folder in the format of CUB-200-2011. A file ``truth.json`` beside any but the last adds boxes and masks, see
+    folder with the lists of a data set: CUB-200-2011, the metadata of wsolevaluation (one split or all), or the lists
+    of the authors of BAS for CUB, ILSVRC, OpenImages, Stanford Cars, Stanford Dogs and FGVC-Aircraft. A file
+    ``truth.json`` beside the tags' folders, the CSV or the JSON adds boxes and masks, see
     :func:`~torchbas.data.truth.read_truth`.
 
-    ``strict`` raises :class:`InputError` where a list names photos that are not there; otherwise they are left out and
-    stand among the problems, all of them.
+    ``images`` is the folder that a list's paths are relative to, and ``masks`` the one for its masks, where the format
+    expects them elsewhere; docs/data.md says where. ``need_photos=False`` reads a list without looking for its photos:
+    names, tags, sizes and truth are all there is to score maps.
+
+    ``strict`` raises :class:`InputError` where a list names photos that are not there, or that another of its lists
+    lacks; otherwise they are left out and stand among the problems, all of them.
     """
     path = Path(path)
+    places = Places(_folder(images, "photos"), _folder(masks, "masks"), need_photos)
     if not path.exists():
         raise InputError(f"{path} does not exist. Give {_FORMS}.")
     folder = path if path.is_dir() else path.parent
     try:
         truth = read_truth(folder / "truth.json")
-        reading = _read(path, {entry.mask for entry in truth.values() if entry.mask})
+        reading = _read(path, {entry.mask for entry in truth.values() if entry.mask}, places)
     except PermissionError as error:
         raise InputError(f"{error.filename} may not be read by this user. Change its permissions.") from error
     if strict and reading.faults:
         raise refuse(reading.faults, path)
     problems = (*reading.faults, *reading.collection.problems)
-    return with_truth(replace(reading.collection, problems=problems), truth, folder)
+    return with_truth(replace(reading.collection, problems=problems), truth, places.images or folder)
 
 
 def read_untagged(path: str | os.PathLike[str]) -> Collection:
@@ -55,17 +81,28 @@ def read_untagged(path: str | os.PathLike[str]) -> Collection:
     return Collection(path, (), tuple(Photo(file, file.relative_to(path).as_posix()) for file in files), problems)
 
 
-def _read(path: Path, masks: set[Path]) -> Reading:
-    if is_cub(path):
-        return read_cub(path)
+def _read(path: Path, masks: set[Path], places: Places) -> Reading:
     if path.is_dir():
+        for recognised, read_lists in _LISTS:
+            if recognised(path):
+                return read_lists(path, places)
+        if places.images:
+            raise InputError(f"{shown(path)} holds no lists, so its photos cannot lie elsewhere. Leave out images.")
         return _read_folder(path, masks)
     match path.suffix.lower():
         case ".csv":
-            return read_csv(path)
+            return read_csv(path, places)
         case ".json":
-            return read_json(path)
+            return read_json(path, places)
+    if any(recognised(path.parent) for recognised, _ in _LISTS):
+        raise InputError(f"{path} is one of several lists. Give their folder, {shown(path.parent)}")
     raise InputError(f"{path} holds no tags. Give {_FORMS}.")
+
+
+def _folder(path: str | os.PathLike[str] | None, holds: str) -> Path | None:
+    if path is not None and not Path(path).is_dir():
+        raise InputError(f"{path} is no folder. Give the one that the lists' {holds} are relative to.")
+    return Path(path) if path is not None else None
 
 
 def _read_folder(root: Path, masks: set[Path]) -> Reading:

@@ -7,19 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from jaxtyping import Int64, UInt8
 from PIL import Image
 
 from ..errors import InputError
-from ..types import Box, Collection, Problem
+from ..types import Box, Collection, Photo, Problem
 
 
 class Truth(NamedTuple):
-    """The boxes and the mask of one photo."""
+    """What is known of one photo: the last fields of a :class:`~torchbas.types.Photo`, in its order."""
 
     boxes: tuple[Box, ...] = ()
     mask: Path | None = None
+    instances: tuple[Path, ...] = ()
+    ignore: Path | None = None
+    size: tuple[int, int] | None = None
 
 
 def read_truth(file: Path) -> dict[str, Truth]:
@@ -81,6 +85,54 @@ def boxes_after_crop(
     margin = round((resize - crop) / 2)
     moved = np.array(list(boxes), np.float64).reshape(-1, 4) * scale - margin
     return moved.clip(0, crop - 1).astype(np.int64)
+
+
+def boxes_on_grid(boxes: Iterable[Box], size: tuple[int, int], grid: int = 224) -> Int64[np.ndarray, "N 4"]:
+    """True boxes in the coordinates of a photo resized to ``grid`` x ``grid``, as wsolevaluation rounds them.
+
+    Each coordinate times ``grid``, divided by the photo's (``size``: height, width), truncated towards 0; nothing is
+    clipped.
+    """
+    height, width = size
+    scaled = np.array(list(boxes), np.float64).reshape(-1, 4) * grid / np.array([width, height, width, height])
+    return scaled.astype(np.int64)
+
+
+def foreground(photo: Photo, size: tuple[int, int]) -> UInt8[np.ndarray, "H W"]:
+    """What is truly object: 1, ground: 0, and judged by nobody: 255, at ``size`` (height, width).
+
+    The union of the instances, or what is not 0 in :attr:`Photo.mask`; outside it, the ignored region. Each file is
+    resized by nearest neighbour, as wsolevaluation and the authors do.
+
+    Raises:
+        InputError: the photo has no true mask, or a file cannot be read.
+    """
+    masks = [_grey(path) for path in photo.instances] or ([read_mask(photo.mask)] if photo.mask else [])
+    if not masks:
+        raise InputError(f"{photo.name} has no true mask. Leave it out, or list one.")
+    truth = np.zeros(size, np.uint8)
+    for mask in masks:
+        truth |= _nearest(mask, size)
+    if photo.ignore:
+        truth[_nearest(_grey(photo.ignore), size) > truth] = 255
+    return truth
+
+
+def _nearest(mask: UInt8[np.ndarray, "_ _"], size: tuple[int, int]) -> UInt8[np.ndarray, "H W"]:
+    """1 where the mask is not 0."""
+    return (cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST) != 0).astype(np.uint8)
+
+
+def _grey(path: Path) -> UInt8[np.ndarray, "H W"]:
+    # OpenCV, because the evaluators everybody compares with turn colour masks to grey with it.
+    try:
+        content = np.fromfile(path, np.uint8)
+        grey = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if content.size else None
+    except (OSError, cv2.error) as error:
+        raise InputError(f"{path} cannot be read as a mask ({error}). Copy it again.") from error
+    if grey is None:
+        raise InputError(f"{path} cannot be read as a mask (it is damaged or no image). Copy it again.")
+    return grey
 
 
 def _truth(entry: dict[str, Any], folder: Path) -> Truth:

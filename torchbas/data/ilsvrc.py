@@ -1,0 +1,45 @@
+"""ILSVRC, ImageNet's 1,000 classes, in the lists of the authors of BAS."""
+
+from pathlib import Path
+
+from .listed import LabelList, base_of, classes_by_folder, match, read_listed, with_class_folders
+from .reading import Places, Reading
+from .records import boxes_of, name_of, records, size_of
+from .truth import Truth
+
+_EXAMPLE = "n01751748/ILSVRC2012_val_00000001.JPEG;65"
+_TRUTH = r'"n01751748\\ILSVRC2012_val_00000001.JPEG 500 375 ; 45 49 499 162", width first, 4 numbers a box'
+
+
+def is_ilsvrc(folder: Path) -> bool:
+    """Whether the folder holds ``val_list.txt``."""
+    return (folder / "val_list.txt").is_file()
+
+
+def read_ilsvrc(folder: Path, places: Places) -> Reading:
+    """``val_list.txt`` and ``val_gt.txt``, the test split of WSOL, and a ``train_list.txt`` or ``train/`` to train on.
+
+    Lists hold ``n01751748/ILSVRC2012_val_00000001.JPEG;65``, and classes are called by their synsets. ``val_gt.txt``
+    finds photos by name, with slashes or (double) backslashes; its boxes keep their numbers, those of ImageNet's XML,
+    where the end is the last pixel inside. Photos lie in ``val/`` and ``train/``, or without these folders, below
+    ``places.images`` or else beside the lists; the synsets' folders in ``train/`` are looked through when there is no
+    ``train_list.txt``.
+    """
+    images = places.images or folder
+    test = LabelList.read(folder / "val_list.txt", ";", _EXAMPLE)
+    train = LabelList(folder / "train_list.txt", {})
+    if train.file.is_file():
+        train = LabelList.read(train.file, ";", _EXAMPLE)
+    file = folder / "val_gt.txt"
+    truth = dict(records(file, _truth, _TRUTH).values()) if file.is_file() else {}
+    listed = test.photos(base_of(images, ["val"], test.names), "test", truth)
+    listed += train.photos(base_of(images, ["train"], train.names), "train", {})
+    notes = match(test.names, test.file, truth, file)
+    reading = read_listed(images, classes_by_folder(test, train), listed, places, notes)
+    return reading if train.rows else with_class_folders(reading, images / "train", places)
+
+
+def _truth(line: str) -> tuple[str, Truth]:
+    head, boxes = line.split(";")
+    name, width, height = head.rsplit(maxsplit=2)
+    return name_of(name), Truth(boxes_of(boxes.split()), size=size_of(height, width))

@@ -1,0 +1,38 @@
+"""OpenImages30k in the lists of the authors of BAS; clovaai's metadata of it are read as wsolevaluation."""
+
+from pathlib import Path
+
+from .listed import LabelList, base_of, enough_names, match, read_listed
+from .reading import Places, Reading
+from .records import class_names
+from .wsolevaluation import read_localization
+
+_EXAMPLE = "test/0ph39/5231352db885f7d1.jpg,0"
+
+
+def is_openimages(folder: Path) -> bool:
+    """Whether the folder holds ``test_images.txt`` or ``train_images.txt``, and ``classes.txt``."""
+    lists = (folder / "test_images.txt", folder / "train_images.txt")
+    return any(file.is_file() for file in lists) and (folder / "classes.txt").is_file()
+
+
+def read_openimages(folder: Path, places: Places) -> Reading:
+    """``train_images.txt`` and ``test_images.txt`` (``path,label``), ``classes.txt`` and ``test_mask.txt``.
+
+    A line of ``test_mask.txt`` is ``path,mask,ignore`` with an empty last field for further masks of a photo; masks are
+    relative to ``places.masks``, or else to ``mask/`` beside the lists, or else to the lists. Photos are relative to
+    ``places.images``, or else to the lists.
+    """
+    images = places.images or folder
+    masks = places.masks or base_of(folder, ["mask"], ["."])
+    file = folder / "test_mask.txt"
+    truth = read_localization(file, masks) if file.is_file() else {}
+    listed, notes = [], []
+    for split in ("train", "test"):
+        source = folder / f"{split}_images.txt"
+        if source.is_file():
+            labels = LabelList.read(source, ",", _EXAMPLE)
+            listed += labels.photos(images, split, truth if split == "test" else {})
+            notes += match(labels.names, source, truth, file) if split == "test" else []
+    classes = enough_names(class_names(folder / "classes.txt"), folder / "classes.txt", listed)
+    return read_listed(images, classes, listed, places, notes)

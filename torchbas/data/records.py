@@ -1,0 +1,90 @@
+"""Lists with one record a line: how their fields are read, and one sentence for each way they are broken."""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from ..errors import InputError
+from ..types import Box
+from .reading import spell
+
+T = TypeVar("T")
+_MOST_CLASSES = 100_000
+
+
+def records(file: Path, parse: Callable[[str], T], form: str) -> dict[int, T]:
+    """What each line says, by its number from 1; a byte order mark, blank lines and the kind of line end do not matter.
+
+    ``parse`` raises ``ValueError`` for what does not have the ``form``.
+    """
+    found, number, words = {}, 0, ""
+    try:
+        with file.open(encoding="utf-8-sig") as lines:
+            for number, line in enumerate(lines, start=1):
+                words = line.strip()
+                if words:
+                    found[number] = parse(words)
+    except FileNotFoundError as error:
+        raise InputError(f"{file.parent} has no {file.name}. Copy it there.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not written in UTF-8. Save it as UTF-8.") from error
+    except ValueError as error:
+        raise InputError(f'{file} line {number}: "{words}" is not understood. It must look like {form}.') from error
+    return found
+
+
+def name_of(words: str) -> str:
+    """A photo's name with forward slashes: single and double backslashes of other systems become one.
+
+    Raises ``ValueError`` for what does not stay below the photos' folder.
+    """
+    parts = words.replace("\\", "/").split("/")
+    name = "/".join(part for part in parts if part not in ("", "."))
+    if not name or not parts[0] or ".." in parts:
+        raise ValueError(words)
+    return name
+
+
+def label_of(words: str) -> int:
+    """A class number, counted from 0. Raises ``ValueError`` for anything else."""
+    label = int(words)
+    if not 0 <= label < _MOST_CLASSES:
+        raise ValueError(words)
+    return label
+
+
+def labelled(separator: str) -> Callable[[str], tuple[str, int]]:
+    """A parser of ``path SEPARATOR label``; the path may hold the separator, too."""
+
+    def parse(line: str) -> tuple[str, int]:
+        name, label = line.rsplit(separator, 1)
+        return name_of(name), label_of(label)
+
+    return parse
+
+
+def boxes_of(words: Sequence[str]) -> tuple[Box, ...]:
+    """Boxes from 4n finite numbers, as they are written. Raises ``ValueError`` for anything else."""
+    numbers = list(map(float, words))
+    if len(numbers) % 4 or not all(map(math.isfinite, numbers)):
+        raise ValueError(words)
+    return tuple(zip(*[iter(numbers)] * 4, strict=True))
+
+
+def size_of(height: str, width: str) -> tuple[int, int]:
+    """Height and width in pixels. Raises ``ValueError`` unless both are whole and positive."""
+    size = float(height), float(width)
+    if min(size) < 1 or not all(map(float.is_integer, size)):
+        raise ValueError(size)
+    return int(size[0]), int(size[1])
+
+
+def class_names(file: Path) -> tuple[str, ...]:
+    """One class a line, the first one being number 0."""
+    line_of: dict[str, int] = {}
+    for line, name in records(file, spell, "one class name a line").items():
+        if name in line_of:
+            raise InputError(f'{file} line {line} repeats "{name}" of line {line_of[name]}. Give them two names.')
+        line_of[name] = line
+    return tuple(line_of)

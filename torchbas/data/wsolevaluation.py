@@ -1,0 +1,122 @@
+"""The metadata of clovaai/wsolevaluation: CUB, ILSVRC and OpenImages30k, and whatever is written like them."""
+
+from pathlib import Path
+
+from ..errors import InputError
+from ..types import Box, Photo, Problem
+from .images import SUFFIXES
+from .listed import Listed, enough_names, match, one_sided, read_listed
+from .reading import Places, Reading
+from .records import boxes_of, class_names, labelled, name_of, records, size_of
+from .truth import Truth
+
+SPLIT_OF = {"train": "train", "train-weaksup": "train", "val": "val", "train-fullsup": "val", "test": "test"}
+"""Folders of a data set, in both spellings; ``train-fullsup`` is the paper's name of the small validation set."""
+
+_FORM = "path,x0,y0,x1,y1 or path,mask.png,ignore.png without further commas"
+
+
+def is_wsolevaluation(folder: Path) -> bool:
+    """Whether the folder is one split's metadata, or a data set's with its splits below."""
+    return bool(_splits(folder))
+
+
+def read_wsolevaluation(folder: Path, places: Places) -> Reading:
+    """``image_ids.txt``, ``class_labels.txt``, and, where they say anything, ``image_sizes.txt``, ``localization.txt``.
+
+    Boxes keep the numbers of the file; in the published files their end is exclusive (CUB's x + w), clipped into the
+    image. Photos are relative to ``places.images``, or else to ``dataset/NAME`` beside ``metadata/NAME``, or else to
+    the data set's folder; masks to ``places.masks``, or else to the same folder as the photos. Classes have numbers
+    only, unless a ``classes.txt`` in the data set's folder names them, one a line. A photo without a label, or
+    without a size where sizes are listed, is a fault; one without boxes and masks is kept.
+    """
+    splits = _splits(folder)
+    single = len(splits) == 1 and splits.get(folder)
+    dataset = folder.absolute().parent if single else folder.absolute()
+    beside = dataset.parent.parent / "dataset" / dataset.name
+    images = places.images or (beside if beside.is_dir() else dataset)
+    listed: list[Listed] = []
+    faults: list[Problem] = []
+    notes: list[Problem] = []
+    for below, split in splits.items():
+        entries, lost, remarks = _read_split(below, split, images, places.masks or images)
+        listed += entries
+        faults += lost
+        notes += remarks
+    reading = read_listed(images, _classes(dataset, listed), listed, places, notes)
+    return Reading(reading.collection, faults + reading.faults)
+
+
+def read_localization(file: Path, masks: Path) -> dict[str, Truth]:
+    """``path,x0,y0,x1,y1``, or ``path,mask,ignore`` where further masks of a photo leave ``ignore`` empty."""
+    found: dict[str, Truth] = {}
+    for line, (name, boxes, mask, ignore) in records(file, _located, _FORM).items():
+        before = found.get(name, Truth())
+        if before.ignore and ignore:
+            raise InputError(f'{file} line {line}: a second ignore mask for "{name}". Leave that field empty.')
+        found[name] = Truth(
+            before.boxes + boxes,
+            instances=before.instances + ((masks / mask,) if mask else ()),
+            ignore=masks / ignore if ignore else before.ignore,
+        )
+    return found
+
+
+def _splits(folder: Path) -> dict[Path, str]:
+    if (folder / "image_ids.txt").is_file():
+        return {folder: SPLIT_OF.get(folder.absolute().name, "")}
+    return {folder / name: split for name, split in SPLIT_OF.items() if (folder / name / "image_ids.txt").is_file()}
+
+
+def _read_split(
+    folder: Path, split: str, images: Path, masks: Path
+) -> tuple[list[Listed], list[Problem], list[Problem]]:
+    """The photos; what costs a photo; what costs none."""
+    ids, labels_file, sizes_file, truth_file = (
+        folder / f"{name}.txt" for name in ("image_ids", "class_labels", "image_sizes", "localization")
+    )
+    names = records(ids, name_of, '"cat/1.jpg", a path below the folder of the photos')
+    labels = dict(records(labels_file, labelled(","), '"path,label" with labels from 0').values())
+    sizes = dict(records(sizes_file, _size, '"path,width,height"').values()) if sizes_file.is_file() else {}
+    truth = read_localization(truth_file, masks) if truth_file.is_file() else {}
+    notes = match(list(names.values()), ids, truth, truth_file)
+    for file, rows in ((labels_file, labels), (sizes_file, sizes)):
+        notes += one_sided(rows, names.values(), file, ids, "its lines are left out")
+    listed, faults = [], []
+    for line, name in names.items():
+        where = f"{ids} line {line}"
+        lacking = labels_file if name not in labels else sizes_file if sizes and name not in sizes else None
+        if lacking:
+            faults.append(
+                Problem(name, f'{where}: "{name}" is not in {lacking.name}. Add it there, or delete the line.')
+            )
+        else:
+            known = truth.get(name, Truth())._replace(size=sizes.get(name))
+            listed.append((where, Photo(images / name, name, (labels[name],), split, *known)))
+    return listed, faults, notes
+
+
+def _classes(dataset: Path, listed: list[Listed]) -> tuple[str, ...]:
+    file = dataset / "classes.txt"
+    if file.is_file():
+        return enough_names(class_names(file), file, listed)
+    return tuple(map(str, range(1 + max((photo.labels[0] for _, photo in listed), default=-1))))
+
+
+def _size(line: str) -> tuple[str, tuple[int, int]]:
+    name, width, height = line.rsplit(",", 2)
+    return name_of(name), size_of(height, width)
+
+
+def _located(line: str) -> tuple[str, tuple[Box, ...], str, str]:
+    """Name, boxes, mask and ignore mask; what is not there is empty."""
+    name, *numbers = line.rsplit(",", 4)
+    try:
+        if len(numbers) == 4:
+            return name_of(name), boxes_of(numbers), "", ""
+    except ValueError:  # then it lists masks, and no path holds a comma
+        pass
+    name, mask, ignore = line.split(",")
+    if any(file.rpartition(".")[2].lower() not in SUFFIXES for file in (mask, ignore or mask)):
+        raise ValueError(line)
+    return name_of(name), (), name_of(mask), ignore and name_of(ignore)
