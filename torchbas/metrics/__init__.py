@@ -3,3 +3,10 @@
 from .boxes import LocalizationAccuracy as LocalizationAccuracy
 from .boxes import best_centred_box as best_centred_box
 from .boxes import iou_inclusive as iou_inclusive
+from .masks import PixelScores as PixelScores
+from .sweep import DELTAS as DELTAS
+from .sweep import Protocol as Protocol
+from .sweep import Sweep as Sweep
+from .sweep import max_box_acc_v2 as max_box_acc_v2
+from .sweep import overlaps as overlaps
+from .sweep import threshold_grid as threshold_grid
