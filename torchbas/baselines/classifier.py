@@ -1,7 +1,7 @@
 """The network that every baseline shares: BAS's own classifier (stem, tail, head, GAP), so only the method differs."""
 
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -55,7 +55,7 @@ class Classifier(nn.Module):
         weights: bool | str | Path,
         normalisation: Normalisation,
         **options: Any,
-    ) -> Self:
+    ) -> "Classifier":
         """Build the network; ``weights``: False random, True the pretrained ones by name, or a local file."""
         extractor = build_extractor(
             architecture.backbone, after=architecture.after, activation=architecture.activation, weights=weights
