@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -21,6 +21,19 @@ if TYPE_CHECKING:
 Number = float | int
 Points = tuple[Sequence[Number] | np.ndarray, Sequence[Number] | np.ndarray]
 """The x and the y of one curve, equally many."""
+
+
+class Line(NamedTuple):
+    """One curve of a panel; all that is given is equally long."""
+
+    x: Sequence[Number] | np.ndarray
+    y: Sequence[Number] | np.ndarray
+    low: Sequence[Number] | np.ndarray | None = None
+    """The lower edge of a band around it, which also needs ``high``."""
+    high: Sequence[Number] | np.ndarray | None = None
+    raw: Sequence[Number] | np.ndarray | None = None
+    """What ``y`` was smoothed from, drawn faintly behind it."""
+
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5f5f5f")
 """Okabe and Ito's colours, which colour-blind readers tell apart, the darkest first."""
@@ -45,6 +58,7 @@ _STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.8,
     "legend.frameon": False,
 }
+_LEVEL: dict[str, Any] = {"color": "#17181c", "linewidth": 1, "linestyle": "--"}
 
 
 def curves(
@@ -61,7 +75,7 @@ def curves(
     The CSV has the columns ``series, x, y``; a level has no x. An :class:`OSError` of the disk is passed on.
     """
     levels = hlines or {}
-    with _figure(path, width=6.0, height=3.4) as figure:
+    with figure_at(path, width=6.0, height=3.4) as figure:
         axes = figure.add_subplot(title=title, xlabel=xlabel, ylabel=ylabel)
         axes.grid(axis="y")
         for (label, (x, y)), colour in zip(series.items(), cycle(COLOURS), strict=False):
@@ -72,7 +86,50 @@ def curves(
         if len(series) + len(levels) > 1:
             figure.legend(loc="outside right upper")
     rows = [(label, *point) for label, xy in series.items() for point in zip(*xy, strict=True)]
-    _write_csv(path, ("series", "x", "y"), [*rows, *((label, "", level) for label, level in levels.items())])
+    write_csv(path, ("series", "x", "y"), [*rows, *((label, "", level) for label, level in levels.items())])
+
+
+def panels(
+    path: Path,
+    lines: Mapping[str, Mapping[str, Line]],
+    *,
+    xlabel: str,
+    ylabel: str = "",
+    title: str = "",
+    vlines: Mapping[str, Number] | None = None,
+    share_y: bool = False,
+) -> None:
+    """Draw a panel per entry of ``lines`` side by side, and in it a line per series, in one colour everywhere.
+
+    ``vlines`` are drawn in every panel: dotted in the colour of the series of that name, if there is one, else dashed
+    in black. The CSV has the columns ``panel, series, x, y, low, high, raw``.
+    An :class:`OSError` of the disk is passed on.
+    """
+    names = [*dict.fromkeys(name for series in lines.values() for name in series)]
+    colours = dict(zip(names, cycle(COLOURS), strict=False))
+    known: dict[str, Any] = {}
+    captions = [*names, *(vlines or {})]
+    width = max(5.0, 2.9 * len(lines))
+    across = max(1, int(width / (0.6 + 0.08 * max(map(len, captions)))))
+    with figure_at(path, width=width, height=2.9 + 0.2 * -(-len(captions) // across)) as figure:
+        figure.suptitle(title, fontsize=10, fontweight="bold", x=0.01, ha="left")
+        row = figure.subplots(1, len(lines), squeeze=False, sharey=share_y)[0]
+        for axes, (panel, series) in zip(row, lines.items(), strict=True):
+            axes.set_title(panel, fontsize=9, fontweight="normal")
+            axes.grid(axis="y")
+            for name, line in series.items():
+                known[name] = _line(axes, line, colours[name])
+            for name, place in (vlines or {}).items():
+                style = {"color": colours[name], "linestyle": ":"} if name in colours else _LEVEL
+                known.setdefault(name, axes.axvline(place, **style))
+            axes.set_xlabel(xlabel)
+        row[0].set_ylabel(ylabel)
+        if len(known) > 1:
+            figure.legend(known.values(), known.keys(), loc="outside lower left", ncols=across)
+    rows = [
+        (panel, name, *row) for panel, series in lines.items() for name, one in series.items() for row in _rows(one)
+    ]
+    write_csv(path, ("panel", "series", *Line._fields), rows)
 
 
 def bars(
@@ -91,7 +148,7 @@ def bars(
     """
     categories = [*dict.fromkeys(category for values in series.values() for category in values)]
     thickness = 0.8 / max(1, len(series))
-    with _figure(path, width=6.0, height=0.9 + len(categories) * max(0.34, 0.24 * len(series))) as figure:
+    with figure_at(path, width=6.0, height=0.9 + len(categories) * max(0.34, 0.24 * len(series))) as figure:
         axes = figure.add_subplot(title=title, xlabel=xlabel)
         axes.grid(axis="x")
         for n, ((label, values), colour) in enumerate(zip(series.items(), cycle(COLOURS), strict=False)):
@@ -107,7 +164,7 @@ def bars(
         if len(series) > 1:
             figure.legend(loc="outside right upper")
     rows = [(label, *pair) for label, values in series.items() for pair in values.items()]
-    _write_csv(path, ("series", "category", "value"), rows)
+    write_csv(path, ("series", "category", "value"), rows)
 
 
 def grid_of_images(
@@ -119,7 +176,7 @@ def grid_of_images(
     """
     across = max(len(row) for row in rows.values())
     heights = [max(image.height / image.width for image in row) for row in rows.values()]
-    with _figure(path, width=1.5 * across + 0.3, height=1.5 * sum(heights) + 0.5) as figure:
+    with figure_at(path, width=1.5 * across + 0.3, height=1.5 * sum(heights) + 0.5) as figure:
         if title:
             figure.suptitle(title, fontsize=10, fontweight="bold")
         grid = figure.subplots(len(rows), across, squeeze=False, gridspec_kw={"height_ratios": heights})
@@ -134,8 +191,20 @@ def grid_of_images(
             axes.set_title(column, loc="center", fontsize=9, fontweight="normal")
 
 
+def _line(axes: Any, line: Line, colour: str) -> Any:
+    if line.low is not None and line.high is not None:
+        axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.18, linewidth=0)
+    if line.raw is not None:
+        axes.plot(line.x, line.raw, color=colour, alpha=0.25, linewidth=0.8)
+    return axes.plot(line.x, line.y, color=colour, marker="o" if len(line.x) <= 20 else None, markersize=3.5)[0]
+
+
+def _rows(line: Line) -> Iterable[tuple[object, ...]]:
+    return zip(*([""] * len(line.x) if column is None else column for column in line), strict=True)
+
+
 @contextmanager
-def _figure(path: Path, width: float, height: float) -> Iterator["Figure"]:
+def figure_at(path: Path, width: float, height: float) -> Iterator["Figure"]:
     """A figure of that many inches, saved when the block ends well."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -148,7 +217,7 @@ def _figure(path: Path, width: float, height: float) -> Iterator["Figure"]:
         figure.savefig(path)
 
 
-def _write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     with path.with_suffix(".csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(head)

@@ -1,0 +1,62 @@
+"""Two-dimensional densities side by side, on one scale of colour, as a PNG with the numbers beside it as CSV."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from .plots import figure_at, write_csv
+
+SHADES = ("#ffffff", "#d4e5f2", "#86b8dc", "#2f7fb8", "#0b4a7d", "#04223c")
+"""From nothing to dense: one hue that only grows darker."""
+
+
+def densities(
+    path: Path,
+    grids: Mapping[str, Float[np.ndarray, "h w"]],
+    *,
+    extent: tuple[float, float, float, float],
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+    xticks: Mapping[str, float] | None = None,
+) -> None:
+    """Draw a panel per entry of ``grids``; rows go up along y, columns along x.
+
+    ``extent`` is the left, right, bottom and top edge of every grid; ``xticks`` says what to write where below. The CSV
+    has the columns ``series, x, y, density``, x and y in the middle of the cells. An :class:`OSError` of the disk is
+    passed on.
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LinearSegmentedColormap, Normalize
+
+    shades = ScalarMappable(
+        Normalize(0, max(float(grid.max()) for grid in grids.values())),
+        LinearSegmentedColormap.from_list("density", SHADES),
+    )
+    with figure_at(path, width=max(4.0, 0.9 + 2.6 * len(grids)), height=3.3) as figure:
+        figure.suptitle(title, fontsize=10, fontweight="bold", x=0.01, ha="left")
+        row = figure.subplots(1, len(grids), squeeze=False, sharey=True)[0]
+        for axes, (name, grid) in zip(row, grids.items(), strict=True):
+            axes.set_title(name, fontsize=9, fontweight="normal")
+            colours = {"cmap": shades.cmap, "norm": shades.norm}
+            axes.imshow(grid, origin="lower", extent=extent, aspect="auto", interpolation="bicubic", **colours)
+            if xticks is not None:
+                axes.set_xticks([*xticks.values()], [*xticks])
+            axes.set_xlabel(xlabel)
+        row[0].set_ylabel(ylabel)
+        bar = figure.colorbar(shades, ax=list(row), shrink=0.8, pad=0.01, label="density")
+        bar.outline.set_visible(False)
+    rows = [(name, *cell) for name, grid in grids.items() for cell in _cells(grid, extent)]
+    write_csv(path, ("series", "x", "y", "density"), rows)
+
+
+def _cells(
+    grid: Float[np.ndarray, "h w"], extent: tuple[float, float, float, float]
+) -> Sequence[tuple[float, float, float]]:
+    left, right, bottom, top = extent
+    height, width = grid.shape
+    x = left + (np.arange(width) + 0.5) * (right - left) / width
+    y = bottom + (np.arange(height) + 0.5) * (top - bottom) / height
+    return [(float(x[j]), float(y[i]), float(grid[i, j])) for i in range(height) for j in range(width)]
