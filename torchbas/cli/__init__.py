@@ -18,6 +18,7 @@ COMMANDS = {
     "train": "train a model by a recipe",
     "predict": "find objects with a trained model",
     "eval": "score a model against true boxes",
+    "analyze": "the paper's figures from your own runs: sweep, iou, thresholds, size, terms",
     "recipes": "list the recipes, or print one with its promise",
 }
 HELP = """usage: bas COMMAND ... (bas COMMAND --help says more)

@@ -1,0 +1,9 @@
+"""The paper's analysis figures from one's own runs: each a PNG with its numbers beside it as CSV."""
+
+from .iou import draw_ious as draw_ious
+from .mask_sweep import Curve as Curve
+from .mask_sweep import draw_sweep as draw_sweep
+from .mask_sweep import sweep as sweep
+from .size import draw_sizes as draw_sizes
+from .terms import draw_terms as draw_terms
+from .thresholds import draw_thresholds as draw_thresholds

@@ -1,0 +1,68 @@
+"""Figure 12a: how the terms of the objective fall while training, run beside run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from ..errors import InputError
+from ..viz.plots import Line, panels
+from .tables import number, read_rows
+
+SPAN = 0.05
+"""Share of the steps that the moving average looks at."""
+
+
+def smooth(values: Float[np.ndarray, " N"], window: int) -> Float[np.ndarray, " N"]:
+    """The mean over ``window`` steps around each, an odd number; at the ends over those that there are."""
+    kernel = np.ones(min(window, 2 * len(values) - 1))
+    total, seen = (np.convolve(column, kernel, mode="full") for column in (values, np.ones(len(values))))
+    margin = len(kernel) // 2
+    return (total / seen)[margin : margin + len(values)]
+
+
+def read_terms(run: Path, terms: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Steps and weighted loss of every term, from the ``log.csv`` of a run; steps without the term are left out.
+
+    Raises :class:`InputError` for a run without a log, a log without the term, or a broken one.
+    """
+    file = next((file for file in (run / "log.csv", run / "model" / "log.csv") if file.is_file()), run)
+    if not file.is_file():
+        raise InputError(f"{run} holds no log.csv; give the --out of bas train, bas label or bas demo.")
+    found: dict[str, list[tuple[float, float]]] = {term: [] for term in terms}
+    for line, row in read_rows(file, ["step", *terms]):
+        for term in terms:
+            if row[term] != "":
+                found[term].append((number(file, line, row, "step"), number(file, line, row, term)))
+    for term, points in found.items():
+        if not points:
+            raise InputError(f"{file} has the column {term}, but no number in it; train for more steps.")
+    return {term: (steps, losses) for term, points in found.items() for steps, losses in [np.array(points).T]}
+
+
+def draw_terms(runs: Sequence[Path], out: Path, *, terms: Sequence[str] = ("suppress",)) -> list[Path]:
+    """Write ``terms.png`` and ``terms.csv`` into ``out``: a panel per term, a line per run; returns their paths.
+
+    Raises :class:`InputError`, see :func:`read_terms`.
+    """
+    logs = {_name(run, runs): read_terms(run, terms) for run in dict.fromkeys(runs)}
+    path = out / "terms.png"
+    panels(
+        path,
+        {term: {name: _line(*log[term]) for name, log in logs.items()} for term in terms},
+        xlabel="training step",
+        ylabel="loss, weighted",
+        title="L_bas while training" if tuple(terms) == ("suppress",) else "Losses while training",
+    )
+    return [path, path.with_suffix(".csv")]
+
+
+def _line(steps: np.ndarray, losses: np.ndarray) -> Line:
+    return Line(steps, smooth(losses, 2 * round(SPAN * len(losses) / 2) + 1), raw=losses)
+
+
+def _name(run: Path, runs: Sequence[Path]) -> str:
+    """The folder's own name, or the whole path where runs in different places share it."""
+    alike = {other for other in runs if other.resolve().name == run.resolve().name}
+    return str(run) if len(alike) > 1 else run.resolve().name

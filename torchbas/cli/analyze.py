@@ -1,0 +1,183 @@
+"""``bas analyze``: the paper's figures from one's own runs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from ..errors import InputError
+from .common import Common, Data, chosen, prepare
+
+Files = tyro.conf.Positional[tuple[Path, ...]]
+FIGURES = {
+    "sweep": ("sweep.csv", "statistics.png", "statistics.csv", "photo.png", "photo.csv"),
+    "iou": ("iou.png", "iou.csv"),
+    "thresholds": ("thresholds.png", "thresholds.csv"),
+    "size": ("size.png", "size.csv", "size_bins.csv"),
+    "terms": ("terms.png", "terms.csv"),
+}
+"""What each writes into its folder."""
+
+
+@dataclass
+class Analysis(Common):
+    """What all figures share."""
+
+    out: Path = field(kw_only=True)
+    """Folder to write into."""
+    overwrite: bool = False
+    """Replace an earlier analysis in --out."""
+
+    def write(
+        self, draw: Callable[[], list[Path]], sources: Sequence[Path], photos: Path | None = None
+    ) -> dict[str, Any]:
+        """Prepare the folder, draw into it, and write ``run.json`` last."""
+        from ..formats import write_manifest
+        from .progress import Reporter
+
+        figure = type(self).__name__.lower()
+        if not sources:
+            raise InputError(f"bas analyze {figure} needs something to read; bas analyze {figure} --help says what.")
+        if self.out.resolve() in {(place.parent if place.is_file() else place).resolve() for place in sources}:
+            raise InputError(f"{self.out} is where the input lies: choose another --out.")
+        prepare(self.out, photos, FIGURES[figure], overwrite=self.overwrite)
+        try:
+            files = draw()
+        except OSError as error:
+            raise InputError(f"{self.out} cannot be written ({error.strerror}): choose another --out.") from error
+        answer = {"command": f"analyze {figure}", "words": chosen(self), "files": files}
+        write_manifest(self.out, answer)
+        shown = next(file for file in files if file.suffix == ".png")
+        Reporter(self.quiet).say(f"{len(files)} files in {self.out}. Next: open {shown}")
+        return answer
+
+
+@dataclass
+class Sweep(Analysis):
+    """What a trained classifier says while the true mask shrinks and grows (Sec. 3.5; Figs. 1, 6 and 7).
+
+    The true mask, or the filled true box, is eroded and dilated by squares of 5n x 5n pixels. The split test is looked
+    at where there is one.
+    """
+
+    data: Data = field(kw_only=True)
+    model: str = field(kw_only=True)
+    """Folder of a run, Hub repository user/name, or the authors' .pth.tar."""
+    reach: int = 20
+    """n goes from -REACH to REACH."""
+    every: int = 1
+    """Look at every EVERY-th photo."""
+    photo: str = ""
+    """Name of the photo to draw by itself; the first one classified right when not given."""
+
+    def run(self) -> dict[str, Any]:
+        """Load, look at every photo under every mask, draw."""
+        from .. import analysis, api, data
+        from .job import Job
+        from .progress import Reporter
+
+        if self.reach < 1 or self.every < 1:
+            raise InputError("--reach and --every must be at least 1.")
+        reporter, compute = Reporter(self.quiet), api.Compute(self.device, self.workers)
+        collection = data.read(self.data)
+        held_out = "test" if any(photo.split == "test" for photo in collection.photos) else "val"
+        collection = collection.only(held_out)
+        collection = replace(collection, photos=collection.photos[:: self.every])
+
+        def draw() -> list[Path]:
+            localizer = api.load(self.model)
+            localizer.model.to(compute.place())
+            checked = Job(self.out, reporter, compute).check(collection)
+            with reporter.stage("sweeping masks") as stage:
+                curves = analysis.sweep(localizer, checked, reach=self.reach, workers=self.workers, progress=stage.each)
+                return analysis.draw_sweep(curves, self.out, example=self.photo)
+
+        return self.write(draw, (self.data, Path(self.model)), self.data)
+
+
+@dataclass
+class Tables(Analysis):
+    """What the figures of IoU share."""
+
+    delta: float = 0.5
+    """IoU from which on a box is correct."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.delta < 1:
+            raise InputError(f"--delta {self.delta:g} is no IoU that a box can beat: give 0 to 0.99.")
+
+
+@dataclass
+class Iou(Tables):
+    """How well the correct boxes fit, per method, with medians (Fig. 13)."""
+
+    files: Files = field(kw_only=True)
+    """images.csv of bas eval --out, or the folders that hold one."""
+
+    def run(self) -> dict[str, Any]:
+        """Read and draw."""
+        from ..analysis import draw_ious
+
+        return self.write(lambda: draw_ious(self.files, self.out, delta=self.delta), self.files)
+
+
+@dataclass
+class Thresholds(Analysis):
+    """Score against threshold, per method (Fig. 15 right)."""
+
+    files: Files = field(kw_only=True)
+    """curve.csv of bas eval --out, or the folders that hold one."""
+
+    def run(self) -> dict[str, Any]:
+        """Read and draw."""
+        from ..analysis import draw_thresholds
+
+        return self.write(lambda: draw_thresholds(self.files, self.out), self.files)
+
+
+@dataclass
+class Size(Tables):
+    """IoU against the size of the object, per method, and the accuracy of every size (Fig. 21)."""
+
+    files: Files = field(kw_only=True)
+    """images.csv of bas eval --out, or the folders that hold one."""
+
+    def run(self) -> dict[str, Any]:
+        """Read and draw."""
+        from ..analysis import draw_sizes
+
+        return self.write(lambda: draw_sizes(self.files, self.out, delta=self.delta), self.files)
+
+
+@dataclass
+class Terms(Analysis):
+    """The terms of the objective while training, run beside run (Fig. 12a)."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]] = field(kw_only=True)
+    """Folders of runs."""
+    terms: tuple[str, ...] = ("suppress",)
+    """Columns of log.csv: suppress, area, guide, classify, total."""
+
+    def run(self) -> dict[str, Any]:
+        """Read and draw."""
+        from ..analysis import draw_terms
+
+        return self.write(lambda: draw_terms(self.runs, self.out, terms=self.terms), self.runs)
+
+
+Figure = (
+    Annotated[Sweep, tyro.conf.subcommand("sweep")]
+    | Annotated[Iou, tyro.conf.subcommand("iou")]
+    | Annotated[Thresholds, tyro.conf.subcommand("thresholds")]
+    | Annotated[Size, tyro.conf.subcommand("size")]
+    | Annotated[Terms, tyro.conf.subcommand("terms")]
+)
+
+
+def parse(words: Sequence[str]) -> Analysis:
+    """The figure from the words."""
+    config = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
+    return tyro.cli(Figure, prog="bas analyze", args=words, config=config)  # pyright: ignore[reportCallIssue, reportArgumentType]
