@@ -37,7 +37,7 @@ STAGES: tuple[tuple[Any, str, str], ...] = (
     (Photos, "__getitem__", "decode + view"),
     (BAS, "features", "stem"),
     (BAS, "class_maps", "tail + head"),
-    (find, "localisation_maps", "generator"),
+    (find, "mixed_maps", "generator"),
     (find, "choose_threshold", "threshold, evidence left"),
     (localizer, "_objects", "enlarge, components, RLE"),
 )

@@ -1,13 +1,11 @@
 """Boxes against sets of pixels, accuracies by hand."""
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from torchbas.metrics import LocalizationAccuracy, best_centred_box, iou_inclusive
+from torchbas.metrics import CentredBoxes, iou_inclusive
 
 
 @st.composite
@@ -37,46 +35,21 @@ def test_a_true_box_that_the_crop_turned_inside_out_is_no_division_by_zero():
     assert iou_inclusive(inside_out, inside_out) == 0
 
 
-def _scored():
-    """Four images: right and top-1, right and top-5, right on the second box but not classified, wrong."""
-    accuracy = LocalizationAccuracy()
-    box, half, other = np.array([0.0, 0, 9, 9]), np.array([[0.0, 0, 4, 9]]), np.array([[0.0, 0, 3, 9]])
-    accuracy.update(box, half, top1=True, top5=True)
-    accuracy.update(box, half, top1=False, top5=True)
-    accuracy.update(box, np.concatenate([other, half]), top1=False, top5=False)
-    accuracy.update(box, other, top1=True, top5=True)
-    return accuracy
-
-
-def test_accuracies_by_hand():
-    assert _scored().compute() == {"gt_known": 75, "top1_loc": 25, "top5_loc": 50}
-
-
-def test_halves_can_be_merged():
-    both = _scored()
-    both.merge(_scored())
-    assert both.images == 8
-    assert both.compute() == _scored().compute()
-
-
-def test_without_images_there_is_no_number():
-    assert all(math.isnan(value) for value in LocalizationAccuracy().compute().values())
-
-
 @settings(max_examples=20)
 @given(st.lists(st.lists(boxes(), min_size=1, max_size=2), min_size=1, max_size=4))
 def test_the_best_centred_box_is_the_best_of_twenty(drawn):
-    truths, width, height = [np.stack(image) for image in drawn], 20, 25
-    side, score = best_centred_box(truths, width, height)
+    truths, side = [np.stack(image) for image in drawn], 20
+    centred, half = CentredBoxes(side), CentredBoxes(side)
+    for truth in truths[1:]:
+        centred.update(truth)
+    half.update(truths[0])
+    centred.merge(half)
 
     def score_of(share):
-        box = np.array([width * (1 - share), height * (1 - share), width * (1 + share), height * (1 + share)]) / 2
+        box = side * np.array([1 - share, 1 - share, 1 + share, 1 + share]) / 2
         return 100 * np.mean([iou_inclusive(box, truth).max() >= 0.5 for truth in truths])
 
-    assert score == pytest.approx(score_of(side))
+    share, score = centred.best()
+    assert score == pytest.approx(score_of(share))
     assert score == pytest.approx(max(score_of(share) for share in np.linspace(0.05, 1, 20)))
-
-
-def test_a_side_of_one_is_the_whole_image():
-    whole = np.array([[0.0, 0.0, 20.0, 20.0]])
-    assert best_centred_box([whole], 20, 20) == (1.0, 100.0)
+    assert centred.whole() == pytest.approx(score_of(1))

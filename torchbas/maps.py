@@ -1,8 +1,10 @@
 """From the generator's maps to one localisation map per image: choose classes, mix, normalise, enlarge."""
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 
@@ -33,6 +35,19 @@ def normalise(maps: Float[Tensor, "B h w"], eps: float = 1e-5) -> Float[Tensor, 
 def enlarge(maps: Float[Tensor, "B h w"], size: tuple[int, int]) -> Float[Tensor, "B H W"]:
     """Bilinear, corners not aligned, as OpenCV does."""
     return F.interpolate(maps[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+
+
+def reference_maps(maps: Float[np.ndarray, "B h w"], size: tuple[int, int]) -> Float64[np.ndarray, "B H W"]:
+    """Bicubic to ``size`` (height, width) and only then min-max, as wsolevaluation prepares maps (Choe et al. 2020).
+
+    A constant map, or one with a NaN, becomes zeros.
+    """
+    prepared = []
+    for grid in maps.astype(np.float64):
+        large = cv2.resize(grid, size[::-1], interpolation=cv2.INTER_CUBIC)
+        large -= large.min()
+        prepared.append(large / large.max() if large.max() > 0 else np.zeros_like(large))
+    return np.stack(prepared)
 
 
 def class_activation(class_maps: Float[Tensor, "B K ch cw"], target: Int[Tensor, " B"]) -> Float[Tensor, "B ch cw"]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..config import Inference
 from ..losses import remaining
-from ..maps import above, class_activation, normalise, otsu, top_classes
+from ..maps import above, normalise, otsu, top_classes
 from ..model import BAS
 from ..model.bas import pool
 
@@ -48,30 +48,25 @@ def find(
     else:
         photo, label = labels.nonzero(as_tuple=True)
     features, logits = features[photo], logits[photo]
-    maps = localisation_maps(model, features, logits, label, inference)
+    maps = normalise(mixed_maps(model, features, logits, label, inference))
     large = images[photo] if model.architecture.hide == "image" else None
     threshold, left = choose_threshold(model, features, large, logits, label, maps, inference.threshold)
     confidence = logits.softmax(dim=1).gather(1, label[:, None])[:, 0]
     return Found(photo, label, confidence, maps, threshold, left)
 
 
-def localisation_maps(
+def mixed_maps(
     model: BAS,
     features: Float[Tensor, "B C h w"],
     logits: Float[Tensor, "B K"],
     target: Int[Tensor, " B"],
     inference: Inference,
 ) -> Float[Tensor, "B h w"]:
-    """The mean of the chosen classes' maps, min-max normalised; only their filters are computed."""
+    """The mean of the chosen classes' maps; only their filters are computed."""
     if inference.top == 0:
-        return normalise(model.generator(features).mean(dim=1))
+        return model.generator(features).mean(dim=1)
     classes = top_classes(logits, target, inference.top, inference.force_target)
-    return normalise(model.generator.of(features, classes).mean(dim=1))
-
-
-def cam_maps(class_maps: Float[Tensor, "B K ch cw"], target: Int[Tensor, " B"]) -> Float[Tensor, "B ch cw"]:
-    """Plain CAM of the same classifier, min-max normalised: the baseline of every table."""
-    return normalise(class_activation(class_maps, target))
+    return model.generator.of(features, classes).mean(dim=1)
 
 
 def choose_threshold(

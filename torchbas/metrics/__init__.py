@@ -1,7 +1,6 @@
 """Metrics, exact by name: what is measured here equals its reference to the last rounding."""
 
-from .boxes import LocalizationAccuracy as LocalizationAccuracy
-from .boxes import best_centred_box as best_centred_box
+from .boxes import CentredBoxes as CentredBoxes
 from .boxes import iou_inclusive as iou_inclusive
 from .masks import PixelScores as PixelScores
 from .sweep import DELTAS as DELTAS

@@ -1,9 +1,10 @@
-"""Localisation accuracy by boxes, protocol ``authors``: GT-known, Top-1 and Top-5 Loc."""
+"""Boxes against true boxes: their IoU, what is right, and the baseline that looks at nothing."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int64
 
 
 def iou_inclusive(boxes: Float[np.ndarray, "... 4"], truth: Float[np.ndarray, "... 4"]) -> Float[np.ndarray, "..."]:
@@ -19,55 +20,41 @@ def iou_inclusive(boxes: Float[np.ndarray, "... 4"], truth: Float[np.ndarray, ".
 
 
 @dataclass
-class LocalizationAccuracy:
-    """GT-known, Top-1 and Top-5 Loc of one way of making boxes, in percent of images.
+class CentredBoxes:
+    """The baseline that looks at nothing: one centred box for every image of a square grid, in 20 sizes."""
 
-    A box is right when its IoU with any true box reaches ``delta``. Top-k Loc also asks that the true class is
-    among the k most probable ones. Update per image, in any order; two halves can be merged.
-    """
-
+    side: int
+    """Of the grid, in pixels."""
     delta: float = 0.5
     images: int = 0
-    hits: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("gt_known", "top1_loc", "top5_loc"), 0))
+    hits: Int64[np.ndarray, " 20"] = field(default_factory=lambda: np.zeros(20, np.int64))
 
-    def update(self, box: Float[np.ndarray, " 4"], truth: Float[np.ndarray, "N 4"], top1: bool, top5: bool) -> None:
+    SHARES: ClassVar[Float[np.ndarray, " 20"]] = np.linspace(0.05, 1, 20)
+    """Sides of the boxes as shares of the image's side; the last is the whole image."""
+
+    def update(self, truth: Float[np.ndarray, "N 4"]) -> None:
         """Count one image; ``truth`` holds its true boxes."""
-        right = bool((iou_inclusive(box, truth) >= self.delta).any())
+        low, high = self.side * (1 - self.SHARES) / 2, self.side * (1 + self.SHARES) / 2
+        boxes = np.stack([low, low, high, high], axis=1)
         self.images += 1
-        self.hits["gt_known"] += right
-        self.hits["top1_loc"] += right and top1
-        self.hits["top5_loc"] += right and top5
+        self.hits += (iou_inclusive(boxes[:, None], truth) >= self.delta).any(axis=1)
 
-    def merge(self, other: "LocalizationAccuracy") -> None:
+    def merge(self, other: "CentredBoxes") -> None:
         """Add the counts of another part of the same data."""
         self.images += other.images
-        for name in self.hits:
-            self.hits[name] += other.hits[name]
+        self.hits += other.hits
 
-    def compute(self) -> dict[str, float]:
-        """The three accuracies in percent; NaN without images."""
-        return {name: 100 * hits / self.images if self.images else float("nan") for name, hits in self.hits.items()}
+    def best(self) -> tuple[float, float]:
+        """Side of the best box as a share of the image's, the largest of equals, and its GT-known Loc in percent.
 
+        Chosen on the same truth it is scored on, so the baseline is as strong as it can be.
+        """
+        best = len(self.hits) - 1 - int(self.hits[::-1].argmax())
+        return float(self.SHARES[best]), 100 * int(self.hits[best]) / self.images
 
-def best_centred_box(
-    truths: list[Float[np.ndarray, "_ 4"]], width: int, height: int, delta: float = 0.5
-) -> tuple[float, float]:
-    """The baseline that looks at nothing: one centred box for every image, the best of 20 sizes.
-
-    Args:
-        truths: true boxes of each image, all on a ``width`` x ``height`` grid.
-
-    Returns:
-        Its side as a share of the image's side, and its GT-known Loc in percent. The size is chosen on the same
-        truth it is scored on, so the baseline is as strong as it can be. A side of 1 is the whole image.
-    """
-    scores = []
-    for side in np.linspace(0.05, 1, 20):
-        box = np.array([width * (1 - side), height * (1 - side), width * (1 + side), height * (1 + side)]) / 2
-        hits: Bool[np.ndarray, " I"] = np.array([(iou_inclusive(box, truth) >= delta).any() for truth in truths])
-        scores.append((float(100 * hits.mean()), float(side)))
-    score, side = max(scores)
-    return side, score
+    def whole(self) -> float:
+        """GT-known Loc of the whole image as the box, in percent."""
+        return 100 * int(self.hits[-1]) / self.images
 
 
 def _area(boxes: Float[np.ndarray, "... 4"]) -> Float[np.ndarray, "..."]:

@@ -1,0 +1,249 @@
+"""From score maps and true boxes to scores: what a network's maps and anybody's stored maps go through alike."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Float64, Int64, UInt8
+
+from ..data.truth import boxes_after_crop, boxes_on_grid
+from ..metrics import DELTAS, CentredBoxes, PixelScores, Protocol, Sweep, max_box_acc_v2, overlaps, threshold_grid
+from ..types import Photo
+
+Level = float | str
+SIZES = {"under 10 %": 0.1, "10 to 30 %": 0.3, "30 to 50 %": 0.5, "over 50 %": np.inf}
+"""Groups by the share of the image that the largest true box covers, each up to its number."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How maps are judged: protocol, grid of thresholds, and the sides of the photo and of the map in pixels."""
+
+    protocol: Protocol = "authors"
+    levels: tuple[Level, ...] = (0.1,)
+    """Fixed thresholds to report, and the names of those that are found per image, such as ``auto``."""
+    resize: int = 256
+    side: int = 224
+    interval: float | None = None
+    """Of the grid of thresholds; the protocol's own when not given."""
+
+    @property
+    def fixed(self) -> tuple[float, ...]:
+        """The thresholds that are the same for every image."""
+        return tuple(level for level in self.levels if not isinstance(level, str))
+
+    @property
+    def thresholds(self) -> Float64[np.ndarray, " T"]:
+        """The grid, with the fixed thresholds in it."""
+        return np.union1d(threshold_grid(self.protocol, self.interval), self.fixed)
+
+    def boxes(self, photo: Photo, size: tuple[int, int]) -> Int64[np.ndarray, "N 4"]:
+        """True boxes on the map's grid, rounded as the protocol does; ``size`` is the photo's height and width."""
+        if self.protocol == "authors":
+            return boxes_after_crop(photo.boxes, size, self.resize, self.side)
+        return boxes_on_grid(photo.boxes, size, self.side)
+
+
+class Verdict(NamedTuple):
+    """What one map is worth."""
+
+    overlaps: dict[str, Float64[np.ndarray, " T"]]
+    """IoU at each threshold of the grid, of the ``largest`` region and, for ``wsoleval``, of the best of ``all``."""
+    own: dict[str, float]
+    """IoU at the image's own threshold, by the way it was chosen."""
+    pixels: PixelScores | None
+    """Where there is a true mask."""
+
+
+def judge(
+    rules: Rules,
+    heat: Float[np.ndarray, "H W"],
+    boxes: Int64[np.ndarray, "N 4"],
+    own: Mapping[str, float],
+    mask: UInt8[np.ndarray, "H W"] | None = None,
+) -> Verdict:
+    """Judge one map in [0, 1]. It depends on nothing else, so it may happen in any process, in any order."""
+    thresholds = rules.thresholds
+    mine = {
+        way: float(overlaps(rules.protocol, heat, boxes, np.array([threshold]))["largest"][0])
+        for way, threshold in own.items()
+    }
+    pixels = None
+    if mask is not None:
+        pixels = PixelScores(threshold_grid("wsoleval"))
+        pixels.update(heat, mask)
+    return Verdict(overlaps(rules.protocol, heat, boxes, thresholds) if len(boxes) else {}, mine, pixels)
+
+
+class Case(NamedTuple):
+    """What is known of the image that a map is judged for."""
+
+    name: str
+    label: str
+    area: float
+    """Share of the image that its largest true box covers."""
+    boxes: Int64[np.ndarray, "N 4"]
+    """On the map's grid."""
+    rank: int | None
+    """How many classes were held more probable than the true one; None where nobody classified."""
+
+    @property
+    def right(self) -> tuple[str, ...]:
+        """Which Top-k contains the true class."""
+        return () if self.rank is None else tuple(f"top{k}" for k in (1, 5) if self.rank < k)
+
+
+def case_of(rules: Rules, photo: Photo, classes: Sequence[str], size: tuple[int, int], rank: int | None) -> Case:
+    """The case of a photo; ``size`` is its height and width."""
+    area = max(((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in photo.boxes), default=0.0) / (size[0] * size[1])
+    return Case(photo.name, classes[photo.labels[0]], area, rules.boxes(photo, size), rank)
+
+
+@dataclass
+class Tally:
+    """The verdicts on one row's maps, summed up: memory does not grow with the images."""
+
+    rules: Rules
+    sweeps: dict[str, Sweep] = field(default_factory=dict)
+    pixels: PixelScores = field(default_factory=lambda: PixelScores(threshold_grid("wsoleval")))
+
+    def add(self, verdict: Verdict, case: Case) -> None:
+        """Count one image."""
+        size = next(name for name, most in SIZES.items() if case.area < most)
+        groups = (f"class {case.label}", f"size {size}")
+        for name, iou in verdict.overlaps.items():
+            self._sweep(name).update(iou, groups, case.right)
+        for way, iou in verdict.own.items():
+            self._sweep(way).update(np.array([iou]), groups, case.right)
+        if verdict.pixels is not None:
+            self.pixels.merge(verdict.pixels)
+
+    def merge(self, other: "Tally") -> None:
+        """Add the counts of another part of the same data."""
+        for name, sweep in other.sweeps.items():
+            self._sweep(name).merge(sweep)
+        self.pixels.merge(other.pixels)
+
+    def at(self, level: Level) -> dict[str, float]:
+        """GT-known, Top-1 and Top-5 Loc at a fixed threshold, or at each image's own by its name."""
+        return _accuracies(*self._place(level))
+
+    def at_all(self) -> dict[Level, dict[str, float]]:
+        """The same at each of the rules' levels that this row has."""
+        return {
+            level: self.at(level) for level in self.rules.levels if not isinstance(level, str) or level in self.sweeps
+        }
+
+    def oracle(self) -> float:
+        """The threshold of the grid with the highest GT-known, chosen on what it is scored on."""
+        sweep = self._sweep("largest")
+        return float(sweep.thresholds[sweep.best()[0]])
+
+    def summary(self, level: Level) -> dict[str, Any]:
+        """Everything else: what needs no threshold, the oracle, and at ``level`` the accuracy per class and size."""
+        sweep, position = self._place(level)
+        best = self.oracle()
+        groups = {
+            kind: {
+                group.removeprefix(f"{kind} "): float(sweep.accuracy(0.5, group)[position])
+                for group in sorted(sweep.images)
+                if group.startswith(f"{kind} ")
+            }
+            for kind in ("class", "size")
+        }
+        answer: dict[str, Any] = {
+            "oracle": {"threshold": best, **self.at(best)},
+            "at": level,
+            "iou": {str(delta): float(sweep.accuracy(delta)[position]) for delta in DELTAS},
+            "median_iou": sweep.median_iou(position),
+            "gt_known_per_class": groups["class"],
+            "gt_known_per_size": groups["size"],
+        }
+        if "all" in self.sweeps:
+            answer["maxboxacc"] = self._sweep("largest").best()[1]
+            answer["maxboxaccv2"] = max_box_acc_v2(self._sweep("all"))
+            answer["maxboxaccv2_per_delta"] = {str(delta): self._sweep("all").best(delta)[1] for delta in DELTAS}
+        return answer | ({} if not self.pixels.counts.any() else self.pixels.compute())
+
+    def curve(self) -> Iterable[tuple[float, Level, float]]:
+        """Threshold, delta and accuracy in percent, for drawing; the mask IoU of the pixels under ``pxap-iou``."""
+        sweep = self._sweep("largest")
+        for delta in DELTAS:
+            yield from ((t, delta, a) for t, a in zip(sweep.thresholds, sweep.accuracy(delta), strict=True))
+        if self.pixels.counts.any():
+            yield from ((t, "pxap-iou", i) for t, i in zip(self.pixels.thresholds, self.pixels.iou(), strict=False))
+
+    def _place(self, level: Level) -> tuple[Sweep, int]:
+        if isinstance(level, str):
+            return self._sweep(level), 0
+        sweep = self._sweep("largest")
+        return sweep, sweep.nearest(level)
+
+    def _sweep(self, name: str) -> Sweep:
+        if name not in self.sweeps:
+            grid = name in ("largest", "all")
+            self.sweeps[name] = Sweep(self.rules.thresholds if grid else np.zeros(1))
+        return self.sweeps[name]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What was measured on one collection. Accuracies are in percent of its images."""
+
+    protocol: str
+    images: int
+    top1_cls: float
+    top5_cls: float
+    rows: dict[str, dict[Level, dict[str, float]]]
+    """Row name -> threshold -> gt_known, top1_loc, top5_loc."""
+    summaries: dict[str, dict[str, Any]]
+    """Row name -> what else there is: the oracle's threshold, MaxBoxAcc, PxAP, per class, per size, ..."""
+    centred_box: tuple[float, float]
+    """The best centred box that looks at nothing: its side, and its GT-known."""
+    whole_image: float
+    """GT-known of the whole image as the box."""
+
+    def best(self, row: str) -> tuple[float, dict[str, float]]:
+        """The reported fixed threshold with the highest GT-known, chosen on the data it is scored on: an oracle."""
+        fixed = {level: scores for level, scores in self.rows[row].items() if not isinstance(level, str)}
+        return max(fixed.items(), key=lambda item: item[1]["gt_known"])
+
+
+@dataclass
+class Board:
+    """All rows' tallies on one collection, and what does not depend on the maps."""
+
+    rules: Rules
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    right: dict[str, int] = field(default_factory=lambda: {"top1": 0, "top5": 0})
+    centred: CentredBoxes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.centred = CentredBoxes(self.rules.side)
+
+    def add(self, case: Case, verdicts: Mapping[str, Verdict]) -> None:
+        """Count one image with the verdicts on its maps, by row."""
+        self.centred.update(case.boxes.astype(np.float64))
+        for name in case.right:
+            self.right[name] += 1
+        for row, verdict in verdicts.items():
+            self.tallies.setdefault(row, Tally(self.rules)).add(verdict, case)
+
+    def scores(self, level: Level) -> Scores:
+        """The result, with the details at one of the rules' levels."""
+        return Scores(
+            protocol=self.rules.protocol,
+            images=self.centred.images,
+            top1_cls=100 * self.right["top1"] / self.centred.images,
+            top5_cls=100 * self.right["top5"] / self.centred.images,
+            rows={row: tally.at_all() for row, tally in self.tallies.items()},
+            summaries={row: tally.summary(level) for row, tally in self.tallies.items()},
+            centred_box=self.centred.best(),
+            whole_image=self.centred.whole(),
+        )
+
+
+def _accuracies(sweep: Sweep, position: int) -> dict[str, float]:
+    groups = {"gt_known": "", "top1_loc": "top1", "top5_loc": "top5"}
+    return {name: float(sweep.accuracy(0.5, group)[position]) for name, group in groups.items()}
