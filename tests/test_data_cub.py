@@ -61,3 +61,18 @@ def test_lists_that_do_not_fit_together_are_refused(cub, name, text, sentence):
     (cub / name).write_text(text)
     with pytest.raises(InputError, match=sentence):
         read(cub)
+
+
+def test_photos_and_masks_may_lie_elsewhere_or_not_be_needed(cub, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (cub / "images").rename(elsewhere / "photos")
+    (cub / "segmentations").rename(elsewhere / "masks")
+    first = read(cub, images=elsewhere / "photos", masks=elsewhere / "masks").photos[0]
+    assert (first.path, first.mask) == (
+        elsewhere / "photos/001.Albatross/a.jpg",
+        elsewhere / "masks/001.Albatross/a.png",
+    )
+    assert [photo.name for photo in read(cub, need_photos=False).photos] == [
+        "images/001.Albatross/a.jpg",
+        "images/002.Auk/b c.jpg",
+    ]

@@ -269,3 +269,28 @@ def test_a_truth_json_that_is_not_understood_is_refused(tmp_path, content):
     (tmp_path / "truth.json").write_text(content)
     with pytest.raises(InputError, match=r"truth\.json is not understood"):
         read(tmp_path)
+
+
+def test_photos_of_a_list_may_lie_elsewhere(tmp_path):
+    _make(tmp_path / "photos", "img/1.jpg")
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists/tags.csv").write_text("file,tags\nimg/1.jpg,cat\n")
+    (tmp_path / "lists/truth.json").write_text('{"img/1.jpg": {"boxes": [[0, 1, 2, 3]]}}')
+    (photo,) = read(tmp_path / "lists/tags.csv", images=tmp_path / "photos").photos
+    assert (photo.path, photo.name) == (tmp_path / "photos/img/1.jpg", "img/1.jpg")
+    assert photo.boxes == ((0.0, 1.0, 2.0, 3.0),)
+    with pytest.raises(InputError, match=r'"img/1.jpg" is not in .*lists/. Paths are read relative to the CSV'):
+        read(tmp_path / "lists/tags.csv")
+
+
+@pytest.mark.parametrize("name", ["tags.csv", "tags.json"])
+def test_a_list_is_read_without_its_photos_where_they_are_not_needed(tmp_path, name):
+    text = {"tags.csv": "file,tags\na/1.jpg,cat\nb/2.jpg,dog", "tags.json": '{"a/1.jpg": "cat", "b/2.jpg": "dog"}'}
+    (tmp_path / name).write_text(text[name])
+    assert _tags(read(tmp_path / name, need_photos=False)) == {"a/1.jpg": {"cat"}, "b/2.jpg": {"dog"}}
+
+
+def test_a_folder_of_photos_has_no_photos_elsewhere(tmp_path):
+    _make(tmp_path, "cat/1.jpg")
+    with pytest.raises(InputError, match=r"holds no lists, so its photos cannot lie elsewhere"):
+        read(tmp_path, images=tmp_path)

@@ -59,7 +59,7 @@ def read_images_box(folder: Path, places: Places) -> Reading:
     ``images/``, or without that folder, below ``places.images`` or else beside the list.
     """
     images, source = places.images or folder, folder / "images_box.txt"
-    rows = records(source, _box_line, _BOX_LINE)
+    rows = dict(records(source, _box_line, _BOX_LINE))
     classes = class_names(folder / "classes.txt")
     number = {name: label for label, name in enumerate(classes)}
     base = base_of(images, ["images"], (name for name, *_ in rows.values()))
@@ -77,13 +77,13 @@ def _line_by_line(test: LabelList) -> dict[str, Truth]:
     file = next((file for file in files if file.is_file()), None)
     if file is None:
         return {}
-    truth = records(file, _boxes_then_size, _BOXES)
+    truth = [boxes for _, boxes in records(file, _boxes_then_size, _BOXES)]
     if len(truth) != len(test.rows):
         raise InputError(
             f"{file} has {len(truth)} lines, but {test.file.name} has {len(test.rows)}, and they belong together line "
             "by line. Copy both again."
         )
-    return dict(zip(test.names, truth.values(), strict=True))
+    return dict(zip(test.names, truth, strict=True))
 
 
 def _mask_folders(folder: Path, places: Places) -> list[Path]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from .listed import LabelList, base_of, classes_by_folder, match, read_listed, with_class_folders
 from .reading import Places, Reading
-from .records import boxes_of, name_of, records, size_of
+from .records import boxes_of, name_of, size_of, table
 from .truth import Truth
 
 _EXAMPLE = "n01751748/ILSVRC2012_val_00000001.JPEG;65"
@@ -31,11 +31,11 @@ def read_ilsvrc(folder: Path, places: Places) -> Reading:
     if train.file.is_file():
         train = LabelList.read(train.file, ";", _EXAMPLE)
     file = folder / "val_gt.txt"
-    truth = dict(records(file, _truth, _TRUTH).values()) if file.is_file() else {}
+    truth = table(file, _truth, _TRUTH)
     listed = test.photos(base_of(images, ["val"], test.names), "test", truth)
     listed += train.photos(base_of(images, ["train"], train.names), "train", {})
-    notes = match(test.names, test.file, truth, file)
-    reading = read_listed(images, classes_by_folder(test, train), listed, places, notes)
+    classes = classes_by_folder(test, train)
+    reading = read_listed(images, classes, listed, places, match(test.names, test.file, truth, file))
     return reading if train.rows else with_class_folders(reading, images / "train", places)
 
 

@@ -25,7 +25,7 @@ class LabelList(NamedTuple):
 
     @classmethod
     def read(cls, file: Path, separator: str, example: str) -> "LabelList":
-        return cls(file, records(file, labelled(separator), f'"{example}"'))
+        return cls(file, dict(records(file, labelled(separator), f'"{example}"')))
 
     @property
     def names(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .listed import LabelList, base_of, enough_names, match, read_listed
+from .listed import LabelList, enough_names, match, read_listed
 from .reading import Places, Reading
 from .records import class_names
 from .wsolevaluation import read_localization
@@ -24,7 +24,8 @@ def read_openimages(folder: Path, places: Places) -> Reading:
     ``places.images``, or else to the lists.
     """
     images = places.images or folder
-    masks = places.masks or base_of(folder, ["mask"], ["."])
+    beside = folder / "mask"
+    masks = places.masks or (beside if beside.is_dir() else folder)
     file = folder / "test_mask.txt"
     truth = read_localization(file, masks) if file.is_file() else {}
     listed, notes = [], []

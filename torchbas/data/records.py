@@ -1,7 +1,8 @@
 """Lists with one record a line: how their fields are read, and one sentence for each way they are broken."""
 
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,27 +12,32 @@ from .reading import spell
 
 T = TypeVar("T")
 _MOST_CLASSES = 100_000
+_SLASHES = re.compile(r"[\\/]+")
 
 
-def records(file: Path, parse: Callable[[str], T], form: str) -> dict[int, T]:
-    """What each line says, by its number from 1; a byte order mark, blank lines and the kind of line end do not matter.
+def records(file: Path, parse: Callable[[str], T], form: str) -> Iterator[tuple[int, T]]:
+    """The number of each line, from 1, and what it says; a byte order mark, blank lines and any line end are fine.
 
     ``parse`` raises ``ValueError`` for what does not have the ``form``.
     """
-    found, number, words = {}, 0, ""
+    number, words = 0, ""
     try:
         with file.open(encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, start=1):
                 words = line.strip()
                 if words:
-                    found[number] = parse(words)
+                    yield number, parse(words)
     except FileNotFoundError as error:
         raise InputError(f"{file.parent} has no {file.name}. Copy it there.") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{file} is not written in UTF-8. Save it as UTF-8.") from error
     except ValueError as error:
         raise InputError(f'{file} line {number}: "{words}" is not understood. It must look like {form}.') from error
-    return found
+
+
+def table(file: Path, parse: Callable[[str], tuple[str, T]], form: str) -> dict[str, T]:
+    """What a list says of each photo, by the photo's name; nothing where the file is absent."""
+    return dict(entry for _, entry in records(file, parse, form)) if file.is_file() else {}
 
 
 def name_of(words: str) -> str:
@@ -39,9 +45,8 @@ def name_of(words: str) -> str:
 
     Raises ``ValueError`` for what does not stay below the photos' folder.
     """
-    parts = words.replace("\\", "/").split("/")
-    name = "/".join(part for part in parts if part not in ("", "."))
-    if not name or not parts[0] or ".." in parts:
+    name = _SLASHES.sub("/", words).removeprefix("./") if "\\" in words or "//" in words or "./" in words else words
+    if not name or name[0] == "/" or name[-1] == "/" or "/../" in f"/{name}/":
         raise ValueError(words)
     return name
 
@@ -83,7 +88,7 @@ def size_of(height: str, width: str) -> tuple[int, int]:
 def class_names(file: Path) -> tuple[str, ...]:
     """One class a line, the first one being number 0."""
     line_of: dict[str, int] = {}
-    for line, name in records(file, spell, "one class name a line").items():
+    for line, name in records(file, spell, "one class name a line"):
         if name in line_of:
             raise InputError(f'{file} line {line} repeats "{name}" of line {line_of[name]}. Give them two names.')
         line_of[name] = line

@@ -7,7 +7,7 @@ from ..types import Box, Photo, Problem
 from .images import SUFFIXES
 from .listed import Listed, enough_names, match, one_sided, read_listed
 from .reading import Places, Reading
-from .records import boxes_of, class_names, labelled, name_of, records, size_of
+from .records import boxes_of, class_names, labelled, name_of, records, size_of, table
 from .truth import Truth
 
 SPLIT_OF = {"train": "train", "train-weaksup": "train", "val": "val", "train-fullsup": "val", "test": "test"}
@@ -49,17 +49,20 @@ def read_wsolevaluation(folder: Path, places: Places) -> Reading:
 
 def read_localization(file: Path, masks: Path) -> dict[str, Truth]:
     """``path,x0,y0,x1,y1``, or ``path,mask,ignore`` where further masks of a photo leave ``ignore`` empty."""
-    found: dict[str, Truth] = {}
-    for line, (name, boxes, mask, ignore) in records(file, _located, _FORM).items():
-        before = found.get(name, Truth())
-        if before.ignore and ignore:
+    boxes: dict[str, tuple[Box, ...]] = {}
+    instances: dict[str, tuple[Path, ...]] = {}
+    ignored: dict[str, Path] = {}
+    for line, (name, box, mask, ignore) in records(file, _located, _FORM):
+        if ignore and name in ignored:
             raise InputError(f'{file} line {line}: a second ignore mask for "{name}". Leave that field empty.')
-        found[name] = Truth(
-            before.boxes + boxes,
-            instances=before.instances + ((masks / mask,) if mask else ()),
-            ignore=masks / ignore if ignore else before.ignore,
-        )
-    return found
+        if box:
+            boxes[name] = boxes.get(name, ()) + box
+        if mask:
+            instances[name] = (*instances.get(name, ()), masks / mask)
+        if ignore:
+            ignored[name] = masks / ignore
+    names = boxes | instances
+    return {name: Truth(boxes.get(name, ()), None, instances.get(name, ()), ignored.get(name)) for name in names}
 
 
 def _splits(folder: Path) -> dict[Path, str]:
@@ -75,9 +78,9 @@ def _read_split(
     ids, labels_file, sizes_file, truth_file = (
         folder / f"{name}.txt" for name in ("image_ids", "class_labels", "image_sizes", "localization")
     )
-    names = records(ids, name_of, '"cat/1.jpg", a path below the folder of the photos')
-    labels = dict(records(labels_file, labelled(","), '"path,label" with labels from 0').values())
-    sizes = dict(records(sizes_file, _size, '"path,width,height"').values()) if sizes_file.is_file() else {}
+    names = dict(records(ids, name_of, '"cat/1.jpg", a path below the folder of the photos'))
+    labels = dict(entry for _, entry in records(labels_file, labelled(","), '"path,label" with labels from 0'))
+    sizes = table(sizes_file, _size, '"path,width,height"')
     truth = read_localization(truth_file, masks) if truth_file.is_file() else {}
     notes = match(list(names.values()), ids, truth, truth_file)
     for file, rows in ((labels_file, labels), (sizes_file, sizes)):
@@ -91,8 +94,8 @@ def _read_split(
                 Problem(name, f'{where}: "{name}" is not in {lacking.name}. Add it there, or delete the line.')
             )
         else:
-            known = truth.get(name, Truth())._replace(size=sizes.get(name))
-            listed.append((where, Photo(images / name, name, (labels[name],), split, *known)))
+            known = truth.get(name, Truth())[:-1]
+            listed.append((where, Photo(images / name, name, (labels[name],), split, *known, sizes.get(name))))
     return listed, faults, notes
 
 
