@@ -13,7 +13,7 @@ from .ilsvrc import is_ilsvrc, read_ilsvrc
 from .images import SUFFIXES
 from .lists import read_csv, read_json
 from .openimages import is_openimages, read_openimages
-from .reading import SPLITS, Entry, Places, Reading, collect, refuse, shown, spell
+from .reading import SPLITS, Entry, Places, Reading, collect, collector_paused, refuse, shown, spell
 from .truth import read_truth, with_truth
 from .wsolevaluation import is_wsolevaluation, read_wsolevaluation
 
@@ -59,7 +59,8 @@ def read(
     folder = path if path.is_dir() else path.parent
     try:
         truth = read_truth(folder / "truth.json")
-        reading = _read(path, {entry.mask for entry in truth.values() if entry.mask}, places)
+        with collector_paused():
+            reading = _read(path, {entry.mask for entry in truth.values() if entry.mask}, places)
     except PermissionError as error:
         raise InputError(f"{error.filename} may not be read by this user. Change its permissions.") from error
     if strict and reading.faults:
