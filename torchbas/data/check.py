@@ -43,7 +43,7 @@ def summary(collection: Collection) -> dict:
         "untagged": sum(not photo.labels for photo in photos),
         "several_tags": sum(len(photo.labels) > 1 for photo in photos),
         "with_boxes": sum(bool(photo.boxes) for photo in photos),
-        "with_mask": sum(photo.mask is not None for photo in photos),
+        "with_mask": sum(bool(photo.mask or photo.instances) for photo in photos),
         "problems": [{"name": problem.name, "reason": problem.reason} for problem in collection.problems],
     }
 
