@@ -61,7 +61,7 @@ def draw_sizes(files: Sequence[Path], out: Path, *, delta: float = 0.5) -> list[
         path,
         {name: density(**columns) for name, columns in table.items()},
         extent=(0.0, 1.0, 0.0, 1.0),
-        xlabel="size of the object, % of the image's area",
+        xlabel="object size, % of the image",
         ylabel="IoU with the true box",
         title="IoU against the size of the object",
         xticks={f"{100 * area:g}": area**0.5 for area in (0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 1.0)},

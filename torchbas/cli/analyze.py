@@ -1,6 +1,7 @@
 """``bas analyze``: the paper's figures from one's own runs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from ..errors import InputError
-from .common import Common, Data, chosen, prepare
+from .common import Common, Data, alone, chosen, prepare
 
 Files = tyro.conf.Positional[tuple[Path, ...]]
 FIGURES = {
@@ -30,11 +31,11 @@ class Analysis(Common):
     overwrite: bool = False
     """Replace an earlier analysis in --out."""
 
-    def write(
-        self, draw: Callable[[], list[Path]], sources: Sequence[Path], photos: Path | None = None
-    ) -> dict[str, Any]:
-        """Prepare the folder, draw into it, and write ``run.json`` last."""
+    @contextmanager
+    def writing(self, sources: Sequence[Path], photos: Path | None = None) -> Iterator[dict[str, Any]]:
+        """Prepare the folder; the block draws and leaves its ``files`` in the answer; then write ``run.json``."""
         from ..formats import write_manifest
+        from ..formats.files import refusal
         from .progress import Reporter
 
         figure = type(self).__name__.lower()
@@ -43,15 +44,14 @@ class Analysis(Common):
         if self.out.resolve() in {(place.parent if place.is_file() else place).resolve() for place in sources}:
             raise InputError(f"{self.out} is where the input lies: choose another --out.")
         prepare(self.out, photos, FIGURES[figure], overwrite=self.overwrite)
+        answer: dict[str, Any] = {"command": f"analyze {figure}", "words": chosen(self)}
         try:
-            files = draw()
+            yield answer
         except OSError as error:
-            raise InputError(f"{self.out} cannot be written ({error.strerror}): choose another --out.") from error
-        answer = {"command": f"analyze {figure}", "words": chosen(self), "files": files}
+            raise refusal(self.out, error) from error
         write_manifest(self.out, answer)
-        shown = next(file for file in files if file.suffix == ".png")
-        Reporter(self.quiet).say(f"{len(files)} files in {self.out}. Next: open {shown}")
-        return answer
+        shown = next(file for file in answer["files"] if file.suffix == ".png")
+        Reporter(self.quiet).say(f"{len(answer['files'])} files in {self.out}. Next: open {shown}")
 
 
 @dataclass
@@ -80,21 +80,21 @@ class Sweep(Analysis):
 
         if self.reach < 1 or self.every < 1:
             raise InputError("--reach and --every must be at least 1.")
+        alone("analyze")
         reporter, compute = Reporter(self.quiet), api.Compute(self.device, self.workers)
         collection = data.read(self.data)
         held_out = "test" if any(photo.split == "test" for photo in collection.photos) else "val"
         collection = collection.only(held_out)
-        collection = replace(collection, photos=collection.photos[:: self.every])
-
-        def draw() -> list[Path]:
+        with self.writing((self.data, Path(self.model)), self.data) as answer:
             localizer = api.load(self.model)
             localizer.model.to(compute.place())
-            checked = Job(self.out, reporter, compute).check(collection)
+            some = replace(collection, photos=collection.photos[:: self.every])
+            checked = Job(self.out, reporter, compute).check(some)
             with reporter.stage("sweeping masks") as stage:
                 curves = analysis.sweep(localizer, checked, reach=self.reach, workers=self.workers, progress=stage.each)
-                return analysis.draw_sweep(curves, self.out, example=self.photo)
-
-        return self.write(draw, (self.data, Path(self.model)), self.data)
+                answer["files"] = analysis.draw_sweep(curves, self.out, example=self.photo)
+            answer["problems"] = checked.problems
+        return answer
 
 
 @dataclass
@@ -121,7 +121,9 @@ class Iou(Tables):
         """Read and draw."""
         from ..analysis import draw_ious
 
-        return self.write(lambda: draw_ious(self.files, self.out, delta=self.delta), self.files)
+        with self.writing(self.files) as answer:
+            answer["files"] = draw_ious(self.files, self.out, delta=self.delta)
+        return answer
 
 
 @dataclass
@@ -135,7 +137,9 @@ class Thresholds(Analysis):
         """Read and draw."""
         from ..analysis import draw_thresholds
 
-        return self.write(lambda: draw_thresholds(self.files, self.out), self.files)
+        with self.writing(self.files) as answer:
+            answer["files"] = draw_thresholds(self.files, self.out)
+        return answer
 
 
 @dataclass
@@ -149,7 +153,9 @@ class Size(Tables):
         """Read and draw."""
         from ..analysis import draw_sizes
 
-        return self.write(lambda: draw_sizes(self.files, self.out, delta=self.delta), self.files)
+        with self.writing(self.files) as answer:
+            answer["files"] = draw_sizes(self.files, self.out, delta=self.delta)
+        return answer
 
 
 @dataclass
@@ -165,7 +171,9 @@ class Terms(Analysis):
         """Read and draw."""
         from ..analysis import draw_terms
 
-        return self.write(lambda: draw_terms(self.runs, self.out, terms=self.terms), self.runs)
+        with self.writing(self.runs) as answer:
+            answer["files"] = draw_terms(self.runs, self.out, terms=self.terms)
+        return answer
 
 
 Figure = (

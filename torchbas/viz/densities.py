@@ -22,7 +22,7 @@ def densities(
     title: str = "",
     xticks: Mapping[str, float] | None = None,
 ) -> None:
-    """Draw a panel per entry of ``grids``; rows go up along y, columns along x.
+    """Draw a panel per entry of ``grids``, four in a line; rows go up along y, columns along x.
 
     ``extent`` is the left, right, bottom and top edge of every grid; ``xticks`` says what to write where below. The CSV
     has the columns ``series, x, y, density``, x and y in the middle of the cells. An :class:`OSError` of the disk is
@@ -35,18 +35,23 @@ def densities(
         Normalize(0, max(float(grid.max()) for grid in grids.values())),
         LinearSegmentedColormap.from_list("density", SHADES),
     )
-    with figure_at(path, width=max(4.0, 0.9 + 2.6 * len(grids)), height=3.3) as figure:
+    across = min(4, len(grids))
+    down = -(-len(grids) // across)
+    with figure_at(path, width=max(4.0, 0.9 + 2.6 * across), height=0.4 + 2.9 * down) as figure:
         figure.suptitle(title, fontsize=10, fontweight="bold", x=0.01, ha="left")
-        row = figure.subplots(1, len(grids), squeeze=False, sharey=True)[0]
-        for axes, (name, grid) in zip(row, grids.items(), strict=True):
+        table = figure.subplots(down, across, squeeze=False, sharey=True)
+        for axes in table.flat[len(grids) :]:
+            axes.set_axis_off()
+        for axes, (name, grid) in zip(table.flat, grids.items(), strict=False):
             axes.set_title(name, fontsize=9, fontweight="normal")
             colours = {"cmap": shades.cmap, "norm": shades.norm}
             axes.imshow(grid, origin="lower", extent=extent, aspect="auto", interpolation="bicubic", **colours)
             if xticks is not None:
                 axes.set_xticks([*xticks.values()], [*xticks])
             axes.set_xlabel(xlabel)
-        row[0].set_ylabel(ylabel)
-        bar = figure.colorbar(shades, ax=list(row), shrink=0.8, pad=0.01, label="density")
+        for axes in table[:, 0]:
+            axes.set_ylabel(ylabel)
+        bar = figure.colorbar(shades, ax=list(table.flat), shrink=0.8, pad=0.01, label="density")
         bar.outline.set_visible(False)
     rows = [(name, *cell) for name, grid in grids.items() for cell in _cells(grid, extent)]
     write_csv(path, ("series", "x", "y", "density"), rows)
