@@ -7,7 +7,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "torchbas"
 LAYERS = [  # a module may import its own room and the rooms above it in this list, never below or beside
-    ["types", "config", "errors"],
+    ["errors"],
+    ["types", "config"],
     ["model", "losses", "maps", "data", "metrics", "formats", "viz"],
     ["engine"],
     ["localize", "segment", "baselines"],

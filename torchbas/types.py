@@ -14,6 +14,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from .errors import InputError
+
 Box = tuple[float, float, float, float]
 
 
@@ -88,6 +90,29 @@ class Collection:
         if not any(photo.split for photo in self.photos):
             return self
         return replace(self, photos=tuple(photo for photo in self.photos if photo.split in splits))
+
+    def relabelled(self, classes: tuple[str, ...]) -> "Collection":
+        """The same photos with their tags as numbers of another class list, matched by name.
+
+        Raises:
+            InputError: a tag in use that the other list lacks.
+        """
+        if classes == self.classes:
+            return self
+        number = {tag: index for index, tag in enumerate(classes)}
+        used = {label for photo in self.photos for label in photo.labels}
+        for tag in sorted(self.classes[label] for label in used):
+            if tag not in number:
+                raise InputError(unknown_tag(tag, classes))
+        ours = {label: number[self.classes[label]] for label in used}
+        photos = (replace(photo, labels=tuple(sorted(ours[label] for label in photo.labels))) for photo in self.photos)
+        return replace(self, classes=classes, photos=tuple(photos))
+
+
+def unknown_tag(tag: str, classes: tuple[str, ...]) -> str:
+    """The sentence about a tag that a model does not know."""
+    known = ", ".join(classes[:20]) + (", ..." if len(classes) > 20 else "")
+    return f'the model does not know the tag "{tag}"; it knows {known}.'
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from ..data import training_loader
 from ..engine import CHECKPOINT, Hooks, fit, make_fabric
 from ..engine.preparation import fingerprint, finished, trainable
 from ..errors import InputError
-from ..model.weights import load_network, normalisation, save_model
+from ..model.weights import CARD, load_network, normalisation, save_model
 from ..types import Collection
 from . import Classifier, build
 
@@ -52,6 +52,12 @@ class Baseline:
             "fingerprint": self.fingerprint,
         }
         save_model(self.model, folder, card)
+
+
+def is_baseline(folder: Path) -> bool:
+    """Whether the folder holds a trained baseline."""
+    card = folder / CARD
+    return card.is_file() and '"method"' in card.read_text(encoding="utf-8")
 
 
 def load(folder: str | Path, method: str | None = None, **options: Any) -> Baseline:

@@ -174,7 +174,7 @@ def _loader(photos: Photos, batches: Sampler[list[Any]], workers: int) -> Loader
         num_workers=workers,
         collate_fn=_collate,
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_calm_worker,
+        worker_init_fn=calm_worker,
         persistent_workers=workers > 0,
     )
 
@@ -186,6 +186,7 @@ def _collate(samples: list[Batch | InputError]) -> Batch | InputError:
     return Batch(*(torch.stack(column) for column in zip(*samples, strict=True)))
 
 
-def _calm_worker(_: int) -> None:
+def calm_worker(_: int) -> None:
+    """Start a loading process: one thread, and Ctrl-C left to the main process."""
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -12,11 +12,10 @@ from torch import Tensor
 
 from ..data import Batch, centre_view, evaluation_loader, normalise, ten_crops, whole_view
 from ..data.truth import foreground
-from ..errors import InputError
-from ..maps import enlarge, reference_maps
+from ..maps import enlarge, otsu, reference_maps
 from ..maps import normalise as min_max
 from ..types import Collection
-from .scoring import Board, Case, Rules, Verdict, case_of, judge
+from .scoring import Board, Case, Rules, Verdict, case_of, judge, with_truth
 
 Normalisation = tuple[Sequence[float], Sequence[float]]
 
@@ -74,12 +73,7 @@ def evaluate(
     Raises:
         InputError: no photo has a true box or, for ``wsoleval``, a true mask.
     """
-    masks = rules.protocol == "wsoleval"
-    photos = tuple(p for p in collection.photos if p.labels and (p.boxes or (masks and (p.mask or p.instances))))
-    if not photos:
-        raise InputError(
-            f"{collection.root} has no true boxes to compare with; bas eval needs them, bas label does not."
-        )
+    photos, masks = with_truth(collection, rules), rules.protocol == "wsoleval"
     judged = Collection(collection.root, collection.classes, photos)
     ten = how.ten_crop and rules.protocol == "authors"
     if rules.protocol == "wsoleval":
@@ -95,13 +89,13 @@ def evaluate(
             probabilities, look = _ask(looker, images, target)
         ranks = (probabilities > probabilities.gather(1, target[:, None])).sum(dim=1).tolist()
         heats = {row: _prepare(maps, rules) for row, maps in look.maps.items()}
-        own = {row: {way: t.tolist() for way, t in ways.items()} for row, ways in look.thresholds.items()}
+        own = {row: _thresholds(heat, look.thresholds.get(row, {}), rules) for row, heat in heats.items()}
         for i, (index, size, rank) in enumerate(zip(batch.index.tolist(), batch.size.tolist(), ranks, strict=True)):
             photo = photos[index]
             case = case_of(rules, photo, collection.classes, tuple(size), rank)
             truth = foreground(photo, (rules.side, rules.side)) if masks and (photo.mask or photo.instances) else None
             verdicts = {
-                row: judge(rules, heat[i], case.boxes, {way: t[i] for way, t in own.get(row, {}).items()}, truth)
+                row: judge(rules, heat[i], case.boxes, {way: t[i] for way, t in own[row].items()}, truth)
                 for row, heat in heats.items()
             }
             board.add(case, verdicts)
@@ -133,3 +127,12 @@ def _prepare(maps: Float[Tensor, "B h w"], rules: Rules) -> Float[np.ndarray, "B
         prepared: Float64[np.ndarray, "B H W"] = reference_maps(maps.cpu().numpy(), (rules.side, rules.side))
         return prepared
     return enlarge(min_max(maps.float()), (rules.side, rules.side)).cpu().numpy()
+
+
+def _thresholds(
+    heat: Float[np.ndarray, "B H W"], own: dict[str, Float[Tensor, " B"]], rules: Rules
+) -> dict[str, list[float]]:
+    """The images' own thresholds; ``auto``, half of Otsu's, needs no network."""
+    if "auto" in rules.levels and "auto" not in own:
+        own = {**own, "auto": otsu(torch.from_numpy(heat)) / 2}
+    return {way: thresholds.tolist() for way, thresholds in own.items()}

@@ -1,15 +1,18 @@
 """From score maps and true boxes to scores: what a network's maps and anybody's stored maps go through alike."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float64, Int64, UInt8
 
 from ..data.truth import boxes_after_crop, boxes_on_grid
+from ..errors import InputError
 from ..metrics import DELTAS, CentredBoxes, PixelScores, Protocol, Sweep, max_box_acc_v2, overlaps, threshold_grid
-from ..types import Photo
+from ..types import Collection, Photo
 
 Level = float | str
 SIZES = {"under 10 %": 0.1, "10 to 30 %": 0.3, "30 to 50 %": 0.5, "over 50 %": np.inf}
@@ -33,7 +36,7 @@ class Rules:
         """The thresholds that are the same for every image."""
         return tuple(level for level in self.levels if not isinstance(level, str))
 
-    @property
+    @cached_property
     def thresholds(self) -> Float64[np.ndarray, " T"]:
         """The grid, with the fixed thresholds in it."""
         return np.union1d(threshold_grid(self.protocol, self.interval), self.fixed)
@@ -45,6 +48,21 @@ class Rules:
         return boxes_on_grid(photo.boxes, size, self.side)
 
 
+def with_truth(collection: Collection, rules: Rules) -> tuple[Photo, ...]:
+    """The photos that have a tag and something to be judged by: a true box or, for ``wsoleval``, a true mask.
+
+    Raises:
+        InputError: there is none.
+    """
+    masks = rules.protocol == "wsoleval"
+    photos = tuple(p for p in collection.photos if p.labels and (p.boxes or (masks and (p.mask or p.instances))))
+    if not photos:
+        raise InputError(
+            f"{collection.root} has no true boxes to compare with; bas eval needs them, bas label does not."
+        )
+    return photos
+
+
 class Verdict(NamedTuple):
     """What one map is worth."""
 
@@ -54,6 +72,14 @@ class Verdict(NamedTuple):
     """IoU at the image's own threshold, by the way it was chosen."""
     pixels: PixelScores | None
     """Where there is a true mask."""
+    rules: Rules
+
+    def at(self, level: Level) -> float:
+        """IoU at a fixed threshold of the rules, or at the image's own by its name; NaN without true boxes."""
+        if isinstance(level, str):
+            return self.own.get(level, float("nan"))
+        iou = self.overlaps.get("largest")
+        return float("nan") if iou is None else float(iou[np.abs(self.rules.thresholds - level).argmin()])
 
 
 def judge(
@@ -68,12 +94,13 @@ def judge(
     mine = {
         way: float(overlaps(rules.protocol, heat, boxes, np.array([threshold]))["largest"][0])
         for way, threshold in own.items()
+        if len(boxes)
     }
     pixels = None
     if mask is not None:
         pixels = PixelScores(threshold_grid("wsoleval"))
         pixels.update(heat, mask)
-    return Verdict(overlaps(rules.protocol, heat, boxes, thresholds) if len(boxes) else {}, mine, pixels)
+    return Verdict(overlaps(rules.protocol, heat, boxes, thresholds) if len(boxes) else {}, mine, pixels, rules)
 
 
 class Case(NamedTuple):
@@ -94,10 +121,13 @@ class Case(NamedTuple):
         return () if self.rank is None else tuple(f"top{k}" for k in (1, 5) if self.rank < k)
 
 
-def case_of(rules: Rules, photo: Photo, classes: Sequence[str], size: tuple[int, int], rank: int | None) -> Case:
-    """The case of a photo; ``size`` is its height and width."""
-    area = max(((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in photo.boxes), default=0.0) / (size[0] * size[1])
-    return Case(photo.name, classes[photo.labels[0]], area, rules.boxes(photo, size), rank)
+def case_of(rules: Rules, photo: Photo, classes: Sequence[str], size: tuple[int, int] | None, rank: int | None) -> Case:
+    """The case of a photo; ``size`` is its height and width, needed where it has boxes."""
+    area, boxes = 0.0, np.zeros((0, 4), np.int64)
+    if photo.boxes and size:
+        area = max((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in photo.boxes) / (size[0] * size[1])
+        boxes = rules.boxes(photo, size)
+    return Case(photo.name, classes[photo.labels[0]], area, boxes, rank)
 
 
 @dataclass
@@ -110,7 +140,7 @@ class Tally:
 
     def add(self, verdict: Verdict, case: Case) -> None:
         """Count one image."""
-        size = next(name for name, most in SIZES.items() if case.area < most)
+        size = next(name for name, most in SIZES.items() if case.area <= most)
         groups = (f"class {case.label}", f"size {size}")
         for name, iou in verdict.overlaps.items():
             self._sweep(name).update(iou, groups, case.right)
@@ -124,6 +154,16 @@ class Tally:
         for name, sweep in other.sweeps.items():
             self._sweep(name).merge(sweep)
         self.pixels.merge(other.pixels)
+
+    def restore(self, what: str, kind: str, group: Sequence[str], array: np.ndarray) -> None:
+        """Take over one stored array of a sweep."""
+        sweep = self._sweep(kind)
+        if what == "histogram":
+            sweep.histogram = array
+        elif what == "hits":
+            sweep.hits[group[0]] = array
+        else:
+            sweep.images[group[0]] = int(array)
 
     def at(self, level: Level) -> dict[str, float]:
         """GT-known, Top-1 and Top-5 Loc at a fixed threshold, or at each image's own by its name."""
@@ -166,13 +206,17 @@ class Tally:
             answer["maxboxaccv2_per_delta"] = {str(delta): self._sweep("all").best(delta)[1] for delta in DELTAS}
         return answer | ({} if not self.pixels.counts.any() else self.pixels.compute())
 
-    def curve(self) -> Iterable[tuple[float, Level, float]]:
+    def curve(self) -> list[tuple[float, Level, float]]:
         """Threshold, delta and accuracy in percent, for drawing; the mask IoU of the pixels under ``pxap-iou``."""
+        points: list[tuple[float, Level, float]] = []
         sweep = self._sweep("largest")
         for delta in DELTAS:
-            yield from ((t, delta, a) for t, a in zip(sweep.thresholds, sweep.accuracy(delta), strict=True))
+            curve = zip(sweep.thresholds.tolist(), sweep.accuracy(delta).tolist(), strict=True)
+            points += [(threshold, delta, accuracy) for threshold, accuracy in curve]
         if self.pixels.counts.any():
-            yield from ((t, "pxap-iou", i) for t, i in zip(self.pixels.thresholds, self.pixels.iou(), strict=False))
+            curve = zip(self.pixels.thresholds.tolist(), self.pixels.iou().tolist(), strict=False)
+            points += [(threshold, "pxap-iou", iou) for threshold, iou in curve]
+        return points
 
     def _place(self, level: Level) -> tuple[Sweep, int]:
         if isinstance(level, str):
@@ -199,6 +243,8 @@ class Scores:
     """Row name -> threshold -> gt_known, top1_loc, top5_loc."""
     summaries: dict[str, dict[str, Any]]
     """Row name -> what else there is: the oracle's threshold, MaxBoxAcc, PxAP, per class, per size, ..."""
+    curves: dict[str, list[tuple[float, Level, float]]] = field(repr=False)
+    """Row name -> threshold, delta, accuracy in percent."""
     centred_box: tuple[float, float]
     """The best centred box that looks at nothing: its side, and its GT-known."""
     whole_image: float
@@ -230,15 +276,47 @@ class Board:
         for row, verdict in verdicts.items():
             self.tallies.setdefault(row, Tally(self.rules)).add(verdict, case)
 
-    def scores(self, level: Level) -> Scores:
-        """The result, with the details at one of the rules' levels."""
+    def arrays(self) -> dict[str, Any]:
+        """All counts, to be stored; :meth:`restore` reads them."""
+        named: dict[tuple[str, ...], np.ndarray] = {
+            ("right",): np.array(list(self.right.values())),
+            ("centred",): np.append(self.centred.hits, self.centred.images),
+        }
+        for row, tally in self.tallies.items():
+            named["pixels", row] = tally.pixels.counts
+            for kind, sweep in tally.sweeps.items():
+                named["histogram", row, kind] = sweep.histogram
+                named |= {("hits", row, kind, group): hits for group, hits in sweep.hits.items()}
+                named |= {("images", row, kind, group): np.array(n) for group, n in sweep.images.items()}
+        arrays = {f"array{i}": array for i, array in enumerate(named.values())}
+        return {"names": np.array(json.dumps(list(named))), **arrays}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take over what :meth:`arrays` gave."""
+        for i, (what, *place) in enumerate(json.loads(str(arrays["names"]))):
+            array = arrays[f"array{i}"]
+            if what == "right":
+                self.right = dict(zip(self.right, array.tolist(), strict=True))
+            elif what == "centred":
+                self.centred.hits, self.centred.images = array[:-1], int(array[-1])
+            else:
+                tally = self.tallies.setdefault(place[0], Tally(self.rules))
+                if what == "pixels":
+                    tally.pixels.counts = array
+                else:
+                    tally.restore(what, place[1], place[2:], array)
+
+    def scores(self, level: Level | Mapping[str, Level]) -> Scores:
+        """The result, with the details at one of the rules' levels, or at one for each row."""
+        levels = level if isinstance(level, Mapping) else dict.fromkeys(self.tallies, level)
         return Scores(
             protocol=self.rules.protocol,
             images=self.centred.images,
             top1_cls=100 * self.right["top1"] / self.centred.images,
             top5_cls=100 * self.right["top5"] / self.centred.images,
             rows={row: tally.at_all() for row, tally in self.tallies.items()},
-            summaries={row: tally.summary(level) for row, tally in self.tallies.items()},
+            summaries={row: tally.summary(levels[row]) for row, tally in self.tallies.items()},
+            curves={row: tally.curve() for row, tally in self.tallies.items()},
             centred_box=self.centred.best(),
             whole_image=self.centred.whole(),
         )

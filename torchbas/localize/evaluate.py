@@ -1,6 +1,6 @@
 """A BAS model in front of the evaluator: which of its maps are judged, and the thresholds it finds itself."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,6 +38,7 @@ def evaluate(
     normalisation: Normalisation,
     *,
     protocol: Protocol = "authors",
+    level: Level | Mapping[str, Level] | None = None,
     ten_crop: bool = True,
     resize: int = 256,
     crop: int = 224,
@@ -49,8 +50,8 @@ def evaluate(
 ) -> Scores:
     """Score every row in one pass, all at the same thresholds; see :func:`torchbas.engine.evaluate.evaluate`.
 
-    Photos without truth are left out. The summaries are at ``auto`` where it is among the thresholds, else at the
-    first of them.
+    Photos without truth are left out. The summaries are at ``level``, for all rows or for each; if not given at
+    ``auto`` where it is among the thresholds, else at the first of them.
 
     Raises:
         InputError: no photo has a true box.
@@ -62,7 +63,7 @@ def evaluate(
     )
     model.eval()
     board = _evaluate(_Looker(model, rows), collection, rules, how, listener)
-    return board.scores("auto" if "auto" in levels else levels[0])
+    return board.scores(level or ("auto" if "auto" in levels else levels[0]))
 
 
 @dataclass(frozen=True)

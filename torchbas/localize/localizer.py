@@ -19,7 +19,7 @@ from ..data import Batch, evaluation_loader, normalise, whole_view
 from ..errors import InputError
 from ..model import BAS
 from ..model.weights import load_model, save_model
-from ..types import Collection, Localization, Photo
+from ..types import Collection, Localization, Photo, unknown_tag
 from .boxes import components
 from .find import Found, find
 
@@ -111,8 +111,7 @@ class Localizer:
     def label_of(self, tag: str) -> int:
         """The index of a tag. Raises :class:`InputError` naming the tags that there are."""
         if tag not in self.classes:
-            known = ", ".join(self.classes[:20]) + (", ..." if len(self.classes) > 20 else "")
-            raise InputError(f'the model does not know the tag "{tag}"; it knows {known}.')
+            raise InputError(unknown_tag(tag, self.classes))
         return self.classes.index(tag)
 
     def adopt(self, collection: Collection) -> Collection:
@@ -123,16 +122,9 @@ class Localizer:
         Raises:
             InputError: a tag that the model does not know.
         """
-        if collection.classes == self.classes:
-            return collection
         if self.recipe == AUTHORS and len(collection.classes) == len(self.classes):
             return replace(collection, classes=self.classes)
-        used = {label for photo in collection.photos for label in photo.labels}
-        ours = {label: self.label_of(collection.classes[label]) for label in used}
-        photos = (
-            replace(photo, labels=tuple(sorted(ours[label] for label in photo.labels))) for photo in collection.photos
-        )
-        return replace(collection, classes=self.classes, photos=tuple(photos))
+        return collection.relabelled(self.classes)
 
     def save(self, folder: str | Path) -> None:
         """Write ``model.safetensors`` and ``model.json``: all that :meth:`load` needs, on any machine."""

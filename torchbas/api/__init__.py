@@ -6,71 +6,30 @@ found = tb.label("photos/")
 tb.save(found, "labels/", formats=["coco", "voc", "gallery"])
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Literal
 
-import torch
-
-from . import data, recipes
-from .config import Inference, Recipe
-from .engine import Hooks, resolve_precision
-from .errors import InputError
-from .formats import FORMATS, Sizes, Writer, replacing
-from .formats import save as _save
-from .localize import Row, Scores
-from .localize import evaluate as _evaluate
-from .localize.estimate import estimate as _estimate
-from .localize.localizer import AUTHORS, Localizer, Progress, silent
-from .localize.train import train as _train
-from .model import create_model as create_model
-from .model.weights import normalisation, open_authors
-from .types import Collection, Localization, Problem
-from .viz.gallery import write_gallery
-
-Source = str | Path | Collection
-SIDE, CROP = 256, 224  # of a photo in front of the authors' networks
-
-
-@dataclass(frozen=True)
-class Compute:
-    """Where and how to compute; the same words everywhere."""
-
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-    workers: int = 0
-    """Processes that decode photos beside the one that computes."""
-    precision: str = "auto"
-    """auto (bf16 where it is faster), 32-true, bf16-mixed or 16-mixed."""
-
-    def place(self) -> torch.device:
-        """The device for inference. Raises :class:`InputError` where there is no such one."""
-        name = ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
-        try:
-            return torch.zeros(0, device=name).device
-        except (RuntimeError, AssertionError) as error:
-            raise InputError(f"--device {self.device} cannot be used here; use --device cpu or auto.") from error
-
-    def context(self) -> Callable[[], Any]:
-        """What to run a network in: autocast, or nothing."""
-        kind = self.place().type
-        precision = resolve_precision(self.precision, kind)
-        if precision == "32-true":
-            return nullcontext
-        return partial(torch.autocast, kind, torch.bfloat16 if precision == "bf16-mixed" else torch.float16)
-
-
-@dataclass(frozen=True)
-class Watch:
-    """How a caller follows long work; the defaults are silent."""
-
-    batches: Progress = silent
-    opened: Callable[[int, int], None] | None = None
-    hooks: Callable[[Localizer], Hooks] = field(default=lambda _: Hooks())
+from .. import data, recipes
+from ..config import Recipe
+from ..formats import FORMATS, Sizes, Writer, replacing
+from ..formats import save as _save
+from ..localize import Scores as Scores
+from ..localize.estimate import estimate as _estimate
+from ..localize.localizer import Localizer
+from ..localize.train import train as _train
+from ..model import create_model as create_model
+from ..types import Collection, Localization, Problem
+from ..viz.gallery import write_gallery
+from .compute import Compute as Compute
+from .compute import Source
+from .compute import Watch as Watch
+from .compute import load as load
+from .scores import evaluate as evaluate
+from .scores import score_maps as score_maps
 
 
 def check(source: Source, workers: int = 2, watch: Watch = Watch()) -> Collection:
@@ -146,21 +105,6 @@ def train(
     )
 
 
-def load(model: str | Path) -> Localizer:
-    """A trained model: a run's folder, a Hub repository ``user/name``, or the authors' ``.pth.tar``.
-
-    The authors' files hold no class names: their classes are called ``0``, ``1``, ...
-    """
-    if str(model).endswith((".pth.tar", ".pth", ".pt")):
-        network = open_authors(model)
-        classes = tuple(str(number) for number in range(network.num_classes))
-        mean, std = normalisation(network.architecture.backbone, weights=False)
-        return Localizer(network, classes, mean, std, SIDE, CROP, Inference(threshold=0.1), AUTHORS)
-    folder = Path(model)
-    nested = folder / "model"
-    return Localizer.load(nested if (nested / "model.json").is_file() else model)
-
-
 def predict(
     source: Source,
     model: str | Path | Localizer,
@@ -193,47 +137,6 @@ def predict(
         progress=watch.batches,
     )
     return list(found)
-
-
-def evaluate(
-    source: Source,
-    model: str | Path | Localizer,
-    *,
-    rows: Sequence[Row] | None = None,
-    ten_crop: bool = True,
-    compute: Compute = Compute(),
-    watch: Watch = Watch(),
-) -> Scores:
-    """Score a model against true boxes by the authors' protocol; where there are splits on ``test``, else ``val``.
-
-    ``rows`` says which maps and thresholds; by default the model's own, k = 1, k = all and plain CAM at the
-    authors' thresholds.
-    """
-    localizer = model if isinstance(model, Localizer) else load(model)
-    collection = source if isinstance(source, Collection) else data.read(source)
-    held_out = "test" if any(photo.split == "test" for photo in collection.photos) else "val"
-    localizer.model.to(compute.place())
-    return _evaluate(
-        localizer.model,
-        localizer.adopt(collection.only(held_out)),
-        rows or default_rows(localizer.inference),
-        (localizer.mean, localizer.std),
-        ten_crop=ten_crop,
-        resize=localizer.side,
-        crop=localizer.crop,
-        workers=compute.workers,
-        forward=compute.context(),
-        progress=watch.batches,
-    )
-
-
-def default_rows(inference: Inference) -> list[Row]:
-    """Plain CAM and BAS with k = 1 and k = all at the authors' thresholds and each image's own; the model's own k."""
-    levels: tuple[float | str, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, "auto")
-    ways = {"CAM": None, "BAS k=1": Inference(top=1), "BAS k=all": Inference(top=0)}
-    if inference.top > 1:
-        ways[f"BAS k={inference.top}"] = inference
-    return [Row(name, way, levels) for name, way in ways.items()]
 
 
 def save(
