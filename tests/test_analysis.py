@@ -68,7 +68,7 @@ def test_boxes_and_masks_are_squeezed_and_cropped_like_the_photo(tmp_path):
     assert source == "masks"
     assert np.flatnonzero(mask.all(axis=1)).tolist() == [0, 1, 2, 3, 4, 15, 16, 17, 18, 19]
     assert mask.sum() == 200
-    single, _ = true_mask(replace(union, mask=tmp_path / "one.png"), (40, 100), resize=20, crop=20)
+    single, _ = true_mask(replace(boxes, mask=tmp_path / "one.png"), (40, 100), resize=20, crop=20)
     assert single.sum() == 100
 
 

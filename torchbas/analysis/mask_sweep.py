@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..data import Batch, centre_view, evaluation_loader, normalise, read_mask
+from ..data import Batch, centre_view, evaluation_loader, foreground, normalise
 from ..errors import InputError
 from ..localize.localizer import Localizer, Progress, silent
 from ..model import BAS
@@ -86,18 +86,16 @@ def masks_around(mask: Bool[np.ndarray, "H W"], reach: int) -> Bool[np.ndarray, 
 def true_mask(photo: Photo, size: tuple[int, int], resize: int, crop: int) -> tuple[Bool[np.ndarray, "H W"], str]:
     """The true foreground in the centre crop of the squeezed photo, and whether it comes from ``masks`` or ``boxes``.
 
-    Masks are read as the union of all that is not zero, boxes are filled. ``size`` is the original's height and width.
+    Masks are the union of all that is not zero, boxes are filled. ``size`` is the original's height and width.
     """
-    files = (photo.mask,) if photo.mask else photo.instances
-    large = np.zeros((resize, resize), bool)
-    for file in files:
-        large |= cv2.resize(read_mask(file), (resize, resize), interpolation=cv2.INTER_NEAREST) > 0
+    masks = bool(photo.mask or photo.instances)
+    large = foreground(photo, (resize, resize)) == 1 if masks else np.zeros((resize, resize), bool)
     scale = resize / np.array([size[1], size[0], size[1], size[0]])
-    for box in () if files else photo.boxes:
+    for box in () if masks else photo.boxes:
         x0, y0, x1, y1 = np.round(np.array(box) * scale).astype(int).clip(0, resize)
         large[y0:y1, x0:x1] = True
     margin = round((resize - crop) / 2)
-    return large[margin : margin + crop, margin : margin + crop], "masks" if files else "boxes"
+    return large[margin : margin + crop, margin : margin + crop], "masks" if masks else "boxes"
 
 
 @torch.inference_mode()
