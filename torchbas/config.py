@@ -49,6 +49,8 @@ class Objective:
     """alpha, weight of L_frg."""
     area: float = 1.5
     """beta, weight of L_ac."""
+    area_form: Literal["mean", "relative"] = "mean"
+    """mean: L_ac as in the paper. relative: area as a share of the object's own, so that every size is pulled alike."""
     suppression: float = 1.0
     """lambda, weight of L_bas; 0 is the paper's baseline."""
     over: float = 1.0
@@ -59,7 +61,10 @@ class Objective:
     """Then raise beta from 0 to its value over this many steps."""
 
     def __post_init__(self) -> None:
+        _one_of_its_words(self)
         _not_negative(self, "guidance", "area", "suppression", "over", "classifier_steps", "area_steps")
+        if self.area_form == "relative" and not self.suppression:
+            raise ValueError("area_form relative needs a suppression above 0: the hidden foreground tells the size.")
 
 
 @dataclass(frozen=True)
@@ -129,9 +134,16 @@ class Inference:
     threshold: float | Literal["auto", "evidence"] = "auto"
     """Map value above which a pixel is object; or found per image without boxes: auto from the map's own histogram,
     evidence by hiding what each of ten thresholds calls object and looking again (Sec. 5.5)."""
+    zoom: float = 0.0
+    """Look a second time at what was found, cut out and enlarged, where that is less than this share of the image
+    (Sec. 6, second stage); 0 never does."""
+    padding: float = 0.25
+    """What the second look sees around the find, on each side, as a share of its longer side."""
 
     def __post_init__(self) -> None:
-        _not_negative(self, "top")
+        _not_negative(self, "top", "padding")
+        if not 0 <= self.zoom <= 1:
+            raise ValueError(f"zoom must be between 0 and 1, not {self.zoom}.")
         if self.threshold not in ("auto", "evidence") and not 0 <= float(self.threshold) <= 1:
             raise ValueError(f"threshold must be auto, evidence or between 0 and 1, not {self.threshold}.")
 

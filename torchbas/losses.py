@@ -49,6 +49,29 @@ def area(foreground: Float[Tensor, "B 1 h w"]) -> Float[Tensor, ""]:
     return foreground.mean()
 
 
+TYPICAL = 0.25
+"""The object's share of the image at which the relative area presses as hard as the plain one."""
+SMALLEST = 0.05
+"""No object is taken for smaller than this share."""
+
+
+def relative_area(
+    foreground: Float[Tensor, "B 1 h w"], left: Float[Tensor, " B"], eps: float = 1e-8
+) -> Float[Tensor, ""]:
+    """L_ac that presses alike on every size: the area as a share of the object's own, times ``TYPICAL``.
+
+    Eq. 4 charges a pixel the same on every object, while the evidence that it hides is 1/s of an object which covers
+    the share s of the image: the surroundings of a small object cost next to nothing, and a large one loses its rim.
+    Here a pixel costs TYPICAL / s, so price and gain keep one ratio, that of eq. 4 where s is ``TYPICAL``.
+    s is read off the map without gradient, as its area over the share of the evidence that hiding it takes away
+    (1 - ``left``, of :func:`remaining`): the same while a map still grows; an image that no map explains counts as 1,
+    the least pressure, and below ``SMALLEST`` the price rises no further, so the gradient is bounded as a map vanishes.
+    """
+    shares = foreground.float().mean(dim=(1, 2, 3))
+    size = (shares / (1 - left).clamp(min=eps)).clamp(SMALLEST, 1).detach()
+    return (TYPICAL * shares / size).mean()
+
+
 def area_weight(weights: Objective, step: int) -> float:
     """beta at this step: raised evenly over ``area_steps`` after the classifier's own steps."""
     if not weights.area_steps:
@@ -67,5 +90,11 @@ def objective(
         left = suppression(evidence.activation_background, evidence.activation, weights.over)
         terms["suppress"] = weights.suppression * left
     if weights.area:
-        terms["area"] = area_weight(weights, step) * area(evidence.foreground)
+        terms["area"] = area_weight(weights, step) * _area(evidence, weights)
     return terms
+
+
+def _area(evidence: Evidence, weights: Objective) -> Float[Tensor, ""]:
+    if weights.area_form == "mean":
+        return area(evidence.foreground)
+    return relative_area(evidence.foreground, remaining(evidence.activation_background, evidence.activation))

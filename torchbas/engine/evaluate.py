@@ -59,6 +59,8 @@ class Pass:
     """A context for the network, e.g. autocast."""
     device: torch.device = field(default=torch.device("cpu"))
     progress: Callable[[Iterable[Batch], int], Iterable[Batch]] = lambda batches, _: batches
+    detail: int = 1
+    """How many times larger than the protocol's the views are, for a network that reduces them and looks closer."""
 
 
 @torch.inference_mode()
@@ -77,9 +79,10 @@ def evaluate(
     judged = Collection(collection.root, collection.classes, photos)
     ten = how.ten_crop and rules.protocol == "authors"
     if rules.protocol == "wsoleval":
-        view = partial(whole_view, size=rules.side)
+        view = partial(whole_view, size=rules.side * how.detail)
     else:
-        view = partial(ten_crops if ten else centre_view, resize=rules.resize, crop=rules.side)
+        sides = {"resize": rules.resize * how.detail, "crop": rules.side * how.detail}
+        view = partial(ten_crops if ten else centre_view, **sides)
     loader = evaluation_loader(judged, view, max(1, how.batch_size // (10 if ten else 1)), how.workers)
     board = Board(rules)
     for batch in how.progress(loader, len(loader)):

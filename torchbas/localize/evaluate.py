@@ -17,7 +17,8 @@ from ..metrics import Protocol
 from ..model import BAS
 from ..model.bas import pool
 from ..types import Collection
-from .find import choose_threshold, mixed_maps
+from .find import choose_threshold, look_closer, mixed_maps
+from .zoom import detail, reduce
 
 
 @dataclass(frozen=True)
@@ -51,18 +52,19 @@ def evaluate(
     """Score every row in one pass, all at the same thresholds; see :func:`torchbas.engine.evaluate.evaluate`.
 
     Photos without truth are left out. The summaries are at ``level``, for all rows or for each; if not given at
-    ``auto`` where it is among the thresholds, else at the first of them.
+    ``auto`` where it is among the thresholds, else at the first of them. Where a row has ``zoom`` all rows look at
+    the same crop loaded twice as large and reduced, which differs from the small one by rounding only.
 
     Raises:
         InputError: no photo has a true box.
     """
     levels = tuple(dict.fromkeys(level for row in rows for level in row.thresholds))
     rules = Rules(protocol, levels, resize, crop)
-    how = Pass(
-        normalisation, ten_crop, batch_size, workers, forward, next(model.parameters()).device, progress=progress
-    )
+    closer = detail(*(row.inference for row in rows))
+    device = next(model.parameters()).device
+    how = Pass(normalisation, ten_crop, batch_size, workers, forward, device, progress, closer)
     model.eval()
-    board = _evaluate(_Looker(model, rows), collection, rules, how, listener)
+    board = _evaluate(_Looker(model, rows, closer), collection, rules, how, listener)
     return board.scores(level or ("auto" if "auto" in levels else levels[0]))
 
 
@@ -70,12 +72,14 @@ def evaluate(
 class _Looker:
     model: BAS
     rows: Sequence[Row]
+    detail: int
 
     def classify(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B K"]:
-        return pool(self.model.class_maps(self.model.features(images)))
+        return pool(self.model.class_maps(self.model.features(reduce(images, self.detail))))
 
     def look(self, images: Float[Tensor, "B 3 H W"], target: Int[Tensor, " B"]) -> Look:
-        model = self.model
+        model, views, images = self.model, images, reduce(images, self.detail)
+        everyone = torch.arange(len(images), device=images.device)
         features = model.features(images)
         class_maps = model.class_maps(features)
         logits = pool(class_maps)
@@ -86,8 +90,11 @@ class _Looker:
                 maps[row.name] = class_activation(class_maps, target)
             else:
                 maps[row.name] = mixed_maps(model, features, logits, target, row.inference)
-            # Class maps are coarser than the features.
-            fitting = enlarge(normalise(maps[row.name]), (features.shape[2], features.shape[3]))
+            fitting = normalise(maps[row.name])
+            if row.inference and row.inference.zoom:
+                maps[row.name] = fitting = look_closer(model, views, everyone, logits, target, fitting, row.inference)
+            else:  # class maps are coarser than the features
+                fitting = enlarge(fitting, (features.shape[2], features.shape[3]))
             own[row.name] = {
                 way: choose_threshold(model, features, large, logits, target, fitting, way)[0]
                 for way in row.thresholds

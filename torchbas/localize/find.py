@@ -3,14 +3,16 @@
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..config import Inference
 from ..losses import remaining
-from ..maps import above, normalise, otsu, top_classes
+from ..maps import above, enlarge, normalise, otsu, top_classes
 from ..model import BAS
 from ..model.bas import pool
+from .zoom import DETAIL, cut, detail, paste, reduce, regions
 
 CANDIDATES = 10
 """Thresholds that ``evidence`` tries, evenly spread inside (0, 1)."""
@@ -26,7 +28,7 @@ class Found(NamedTuple):
     confidence: Float[Tensor, " Q"]
     """Its probability (softmax), in [0, 1]."""
     maps: Float[Tensor, "Q h w"]
-    """Localisation maps, min-max normalised to [0, 1]."""
+    """Localisation maps, min-max normalised to [0, 1]: on the feature grid, with ``zoom`` as large as the input."""
     threshold: Float[Tensor, " Q"]
     """Map value above which a place is object."""
     evidence_left: Float[Tensor, " Q"]
@@ -39,8 +41,10 @@ def find(
 ) -> Found:
     """Look for every class marked in ``labels`` (multi-hot), or for the most probable class of each image.
 
-    ``images`` are normalised as the backbone wants them.
+    ``images`` are normalised as the backbone wants them, and with ``zoom`` larger than its input by
+    :func:`~torchbas.localize.zoom.detail`: the first look takes them reduced, the second cuts from them.
     """
+    views, images = images, reduce(images, detail(inference))
     features = model.features(images)
     logits = pool(model.class_maps(features))
     if labels is None:
@@ -49,6 +53,8 @@ def find(
         photo, label = labels.nonzero(as_tuple=True)
     features, logits = features[photo], logits[photo]
     maps = normalise(mixed_maps(model, features, logits, label, inference))
+    if inference.zoom:
+        maps = look_closer(model, views, photo, logits, label, maps, inference)
     large = images[photo] if model.architecture.hide == "image" else None
     threshold, left = choose_threshold(model, features, large, logits, label, maps, inference.threshold)
     confidence = logits.softmax(dim=1).gather(1, label[:, None])[:, 0]
@@ -69,20 +75,47 @@ def mixed_maps(
     return model.generator.of(features, classes).mean(dim=1)
 
 
+def look_closer(
+    model: BAS,
+    views: Float[Tensor, "B 3 H W"],
+    photo: Int[Tensor, " Q"],
+    logits: Float[Tensor, "Q K"],
+    label: Int[Tensor, " Q"],
+    maps: Float[Tensor, "Q h w"],
+    inference: Inference,
+) -> Float[Tensor, "Q _ _"]:
+    """The maps at the size of the network's input; where the find is small, made by a second look at it alone (Sec. 6).
+
+    The region is all that is above half of Otsu's threshold, whichever threshold decides in the end, with ``padding``.
+    Where it covers less than ``zoom`` of the image it is cut from ``views``, enlarged and localised again: that map
+    counts inside, min-max normalised, and nothing outside. The classes that are mixed stay those of the first look.
+    """
+    size = (views.shape[2] // DETAIL, views.shape[3] // DETAIL)
+    answer = enlarge(maps.float(), size)
+    squares = regions(maps.float(), otsu(maps) / 2, inference.padding)
+    small = (squares[:, 2] ** 2 < inference.zoom).nonzero()[:, 0]
+    if len(small):
+        crops = cut(views, photo[small], squares[small], size).contiguous(memory_format=torch.channels_last)
+        closer = mixed_maps(model, model.features(crops), logits[small], label[small], inference)
+        answer[small] = paste(normalise(closer.float()), squares[small], size)
+    return answer
+
+
 def choose_threshold(
     model: BAS,
     features: Float[Tensor, "Q C h w"],
     images: Float[Tensor, "Q 3 H W"] | None,
     logits: Float[Tensor, "Q K"],
     label: Int[Tensor, " Q"],
-    maps: Float[Tensor, "Q h w"],
+    maps: Float[Tensor, "Q _ _"],
     threshold: float | str,
 ) -> tuple[Float[Tensor, " Q"], Float[Tensor, " Q"]]:
     """The threshold per map, and S_b / S with what is above it hidden. No way of choosing looks at a box.
 
     ``auto`` is half of Otsu's: that one splits the map where object and background differ most, and a box must reach
     to the soft rim outside. ``evidence`` takes the one whose binary map, as the foreground, has the least
-    L_bas + L_ac: the losses of the training judge each threshold for each image (Sec. 5.5).
+    L_bas + L_ac: the losses of the training judge each threshold for each image (Sec. 5.5). Maps finer than the
+    features hide each feature by the share of its place that is above the threshold.
     """
     if threshold == "evidence":
         candidates = torch.linspace(0, 1, CANDIDATES + 2, device=maps.device)[1:-1].expand(len(maps), -1)
@@ -94,7 +127,8 @@ def choose_threshold(
     whole = logits.gather(1, label[:, None])[:, 0]
     looks = []
     for mask in masks.unbind(1):  # one batch of second looks at a time keeps memory flat
-        hidden = model.background_logits(features, mask[:, None], images)
+        share = F.adaptive_avg_pool2d(mask[:, None], (features.shape[2], features.shape[3]))
+        hidden = model.background_logits(features, share, images)
         looks.append(remaining(hidden.gather(1, label[:, None])[:, 0], whole))
     left = torch.stack(looks, dim=1)
     best = (left + masks.mean(dim=(2, 3))).argmin(dim=1, keepdim=True)

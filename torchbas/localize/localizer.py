@@ -22,6 +22,7 @@ from ..model.weights import load_model, save_model
 from ..types import Collection, Localization, Photo, unknown_tag
 from .boxes import components
 from .find import Found, find
+from .zoom import detail
 
 Progress = Callable[[Iterable[Batch], int], Iterable[Batch]]
 
@@ -91,7 +92,8 @@ class Localizer:
         else:  # the photos may have tags that this model does not know
             wanted = [replace(photo, labels=()) for photo in collection.photos]
         data = Collection(collection.root, self.classes, tuple(wanted))
-        loader = evaluation_loader(data, partial(whole_view, size=self.side), batch_size, workers, at_least=self.side)
+        side = self.side * detail(self.inference)
+        loader = evaluation_loader(data, partial(whole_view, size=side), batch_size, workers, at_least=side)
         device = next(self.model.parameters()).device
         self.model.eval()
         cut = partial(_objects, classes=self.classes, objects=objects)
