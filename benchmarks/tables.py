@@ -90,9 +90,9 @@ def paper_table(results: Results) -> str:
     rows = []
     for name in recipes.names():
         paper = recipes.load(name).paper
-        if paper:
-            here = results.get(f"wsol/{name}")
-            measured = _percent(here["metrics"]["gt_known"]) if here else MISSING
+        if paper.keys() >= {"gt_known", "top1_loc", "top5_loc"}:
+            here = [found["metrics"]["gt_known"] for found in results.values() if found.get("recipe") == name]
+            measured = ", ".join(map(_percent, here)) or MISSING
             rows.append([f"`{name}`", *(f"{paper[key]:.2f}" for key in ("gt_known", "top1_loc", "top5_loc")), measured])
     return _table(["recipe", "paper: GT-known", "Top-1 Loc", "Top-5 Loc", "GT-known here"], rows)
 

@@ -2,19 +2,27 @@
 
 import inspect
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from types import ModuleType
 from typing import Any
 
 import tyro
 
+from ..config import Recipe
 from .common import Common
 from .common import parse as read
+
+MISSING = "not run here with exactly these settings"
 
 
 @dataclass
 class Recipes(Common):
-    """List the recipes, or print one with its promise."""
+    """List the recipes, or print one, or a table or figure of several, with its promise.
+
+    A point of a table or figure is called after both: ``table3:layer1``.
+    """
 
     name: tyro.conf.Positional[str] = ""
 
@@ -22,22 +30,75 @@ class Recipes(Common):
         """Print to stdout, unless JSON goes there."""
         from .. import recipes
 
+        families = recipes.families()
         if not self.name:
-            known = {name: recipes.load(name) for name in recipes.names()}
-            if not self.json:
-                for name, recipe in known.items():
-                    sys.stdout.write(f"{name:<18} {recipe.about}\n")
-                sys.stdout.write("\nNext: bas recipes NAME, or bas train DATA --recipe NAME --out RUN\n")
-            return {name: asdict(recipe) for name, recipe in known.items()}
-        recipe = recipes.load(self.name)
+            lines, answer = _overview(families)
+        elif self.name in families:
+            lines, answer = _family(self.name, families[self.name])
+        else:
+            lines, answer = _one(self.name)
         if not self.json:
-            module = sys.modules.get(f"{recipes.__name__}.{self.name}")
-            if module is not None:
-                sys.stdout.write(inspect.getsource(module) + "\n")
-            sys.stdout.write(f"{recipe.name}: {recipe.about}\nCost: {recipe.cost}\n")
-            if recipe.paper:
-                sys.stdout.write(f"The paper reports: {recipe.paper}\n")
-        return asdict(recipe)
+            sys.stdout.write("\n".join(lines) + "\n")
+        return answer
+
+
+def _overview(families: dict[str, dict[str, Recipe]]) -> tuple[list[str], dict[str, Any]]:
+    from .. import recipes
+
+    known = {name: recipes.load(name) for name in recipes.names()}
+    lines = [f"{name:<20} {recipe.about}" for name, recipe in known.items()]
+    for family, variants in families.items():
+        about = (inspect.getdoc(_file(family)) or family).splitlines()[0]
+        lines += ["", f"{family:<20} {about}", *_wrapped(", ".join(variants))]
+        known |= {f"{family}:{variant}": recipe for variant, recipe in variants.items()}
+    lines += ["", "A point of a figure or table is called after both, such as table3:layer1."]
+    lines += ["Next: bas recipes NAME, or bas train DATA --recipe NAME --out RUN"]
+    return lines, {name: asdict(recipe) for name, recipe in known.items()}
+
+
+def _family(family: str, variants: dict[str, Recipe]) -> tuple[list[str], dict[str, Any]]:
+    lines = [inspect.getdoc(_file(family)) or family]
+    for variant, recipe in variants.items():
+        name = f"{family}:{variant}"
+        lines += ["", name if recipe.name == name else f"{name} is {recipe.name}", *_promise(recipe)]
+    return lines, {f"{family}:{variant}": asdict(recipe) for variant, recipe in variants.items()}
+
+
+def _one(name: str) -> tuple[list[str], dict[str, Any]]:
+    from .. import recipes
+
+    recipe = recipes.load(name)
+    source = [] if name.endswith(".py") else [inspect.getsource(_file(name.partition(":")[0]))]
+    answer = {**asdict(recipe), "measured": recipes.measured(recipe.name)}
+    return [*source, recipe.name, *_promise(recipe)], answer
+
+
+def _promise(recipe: Recipe) -> list[str]:
+    """What it is, what it takes, what the paper reports, what was measured."""
+    from .. import recipes
+
+    found = [
+        f"{result['name']} {result['metrics']} (threshold {result['threshold']}, commit {result['commit'][:7]})"
+        for result in recipes.measured(recipe.name)
+    ]
+    return [
+        recipe.about,
+        f"Cost: {recipe.cost}",
+        *([f"The paper reports: {recipe.paper}"] if recipe.paper else []),
+        f"Measured: {'; '.join(found) or MISSING}",
+    ]
+
+
+def _file(name: str) -> ModuleType:
+    """The module of a recipe or a family."""
+    from .. import recipes
+
+    return sys.modules[f"{recipes.__name__}.{name}"]
+
+
+def _wrapped(text: str) -> list[str]:
+    indent = " " * 21
+    return textwrap.wrap(text, 120, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def parse(words: Sequence[str]) -> Recipes:
