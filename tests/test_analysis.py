@@ -162,12 +162,12 @@ def test_photos_are_compared_at_the_same_multiple_of_the_true_area():
 
 
 def test_a_sweep_leaves_a_row_for_every_photo_and_mask(sample, localizer, tmp_path):
-    files = draw_sweep(sweep(localizer, sample.only("test"), reach=2), tmp_path)
+    files = draw_sweep(sweep(localizer, sample.only("test"), reach=2), tmp_path / "new" / "folder")
     assert all(file.stat().st_size for file in files)
-    rows = _table(tmp_path / "sweep.csv")
+    rows = _table(files[0])
     assert len(rows) == 12 * 5
     assert [row["n"] for row in rows[:5]] == ["-2", "-1", "0", "1", "2"]
-    statistics = _table(tmp_path / "statistics.csv")
+    statistics = _table(files[2])
     assert {row["quantity"] for row in statistics} == {"activation", "entropy", "background"}
     with pytest.raises(InputError, match=r"other\.jpg"):
         draw_sweep(sweep(localizer, sample.only("test"), reach=1), tmp_path, example="other.jpg")

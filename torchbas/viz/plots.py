@@ -218,6 +218,8 @@ def figure_at(path: Path, width: float, height: float) -> Iterator["Figure"]:
 
 
 def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write ``rows`` under ``head`` as UTF-8 to ``path`` with the suffix ``.csv``, and make its folder where needed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_suffix(".csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(head)
