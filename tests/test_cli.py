@@ -116,7 +116,7 @@ def test_fewer_than_no_workers_are_refused(capsys):
     assert "--workers -1" in refused(capsys, "label", "photos", "--out", "labels", "--workers", "-1")
 
 
-@pytest.mark.parametrize("words", [["label", "photos"], ["predict", "photos"], ["train"], ["eval", "photos"]])
+@pytest.mark.parametrize("words", [["label", "photos"], ["predict", "photos"], ["train"]])
 def test_out_and_model_are_always_the_users_word(words, capsys):
     with pytest.raises(SystemExit) as end:
         main(words)

@@ -149,14 +149,14 @@ def test_a_grid_of_more_than_255_thresholds_is_refused_for_the_authors():
 def filled(sweep: Sweep, images: range) -> Sweep:
     for image in images:
         iou = np.random.default_rng(image).random(len(sweep.thresholds))
-        sweep.update(iou, groups=[f"class {image % 3}"], right=["top1"] if image % 2 else [])
+        sweep.update(iou, groups=[f"class {image % 3}"], right={"top1": image % 2 == 1})
     return sweep
 
 
 def test_accuracies_are_shares_of_the_right_images():
     sweep = Sweep(np.array([0.0, 0.5]))
-    sweep.update(np.array([0.5, 0.2]), groups=["cat"], right=["top1"])
-    sweep.update(np.array([0.49, 0.8]), groups=["dog"], right=[])
+    sweep.update(np.array([0.5, 0.2]), groups=["cat"], right={"top1": True})
+    sweep.update(np.array([0.49, 0.8]), groups=["dog"], right={"top1": False})
     np.testing.assert_array_equal(sweep.accuracy(0.5), [50, 50])
     np.testing.assert_array_equal(sweep.accuracy(0.3), [100, 50])
     np.testing.assert_array_equal(sweep.accuracy(0.5, "cat"), [100, 0])

@@ -1,6 +1,7 @@
 """Scores of models, and of anybody's score maps."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -118,16 +119,17 @@ def score_maps(
     def score(split: str, threshold: float | str | Mapping[str, float]) -> Scores:
         level = next(iter(threshold.values())) if isinstance(threshold, Mapping) else threshold
         final = split == held_out(collection)
-        board = _score_maps(
-            Path(maps),
-            collection.only(split),
-            Rules(protocol, tuple(dict.fromkeys((*LEVELS, level)))),
-            predictions=classified,
-            workers=workers,
-            state=state if final else None,
-            table=table(level) if table and final else None,
-            progress=progress,
-        )
+        with table(level) if table and final else nullcontext() as outcomes:
+            board = _score_maps(
+                Path(maps),
+                collection.only(split),
+                Rules(protocol, tuple(dict.fromkeys((*LEVELS, level)))),
+                predictions=classified,
+                workers=workers,
+                state=state if final else None,
+                table=outcomes,
+                progress=progress,
+            )
         return board.scores(level)
 
     return score(held_out(collection), _validated(collection, score) if threshold == "validation" else threshold)

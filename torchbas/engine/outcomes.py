@@ -12,7 +12,7 @@ COLUMNS = ("row", "image", "class", "area", "iou", "top1", "top5")
 
 
 class OutcomeTable:
-    """A CSV that grows image by image, with a line for each row of maps; it gets its name when it is complete.
+    """A CSV that grows image by image, with a line for each row of maps; it gets its name when the ``with`` ends well.
 
     ``area``: share of the image that the largest true box covers. ``iou``: of the box with the best fitting true box,
     at ``level``. ``top1``, ``top5``: 1 or 0, empty where nobody classified.
@@ -51,7 +51,11 @@ class OutcomeTable:
         """Bring it to the disk."""
         self._stream.flush()
 
-    def finish(self) -> None:
-        """Close it and give it its name."""
+    def __enter__(self) -> "OutcomeTable":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Close it; where nothing went wrong, give it its name."""
         self._stream.close()
-        self._partial.replace(self.path)
+        if kind is None:
+            self._partial.replace(self.path)

@@ -87,8 +87,9 @@ def read_map(folder: Path, name: str, side: int) -> Float64[np.ndarray, "H W"]:
         raise InputError(f"{folder} has no map of {name}: write it as {stems[0]}.npz or {stems[0]}.npy.")
     path = found[0]
     try:
-        content = np.load(path, allow_pickle=False)
-        heat = content[next(iter(content.files))] if isinstance(content, np.lib.npyio.NpzFile) else content
+        with path.open("rb") as stream:
+            content = np.load(stream, allow_pickle=False)
+            heat = content[next(iter(content.files))] if path.suffix == ".npz" else content
     except (OSError, ValueError, StopIteration, zipfile.BadZipFile, EOFError) as error:
         raise InputError(f"{path} cannot be read as an array ({error}): write it again.") from error
     if heat.shape != (side, side):

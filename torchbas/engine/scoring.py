@@ -90,17 +90,17 @@ def judge(
     mask: UInt8[np.ndarray, "H W"] | None = None,
 ) -> Verdict:
     """Judge one map in [0, 1]. It depends on nothing else, so it may happen in any process, in any order."""
-    thresholds = rules.thresholds
-    mine = {
-        way: float(overlaps(rules.protocol, heat, boxes, np.array([threshold]))["largest"][0])
-        for way, threshold in own.items()
-        if len(boxes)
-    }
+    found, mine = {}, {}
+    if len(boxes):
+        every = np.union1d(rules.thresholds, list(own.values()))
+        ious = overlaps(rules.protocol, heat, boxes, every)
+        found = {name: iou[np.searchsorted(every, rules.thresholds)] for name, iou in ious.items()}
+        mine = {way: float(ious["largest"][np.searchsorted(every, threshold)]) for way, threshold in own.items()}
     pixels = None
     if mask is not None:
         pixels = PixelScores(threshold_grid("wsoleval"))
         pixels.update(heat, mask)
-    return Verdict(overlaps(rules.protocol, heat, boxes, thresholds) if len(boxes) else {}, mine, pixels, rules)
+    return Verdict(found, mine, pixels, rules)
 
 
 class Case(NamedTuple):
@@ -116,9 +116,9 @@ class Case(NamedTuple):
     """How many classes were held more probable than the true one; None where nobody classified."""
 
     @property
-    def right(self) -> tuple[str, ...]:
-        """Which Top-k contains the true class."""
-        return () if self.rank is None else tuple(f"top{k}" for k in (1, 5) if self.rank < k)
+    def right(self) -> dict[str, bool]:
+        """Whether Top-1 and Top-5 contain the true class; nothing where nobody classified."""
+        return {} if self.rank is None else {f"top{k}": self.rank < k for k in (1, 5)}
 
 
 def case_of(rules: Rules, photo: Photo, classes: Sequence[str], size: tuple[int, int] | None, rank: int | None) -> Case:
@@ -237,8 +237,9 @@ class Scores:
 
     protocol: str
     images: int
-    top1_cls: float
-    top5_cls: float
+    top1_cls: float | None
+    top5_cls: float | None
+    """None where nobody classified; Top-1 and Top-5 Loc are absent then."""
     rows: dict[str, dict[Level, dict[str, float]]]
     """Row name -> threshold -> gt_known, top1_loc, top5_loc."""
     summaries: dict[str, dict[str, Any]]
@@ -262,7 +263,8 @@ class Board:
 
     rules: Rules
     tallies: dict[str, Tally] = field(default_factory=dict)
-    right: dict[str, int] = field(default_factory=lambda: {"top1": 0, "top5": 0})
+    right: dict[str, int] = field(default_factory=dict)
+    """By Top-k: images whose class it contains."""
     centred: CentredBoxes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -271,8 +273,8 @@ class Board:
     def add(self, case: Case, verdicts: Mapping[str, Verdict]) -> None:
         """Count one image with the verdicts on its maps, by row."""
         self.centred.update(case.boxes.astype(np.float64))
-        for name in case.right:
-            self.right[name] += 1
+        for name, right in case.right.items():
+            self.right[name] = self.right.get(name, 0) + right
         for row, verdict in verdicts.items():
             self.tallies.setdefault(row, Tally(self.rules)).add(verdict, case)
 
@@ -296,7 +298,7 @@ class Board:
         for i, (what, *place) in enumerate(json.loads(str(arrays["names"]))):
             array = arrays[f"array{i}"]
             if what == "right":
-                self.right = dict(zip(self.right, array.tolist(), strict=True))
+                self.right = dict(zip(("top1", "top5"), array.tolist(), strict=False))
             elif what == "centred":
                 self.centred.hits, self.centred.images = array[:-1], int(array[-1])
             else:
@@ -312,8 +314,8 @@ class Board:
         return Scores(
             protocol=self.rules.protocol,
             images=self.centred.images,
-            top1_cls=100 * self.right["top1"] / self.centred.images,
-            top5_cls=100 * self.right["top5"] / self.centred.images,
+            top1_cls=self._classified("top1"),
+            top5_cls=self._classified("top5"),
             rows={row: tally.at_all() for row, tally in self.tallies.items()},
             summaries={row: tally.summary(levels[row]) for row, tally in self.tallies.items()},
             curves={row: tally.curve() for row, tally in self.tallies.items()},
@@ -321,7 +323,11 @@ class Board:
             whole_image=self.centred.whole(),
         )
 
+    def _classified(self, name: str) -> float | None:
+        return 100 * self.right[name] / self.centred.images if name in self.right else None
+
 
 def _accuracies(sweep: Sweep, position: int) -> dict[str, float]:
     groups = {"gt_known": "", "top1_loc": "top1", "top5_loc": "top5"}
-    return {name: float(sweep.accuracy(0.5, group)[position]) for name, group in groups.items()}
+    known = {name: group for name, group in groups.items() if group in sweep.hits or not group}
+    return {name: float(sweep.accuracy(0.5, group)[position]) for name, group in known.items()}

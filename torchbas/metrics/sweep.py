@@ -5,7 +5,7 @@ Two protocols, never mixed. ``authors``: foreground is above the threshold, the 
 of the largest contour (MaxBoxAcc) or of all of them (MaxBoxAccV2).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -44,6 +44,7 @@ def overlaps(
     Args:
         heat: map in [0, 1].
         truth: true boxes ``x0, y0, x1, y1`` on the map's grid, as the protocol rounds them.
+        thresholds: ascending; for ``authors`` at most 255.
 
     Returns:
         ``largest``, and for ``wsoleval`` ``all``.
@@ -74,20 +75,22 @@ class Sweep:
     def __post_init__(self) -> None:
         self.histogram = np.zeros((len(self.thresholds), BINS + 1), np.int64)
 
-    def update(self, iou: Float64[np.ndarray, " T"], groups: Iterable[str] = (), right: Iterable[str] = ()) -> None:
+    def update(
+        self, iou: Float64[np.ndarray, " T"], groups: Iterable[str] = (), right: Mapping[str, bool] | None = None
+    ) -> None:
         """Count one image.
 
         Args:
             iou: at each threshold, from :func:`overlaps`.
             groups: what the image belongs to, e.g. its class; accuracies of a group are shares of its images.
-            right: what else was right about it, e.g. ``top1``; those hits are shares of all images.
+            right: what else was right about it or not, e.g. ``top1``; those hits are shares of all images.
         """
         hit = iou >= np.array(DELTAS)[:, None]
         for group in ("", *groups):
             self._hits(group)[...] += hit
             self.images[group] = self.images.get(group, 0) + 1
-        for group in right:
-            self._hits(group)[...] += hit
+        for group, too in (right or {}).items():
+            self._hits(group)[...] += hit & too
         self.histogram[np.arange(len(iou)), np.round(iou * BINS).astype(np.int64)] += 1
 
     def merge(self, other: "Sweep") -> None:
