@@ -193,6 +193,16 @@ def test_accuracy_by_size_is_counted_in_bins_with_their_lower_edge():
     assert found.iou[[0, 1, 3]].tolist() == pytest.approx([0.4, 0.4, 0.8])
 
 
+def test_a_box_beyond_the_photo_is_as_large_as_the_photo(tables, tmp_path):
+    with (tables / "images.csv").open("a") as file:
+        file.write("bas,9.jpg,wren,1.2,0.7,1,1\n")
+    bins = _table(draw_sizes([tables], tmp_path / "out")[2])
+    assert [(row["series"], row["objects"], row["accuracy"]) for row in bins[6::7]] == [
+        ("cam", "0", "nan"),
+        ("bas", "1", "100.0"),
+    ]
+
+
 def test_a_density_lies_where_the_objects_are_and_its_mean_is_one():
     grid = density(np.array([0.25, 0.25]), np.array([0.8, 0.8]))
     assert grid.mean() == pytest.approx(1)

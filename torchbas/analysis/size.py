@@ -13,8 +13,8 @@ from ..viz.densities import densities
 from ..viz.plots import write_csv
 from .tables import Range, read_series
 
-EDGES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
-"""Of the size bins, as shares of the image."""
+EDGES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
+"""Of the size bins, as shares of the image; the groups of ``bas eval`` begin at some of them."""
 CELLS = 50
 SMOOTH = 2.0
 """Standard deviation of the smoothing, in cells."""
@@ -55,7 +55,9 @@ def draw_sizes(files: Sequence[Path], out: Path, *, delta: float = 0.5) -> list[
 
     Returns their paths. Raises :class:`InputError` for a broken table.
     """
-    table = read_series(files, "images.csv", {"area": Range(0, 1), "iou": Range(0, 1)})[""]
+    table = read_series(files, "images.csv", {"area": Range(0), "iou": Range(0, 1)})[""]
+    for columns in table.values():
+        columns["area"] = columns["area"].clip(max=1)  # listed boxes may reach beyond the photo
     path, bins = out / "size.png", out / "size_bins.csv"
     densities(
         path,
