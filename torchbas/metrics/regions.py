@@ -121,6 +121,7 @@ def _grow(grey, top, asked, truth, found):
     owner, column, begin = _pixels_by_level(grey, hill)
     quad_owner, quad_level = _quads(grey, hill) if asked == CONTOURS else (weight[:0], weight[:0])
     quads, opens = _by_level(quad_level)
+    sized = asked in (AUTHORS, CONTOURS)
     parent = np.arange(len(row)).astype(np.int32)
     region = np.zeros((len(row), 8), np.int32)
     for level in range(top, 0, -1):
@@ -132,6 +133,8 @@ def _grow(grey, top, asked, truth, found):
                 region[r, TOP] = region[r, BOTTOM] = row[h]
                 region[r, LEVEL] = level
                 region[r, FIRST] = row[h] * width + x
+            elif not sized and region[r, LEFT] <= x <= region[r, RIGHT]:
+                continue  # the box stays, and nothing else is asked
             if region[r, LEVEL] != level:
                 _judge(region[r], level, width, height, asked, truth, found)
                 region[r, LEVEL] = level
