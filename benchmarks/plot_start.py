@@ -1,4 +1,4 @@
-"""GT-known against training steps: the paper's start and ours, from the curves that cub25.py leaves in results/.
+"""GT-known against training steps: the paper's start and ours, and each remedy alone, from the curves in results/.
 
 python benchmarks/plot_start.py
 """
@@ -7,10 +7,18 @@ import json
 import sys
 from pathlib import Path
 
-from torchbas.viz.plots import Points, curves
+from torchbas.viz.plots import Line, Points, curves, panels
 
 FOLDER = Path(__file__).parents[1] / "results/wsol"
 STARTS = {"bas": "ours", "paper_start": "the paper's"}
+REMEDIES = {
+    "paper": "the paper's",
+    "slow_new_layers": "new layers slower",
+    "area_warmup": "area warmed up",
+    "classifier_first": "classifier first",
+    "sharing": "shared filters",
+    "classifier_first_and_sharing": "classifier first, then shared (ours)",
+}
 WAYS = {"k1": "k = 1", "kall": "k = all", "cam": "CAM"}
 
 
@@ -26,6 +34,17 @@ def main() -> None:
         levels["best centred box"] = found["metrics"]["centred_box_gt_known"]
     title = f"GT-known from two starts, {backbone}"
     curves(FOLDER / "start.png", series, xlabel="training steps", ylabel="GT-known Loc, %", title=title, hlines=levels)
+    lines: dict[str, dict[str, Line]] = {}
+    for way in ("k1", "kall"):
+        found = {
+            said: json.loads((FOLDER / f"start_{name}.json").read_text("utf-8")) for name, said in REMEDIES.items()
+        }
+        lines[WAYS[way]] = {
+            said: Line([point["step"] for point in start["curve"]], [point[way] for point in start["curve"]])
+            for said, start in found.items()
+        }
+    title = "GT-known from six starts, recipe quick"
+    panels(FOLDER / "starts.png", lines, xlabel="training steps", ylabel="GT-known Loc, %", title=title, share_y=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The README's tables, drawn from results/ and the recipes' promises; no number in them is typed by hand.
+"""The tables of README and docs, drawn from results/ and the recipes' promises; no number in them is typed by hand.
 
 python benchmarks/tables.py
 """
@@ -71,11 +71,39 @@ def cub25_table(results: Results) -> str:
     return "\n\n".join([_table(head, rows), *(["; ".join(notes) + "."] if notes else [])])
 
 
+def start_table(results: Results) -> str:
+    """Each remedy alone and together: GT-known at the end, best threshold, and the mean area of the maps."""
+    starts = {found["name"]: found for name, found in results.items() if name.startswith("wsol/start_")}
+    rows = []
+    for name, found in starts.items():
+        end = found["curve"][-1]
+        said = f"`{name.removeprefix('start_')}`"
+        rows.append([said, _percent(end["k1"]), _percent(end["kall"]), f"{end['losses']['area']:.3f}"])
+    notes = [f"{found['recipe'].split(', Start')[0]}: {found['split']}." for found in list(starts.values())[:1]]
+    head = ["start", "k = 1", "k = all", "weighed area at the end"]
+    return "\n\n".join([_table(head, rows or [[MISSING, "", "", ""]]), *notes])
+
+
+def evaluator_table(results: Results) -> str:
+    """The threshold sweep, kind by kind of map, beside the simple rewrite."""
+    found = results.get("speed/evaluator")
+    if not found:
+        return _table(["maps", "simple", "ours"], [[MISSING, "", ""]])
+    metrics, rows = found["metrics"], []
+    for name in metrics:
+        if match := re.fullmatch(r"(.*)_simple_over_ours", name):
+            ways = ("simple", "ours", "ours_both", "ours_authors")
+            cells = [f"{metrics[f'{match[1]}_{way}_ms']:.2f}" for way in ways]
+            rows.append([_spaced(match[1]), *cells, f"{metrics[name]:.1f}"])
+    head = ["maps, true boxes", "simple rewrite", "**V2**", "V2 and MaxBoxAcc", "`authors`, 100 thresholds", "ratio"]
+    return "\n\n".join([_table(head, rows), f"CPU ms a map, one thread, {found['hardware']}."])
+
+
 def speed_table(results: Results) -> str:
     """A line for each result: ratios ``X_over_Y`` with the two figures they are made of, and photos per second."""
     rows = []
     for name, found in results.items():
-        if name.startswith("speed/"):
+        if name.startswith(("speed/step_", "speed/predict_")):
             metrics = found["metrics"]
             ratios = [re.fullmatch(r"(.*?)([^_]+)_over_([^_]+)", metric) for metric in metrics]
             cells = [_ratio(metrics, match) for match in ratios if match]
@@ -98,7 +126,15 @@ def _promised(name: str, results: Results) -> list[str]:
     return [f"`{name}`", *(f"{paper[key]:.2f}" for key in ("gt_known", "top1_loc", "top5_loc")), measured]
 
 
-TABLES = {"label": label_table, "cub25": cub25_table, "speed": speed_table, "paper": paper_table}
+TABLES = {
+    "label": label_table,
+    "cub25": cub25_table,
+    "speed": speed_table,
+    "paper": paper_table,
+    "start": start_table,
+    "evaluator": evaluator_table,
+}
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 
 
 def _accuracies(found: dict[str, Any] | None) -> list[str]:
@@ -146,8 +182,9 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def main() -> None:
-    readme = ROOT / "README.md"
-    readme.write_text(redraw(readme.read_text("utf-8"), read_results()), "utf-8")
+    results = read_results()
+    for page in PAGES:
+        page.write_text(redraw(page.read_text("utf-8"), results), "utf-8")
 
 
 if __name__ == "__main__":
