@@ -9,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torchbas.config import Objective
-from torchbas.losses import area, area_weight, classification, guidance, objective, remaining, suppression
+from torchbas.losses import (
+    SMALLEST,
+    TYPICAL,
+    area,
+    area_weight,
+    classification,
+    guidance,
+    objective,
+    relative_area,
+    remaining,
+    suppression,
+)
 from torchbas.types import Evidence
 
 
@@ -98,6 +109,55 @@ def test_area_is_the_mean():
     assert area(torch.tensor([[[[0.0, 1.0]]], [[[0.5, 0.5]]]])).item() == 0.5
 
 
+def _pressure(share, left, places=20):
+    """Gradient per map value of one image whose map is 1 on that share of its places, summed over the places."""
+    foreground = torch.zeros(1, 1, 1, places)
+    foreground[..., : round(share * places)] = 1
+    foreground.requires_grad_()
+    relative_area(foreground, torch.tensor([left])).backward()
+    assert foreground.grad.unique().numel() == 1, "every place of an image is pulled alike"
+    return foreground.grad.sum().item()
+
+
+@pytest.mark.parametrize(
+    ("share", "left", "size"),
+    [
+        (0.25, 0.0, 0.25),  # all evidence hidden: the map is as large as the object
+        (0.75, 0.0, 0.75),
+        (0.1, 0.0, 0.1),
+        (0.25, 0.5, 0.5),  # half of it hidden: the object is twice as large
+        (0.5, 0.5, 1.0),
+        (0.5, 0.9, 1.0),  # an object is no larger than the image
+        (0.5, 1.0, 1.0),  # nothing explained
+        (0.0, 1.0, 1.0),
+        (0.0, 0.5, SMALLEST),  # a map that vanishes
+    ],
+)
+def test_the_relative_area_presses_by_the_object_s_size(share, left, size):
+    assert _pressure(share, left) == pytest.approx(TYPICAL / size)
+
+
+def test_price_and_gain_keep_their_ratio_for_every_size_and_while_a_map_grows():
+    """On an object whose evidence is spread evenly, L_bas falls by 1 / s of the area that is hidden."""
+    ratios = [_pressure(known * s, 1 - known) * s for s in (0.1, 0.4, 0.9) for known in (0.5, 1.0) if known * s > 0.06]
+    assert ratios == pytest.approx([TYPICAL] * len(ratios))
+
+
+def test_the_relative_area_is_the_mean_of_the_images_own():
+    foreground = torch.tensor([[[[1.0, 0.0, 0.0, 0.0]]], [[[1.0, 1.0, 0.0, 0.0]]]])
+    both = relative_area(foreground, torch.tensor([0.5, 0.0]))
+    assert both.item() == pytest.approx((TYPICAL * 0.25 / 0.5 + TYPICAL * 0.5 / 0.5) / 2)
+
+
+@given(st.floats(0, 1, width=32), st.floats(0, 1, width=32))
+def test_the_relative_area_s_pull_is_bounded(value, left):
+    foreground = torch.full((1, 1, 2, 2), value, requires_grad=True)
+    loss = relative_area(foreground, torch.tensor([left]))
+    loss.backward()
+    assert 0 <= loss <= 1
+    assert TYPICAL * 0.999 <= foreground.grad.sum() <= TYPICAL / SMALLEST * 1.001
+
+
 def test_the_area_weight_rises_evenly_after_the_classifier_s_own_steps():
     weights = Objective(area=2.0, classifier_steps=3, area_steps=4)
     assert [area_weight(weights, step) for step in range(9)] == [0, 0, 0, 0.5, 1.0, 1.5, 2.0, 2.0, 2.0]
@@ -126,6 +186,15 @@ def test_the_objective_weighs_each_term():
             "area": 1.2 * 0.25,
         }
     )
+
+
+def test_the_relative_area_is_switched_on_by_its_name_and_reads_the_evidence():
+    target, labels = torch.tensor([0]), torch.tensor([[1.0, 0.0]])
+    weights = Objective(area=1.2, area_form="relative", over=0.0)
+    terms = objective(_evidence(), target, labels, weights)
+    assert terms["area"].item() == pytest.approx(1.2 * TYPICAL * 0.75)  # a quarter covered holds 3/4: size 1/3
+    unexplained = _evidence()._replace(activation_background=torch.tensor([3.0]))
+    assert objective(unexplained, target, labels, weights)["area"].item() == pytest.approx(1.2 * TYPICAL * 0.25)
 
 
 def test_a_term_of_weight_zero_is_not_there():

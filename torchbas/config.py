@@ -137,8 +137,9 @@ class Inference:
     zoom: float = 0.0
     """Look a second time at what was found, cut out and enlarged, where that is less than this share of the image
     (Sec. 6, second stage); 0 never does."""
-    padding: float = 0.25
-    """What the second look sees around the find, on each side, as a share of its longer side."""
+    padding: float = 0.5
+    """What the second look sees around the find, on each side, as a share of its longer side; with a half the find
+    fills a quarter of that view, as objects do in common photos."""
 
     def __post_init__(self) -> None:
         _not_negative(self, "top", "padding")

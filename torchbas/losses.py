@@ -68,8 +68,8 @@ def relative_area(
     the least pressure, and below ``SMALLEST`` the price rises no further, so the gradient is bounded as a map vanishes.
     """
     shares = foreground.float().mean(dim=(1, 2, 3))
-    size = (shares / (1 - left).clamp(min=eps)).clamp(SMALLEST, 1).detach()
-    return (TYPICAL * shares / size).mean()
+    price = ((1 - left) / shares.clamp(min=eps)).clamp(1, 1 / SMALLEST).detach()  # 1/s
+    return (TYPICAL * price * shares).mean()
 
 
 def area_weight(weights: Objective, step: int) -> float:
