@@ -14,6 +14,7 @@ import time
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,6 +33,7 @@ from torchbas.localize.train import train
 from torchbas.types import Collection, Photo
 
 LEVELS = ("auto", 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
+AUTHORS = "authors, centre crop instead of ten for classification"
 SETS = {
     "": "photos as they are",
     "_half": "photos on a ground twice as wide and high, of their mirror images, blurred; place by chance, seed 0",
@@ -54,9 +56,16 @@ def main() -> None:
             for kind, collection in photos.items():
                 start = time.monotonic()
                 scores, overlaps = score(localizer, collection, named)
-                seconds = round(time.monotonic() - start)
-                for row, inference in named.items():
-                    write(words, f"{row}{kind}", form, inference, collection, scores, overlaps[row], row, kind, seconds)
+                common = {
+                    "data": f"cub25, {data_fingerprint([photo.name for photo in collection.photos])}",
+                    "recipe": f"{localizer.recipe}, mobilenetv1, area {form}, run {run.name}",
+                    "split": f"test, {scores.images} photos",
+                    "seed": words.seed,
+                    "seconds": round(time.monotonic() - start),
+                }
+                for row, way in named.items():
+                    protocol = "; ".join([AUTHORS, SETS[kind], *([second_look(way)] if way.zoom else [])])
+                    write(f"{row}{kind}", scores, row, overlaps[row], {**common, "protocol": protocol})
 
 
 def arguments() -> argparse.Namespace:
@@ -135,31 +144,17 @@ def score(localizer: Localizer, collection: Collection, rows: dict[str, Inferenc
     return scores, overlaps
 
 
-def write(
-    words: argparse.Namespace,
-    name: str,
-    form: str,
-    inference: Inference,
-    collection: Collection,
-    scores: Scores,
-    overlaps: dict[str, list[float]],
-    row: str,
-    kind: str,
-    seconds: int,
-) -> None:
+def second_look(way: Inference) -> str:
+    return f"second look under {way.zoom:g} of the image, padding {way.padding:g}"
+
+
+def write(name: str, scores: Scores, row: str, overlaps: dict[str, list[float]], common: dict[str, Any]) -> None:
     threshold, best = scores.best(row)
-    second = (
-        f"second look under {inference.zoom:g} of the image, padding {inference.padding:g}" if inference.zoom else ""
-    )
-    protocol = ["authors, centre crop instead of ten for classification", SETS[kind], second]
-    sizes = {size: np.array(overlaps[size]) for size in SIZES if overlaps.get(size)}
+    sizes = {size: np.array(overlaps[size]) for size in SIZES if size in overlaps}
     path = record(
         "wsol",
         f"cub25_mobilenetv1_small_{name}",
-        data=f"cub25, {data_fingerprint([photo.name for photo in collection.photos])}",
-        recipe=f"small, mobilenetv1, {words.steps} steps, area {form}",
-        protocol="; ".join(part for part in protocol if part),
-        split=f"test, {scores.images} photos",
+        **common,
         threshold={"value": "auto", "chosen": "per image, without boxes"},
         metrics={
             **scores.rows[row]["auto"],
@@ -171,8 +166,6 @@ def write(
             },
         },
         oracle={"threshold": threshold, "chosen": f"best of {len(LEVELS) - 1} on the test split", "metrics": best},
-        seed=words.seed,
-        seconds=seconds,
     )
     print(path.name, scores.rows[row]["auto"], flush=True)
 
