@@ -132,7 +132,7 @@ class Localization:
     rle: dict[str, Any]
     """The mask as a COCO run-length encoding (``size`` and ``counts`` as bytes); :attr:`mask` decodes it."""
     grid: Float[np.ndarray, "h w"]
-    """The localisation map on the feature grid, min-max normalised to [0, 1]; :attr:`heatmap` enlarges it."""
+    """The localisation map in [0, 1] on the feature grid, or finer after a second look; :attr:`heatmap` enlarges it."""
     confidence: float
     """Probability that the classifier gives the tag, in [0, 1]."""
     evidence_left: float

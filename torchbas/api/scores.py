@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,7 @@ def _validated(collection: Collection, score: Callable[[str, str], Scores]) -> d
 
 def default_rows(inference: Inference, levels: tuple[float | str, ...] = LEVELS) -> list[Row]:
     """Plain CAM and BAS with k = 1 and k = all; the model's own k."""
-    ways = {"CAM": None, "BAS k=1": Inference(top=1), "BAS k=all": Inference(top=0)}
+    ways = {"CAM": None, "BAS k=1": replace(inference, top=1), "BAS k=all": replace(inference, top=0)}
     if inference.top > 1:
         ways[f"BAS k={inference.top}"] = inference
     return [Row(name, way, levels) for name, way in ways.items()]

@@ -120,7 +120,6 @@ def train(
     if resume and (done := finished(out, identity, load)):
         return done
     fabric = make_fabric(device, training.precision)
-    fabric.launch()
     fabric.seed_everything(training.seed, verbose=False)
     colours = normalisation(architecture.backbone, weights)
     model = build(method, architecture, len(photos.classes), weights, colours, **options).to(fabric.device)

@@ -90,8 +90,8 @@ def weights_of(word: str) -> bool | Path:
 def prepare(out: Path, source: Path | None, ours: Sequence[str], *, overwrite: bool, resume: bool = False) -> None:
     """Make ``out``; refuse one with something in it, unless told to go on or to overwrite what is ``ours``.
 
-    Only a folder that an earlier command has made and marked is ever written over, and only our files in it are
-    removed. Of several processes the first does it.
+    Only a folder that an earlier command has made and marked is ever written over, and only our files in it (names or
+    patterns) are removed. Of several processes the first does it.
     """
     if source is not None and source.is_dir() and out.resolve().is_relative_to(source.resolve()):
         raise InputError(f"{out} lies inside {source}, so its pictures would be read as photos: choose another --out.")
@@ -108,11 +108,9 @@ def prepare(out: Path, source: Path | None, ours: Sequence[str], *, overwrite: b
                 raise InputError(f"{out} {state}: choose another --out, or add --overwrite or --resume.")
         out.mkdir(parents=True, exist_ok=True)
         (out / MARK).touch()
-        for name in (MANIFEST,) if resume else (MANIFEST, *ours):
-            if (out / name).is_dir():
-                shutil.rmtree(out / name)
-            else:
-                (out / name).unlink(missing_ok=True)
+        for pattern in (MANIFEST,) if resume else (MANIFEST, *ours):
+            for place in out.glob(pattern):
+                shutil.rmtree(place) if place.is_dir() else place.unlink()
     except OSError as error:
         raise InputError(f"{out} cannot be written ({error.strerror}): choose another --out.") from error
 

@@ -22,7 +22,10 @@ for name in ("lightning.fabric", "lightning.pytorch"):  # the user did not ask f
     logging.getLogger(name).setLevel(logging.WARNING)
 
 OUTPUTS = ("boxes.coco.json", "masks.coco.json", "outlines.coco.json", "masks", "index.html")
-MODEL = ("model", "model.json", "model.safetensors", "checkpoint.pt", "log.csv", "features.npy")
+MODEL = (
+    *("model", "model.json", "model.safetensors", "checkpoint.pt", "log.csv", "features.npy"),
+    "events.out.tfevents.*",
+)
 
 
 @dataclass

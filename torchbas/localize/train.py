@@ -51,7 +51,6 @@ def train(
         return done
     training = recipe.training
     fabric = make_fabric(device, training.precision, unused_parameters=recipe.objective.classifier_steps > 0)
-    fabric.launch()
     fabric.seed_everything(training.seed, verbose=False)
     model = BAS.from_architecture(recipe.architecture, len(photos.classes), weights).to(fabric.device)
     if training.channels_last:
