@@ -84,6 +84,76 @@ def start_table(results: Results) -> str:
     return "\n\n".join([_table(head, rows or [[MISSING, "", "", ""]]), *notes])
 
 
+METHODS = {
+    "cam": "CAM",
+    "gradcam": "Grad-CAM, last features",
+    "gradcam_features": "Grad-CAM, features F",
+    "layercam": "Layer-CAM, last features",
+    "layercam_features": "Layer-CAM, features F",
+    "has": "HaS",
+    "acol": "ACoL",
+    "adl": "ADL",
+    "cutmix": "CutMix",
+    "spg": "SPG",
+    "no_lbas_k1": "generator, cross-entropy only, k = 1",
+    "no_lbas_kall": "generator, cross-entropy only, k = all",
+    "bas_k1": "**BAS, k = 1**",
+    "bas_kall": "BAS, k = all",
+}
+
+
+def bench_table(results: Results) -> str:
+    """Every method on the same network, data and steps, by both protocols."""
+    head = ["MobileNetV1", "classes right", "GT-known, auto", "Top-1, auto", "GT-known, best", "median IoU, auto"]
+    head += ["MaxBoxAcc", "MaxBoxAccV2"]
+    rows, split = [], ""
+    for name, title in METHODS.items():
+        ours, theirs = (
+            results.get(f"wsol/bench_mobilenetv1_{name}_{protocol}") for protocol in ("authors", "wsoleval")
+        )
+        if not ours or not theirs:
+            rows.append([title, MISSING, *[""] * 6])
+            continue
+        metrics, split = ours["metrics"], ours["split"]
+        cells = [metrics["top1_cls"], metrics["auto_gt_known"], metrics["auto_top1_loc"], ours["oracle"]["gt_known"]]
+        cells = [*map(_percent, cells), f"{metrics['median_iou_auto']:.2f}"]
+        rows.append([title, *cells, *(_percent(theirs["metrics"][n]) for n in ("maxboxacc", "maxboxaccv2"))])
+    return "\n\n".join([_table(head, rows), f"{split}; seed 0."])
+
+
+def sweep_table(results: Results) -> str:
+    """alpha, beta and lambda one at a time, and k on each of the networks."""
+    points = {name.removeprefix("wsol/sweep_"): f for name, f in results.items() if name.startswith("wsol/sweep_")}
+    shown = [name for name in next(iter(points.values()), {"metrics": {}})["metrics"] if "auto" not in name]
+    rows = []
+    for found in sorted(points.values(), key=lambda found: sorted(found["weights"].items())):
+        weights = [f"{found['weights'][name]:g}" for name in ("alpha", "beta", "lambda")]
+        rows.append([*weights, *(_percent(found["metrics"][name]) for name in shown)])
+    head = ["alpha", "beta", "lambda", *(f"k = {name.removeprefix('gt_known_k')}" for name in shown)]
+    notes = [f"{found['recipe']}: {found['split']}, {found['protocol']}." for found in list(points.values())[:1]]
+    return "\n\n".join([_table(head, rows or [[MISSING, "", ""]]), *notes])
+
+
+def small_table(results: Results) -> str:
+    """Plain BAS, the second look, the relative area and both, by the size of the bird."""
+    ways = {"plain": "plain BAS", "zoom": "second look", "area": "relative area", "area_zoom": "both"}
+    found = {
+        (way, kind): results.get(f"wsol/cub25_mobilenetv1_small_{way}{kind}") for kind in ("", "_half") for way in ways
+    }
+    sizes = list(dict.fromkeys(size for one in found.values() if one for size in one["metrics"]["per_size"]))
+    rows = []
+    for (way, kind), one in found.items():
+        title = ways[way] + (", half as large" if kind else "")
+        if not one:
+            rows.append([title, MISSING, *[""] * (1 + len(sizes))])
+            continue
+        metrics = one["metrics"]
+        groups = [metrics["per_size"].get(size) for size in sizes]
+        cells = [f"{group['gt_known']:.1f} of {group['photos']}" if group else "" for group in groups]
+        rows.append([title, _percent(metrics["gt_known"]), f"{metrics['median_iou']:.2f}", *cells])
+    return _table(["birds by share of the photo", "GT-known, auto", "median IoU", *sizes], rows)
+
+
 def evaluator_table(results: Results) -> str:
     """The threshold sweep, kind by kind of map, beside the simple rewrite."""
     found = results.get("speed/evaluator")
@@ -132,6 +202,9 @@ TABLES = {
     "speed": speed_table,
     "paper": paper_table,
     "start": start_table,
+    "bench": bench_table,
+    "sweep": sweep_table,
+    "small": small_table,
     "evaluator": evaluator_table,
 }
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
