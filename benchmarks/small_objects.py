@@ -26,7 +26,8 @@ import torchbas as tb
 from torchbas import data, recipes
 from torchbas.config import Inference, Recipe
 from torchbas.engine import Hooks
-from torchbas.engine.scoring import SIZES, Case, Scores, Verdict
+from torchbas.engine.board import Scores
+from torchbas.engine.scoring import SIZES, Case, Verdict
 from torchbas.localize import Row, evaluate
 from torchbas.localize.localizer import Localizer
 from torchbas.localize.train import train

@@ -23,8 +23,9 @@ from torchbas.baselines.evaluate import evaluate as evaluate_baselines
 from torchbas.baselines.train import Baseline
 from torchbas.baselines.train import load as load_baseline
 from torchbas.config import Inference
+from torchbas.engine.board import Scores
 from torchbas.engine.evaluate import Pass
-from torchbas.engine.scoring import Rules, Scores
+from torchbas.engine.scoring import Rules
 from torchbas.localize import Row, evaluate
 from torchbas.types import Collection
 

@@ -1,5 +1,6 @@
 """Folders of score maps: what is refused, by name; and that no way of working through them changes a number."""
 
+import csv
 import json
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from torchbas.engine.outcomes import OutcomeTable
 from torchbas.engine.scoremaps import read_map, read_predictions, score_maps
 from torchbas.engine.scoring import Rules
 from torchbas.errors import InputError, Interrupted
+from torchbas.metrics import overlaps
 from torchbas.types import Collection, Photo
 
 SIDE = 48
@@ -108,6 +110,31 @@ def test_the_same_numbers_with_two_processes_and_in_any_order(maps):
     scores, turned = (board.scores("auto") for board in (alone, score_maps(folder, backwards, RULES)))
     assert scores.summaries == turned.summaries
     assert scores.rows == turned.rows
+
+
+def test_parts_merge_to_the_whole(maps):
+    folder, collection = maps
+    whole = score_maps(folder, collection, RULES).scores(0.2)
+    parts = [replace(collection, photos=collection.photos[start::3]) for start in range(3)]
+    first, *others = (score_maps(folder, part, RULES) for part in parts)
+    for other in others:
+        first.merge(other)
+    assert first.scores(0.2) == whole
+
+
+def test_the_table_says_what_became_of_every_image(maps, tmp_path):
+    folder, collection = maps
+    with OutcomeTable(tmp_path / "images.csv", 0.2) as table:
+        score_maps(folder, collection, RULES, table=table)
+    lines = list(csv.DictReader((tmp_path / "images.csv").open(encoding="utf-8")))
+    assert [line["image"] for line in lines] == [photo.name for photo in collection.photos]
+    for line, photo in zip(lines, collection.photos, strict=True):
+        areas = [(x1 - x0) * (y1 - y0) / (240 * 220) for x0, y0, x1, y1 in photo.boxes]
+        truth = RULES.boxes(photo, (240, 220))
+        iou = overlaps("wsoleval", read_map(folder, photo.name, SIDE), truth, np.array([0.2]))["largest"][0]
+        assert float(line["area"]) == pytest.approx(max(areas), abs=1e-5)
+        assert float(line["iou"]) == pytest.approx(iou, abs=1e-5)
+        assert line["class"] == collection.classes[photo.labels[0]]
 
 
 @pytest.mark.parametrize("stop", [1, 12, 29])

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..engine.board import Scores
 from ..engine.evaluate import Listener, Look, Pass
 from ..engine.evaluate import evaluate as _evaluate
-from ..engine.scoring import Level, Rules, Scores
+from ..engine.scoring import Level, Rules
 from ..types import Collection
 from .classifier import Classifier
 

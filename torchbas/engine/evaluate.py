@@ -15,7 +15,8 @@ from ..data.truth import foreground
 from ..maps import enlarge, otsu, reference_maps
 from ..maps import normalise as min_max
 from ..types import Collection
-from .scoring import Board, Case, Rules, Verdict, case_of, judge, with_truth
+from .board import Board
+from .scoring import Case, Rules, Verdict, case_of, judge, with_truth
 
 Normalisation = tuple[Sequence[float], Sequence[float]]
 

@@ -21,8 +21,9 @@ from ..errors import InputError, Interrupted
 from ..formats.files import replacing
 from ..maps import otsu
 from ..types import Collection, Photo
+from .board import Board
 from .outcomes import OutcomeTable
-from .scoring import Board, Case, Rules, Verdict, case_of, judge, with_truth
+from .scoring import Case, Rules, Verdict, case_of, judge, with_truth
 
 ROW = "maps"
 SAVE_EVERY = 2000

@@ -1,6 +1,6 @@
 """Localisation: train, find, score. Map to box is in :mod:`.boxes`."""
 
-from ..engine.scoring import Scores as Scores
+from ..engine.board import Scores as Scores
 from .boxes import Component as Component
 from .boxes import components as components
 from .evaluate import Row as Row

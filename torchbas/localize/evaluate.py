@@ -9,9 +9,10 @@ from torch import Tensor
 
 from ..config import Inference
 from ..data import Batch
+from ..engine.board import Scores
 from ..engine.evaluate import Listener, Look, Normalisation, Pass
 from ..engine.evaluate import evaluate as _evaluate
-from ..engine.scoring import Level, Rules, Scores
+from ..engine.scoring import Level, Rules
 from ..maps import class_activation, enlarge, normalise
 from ..metrics import Protocol
 from ..model import BAS
