@@ -126,7 +126,7 @@ def test_the_table_says_what_became_of_every_image(maps, tmp_path):
     folder, collection = maps
     with OutcomeTable(tmp_path / "images.csv", 0.2) as table:
         score_maps(folder, collection, RULES, table=table)
-    lines = list(csv.DictReader((tmp_path / "images.csv").open(encoding="utf-8")))
+    lines = list(csv.DictReader((tmp_path / "images.csv").read_text("utf-8").splitlines()))
     assert [line["image"] for line in lines] == [photo.name for photo in collection.photos]
     for line, photo in zip(lines, collection.photos, strict=True):
         areas = [(x1 - x0) * (y1 - y0) / (240 * 220) for x0, y0, x1, y1 in photo.boxes]
