@@ -166,7 +166,7 @@ def evaluator_table(results: Results) -> str:
             cells = [f"{metrics[f'{match[1]}_{way}_ms']:.2f}" for way in ways]
             rows.append([_spaced(match[1]), *cells, f"{metrics[name]:.1f}"])
     head = ["maps, true boxes", "simple rewrite", "**V2**", "V2 and MaxBoxAcc", "`authors`, 100 thresholds", "ratio"]
-    return "\n\n".join([_table(head, rows), f"CPU ms a map, one thread, {found['hardware']}."])
+    return "\n\n".join([_table(head, rows), f"CPU ms a map on {found['hardware']}."])
 
 
 def speed_table(results: Results) -> str:
