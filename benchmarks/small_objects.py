@@ -76,7 +76,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--area", type=float, help="beta of the relative area; the recipe's if not given")
     parser.add_argument("--zoom", type=float, default=0.5, help="share of the image under which a find is enlarged")
     parser.add_argument("--padding", type=float, default=Inference.padding)
-    parser.add_argument("--steps", type=int, default=240)
+    parser.add_argument("--recipe", default="small")
+    parser.add_argument("--steps", type=int, help="the recipe's if not given")
     parser.add_argument("--every", type=int, default=1, help="score every Nth photo of the test split")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
@@ -88,7 +89,7 @@ def trained(run: Path, form: str, birds: Collection, words: argparse.Namespace) 
         return tb.load(run)
     weights = data_folder() / "weights" / "mobilenetv1_imagenet_fp16.pth"
     hooks = Hooks(on_step=lambda step, _, terms: print(step, terms, flush=True))
-    return train(birds, tailor(recipes.load("small"), form, words), run, weights=weights, hooks=lambda _: hooks)
+    return train(birds, tailor(recipes.load(words.recipe), form, words), run, weights=weights, hooks=lambda _: hooks)
 
 
 def tailor(recipe: Recipe, form: str, words: argparse.Namespace) -> Recipe:
@@ -97,7 +98,7 @@ def tailor(recipe: Recipe, form: str, words: argparse.Namespace) -> Recipe:
         recipe,
         architecture=replace(recipe.architecture, backbone="mobilenetv1", activation="relu6"),
         objective=replace(recipe.objective, area_form=form, area=beta),
-        training=replace(recipe.training, steps=words.steps, seed=words.seed),
+        training=replace(recipe.training, steps=words.steps or recipe.training.steps, seed=words.seed),
     )
 
 

@@ -50,7 +50,7 @@ class Objective:
     area: float = 1.5
     """beta, weight of L_ac."""
     area_form: Literal["mean", "relative"] = "mean"
-    """mean: L_ac as in the paper. relative: area as a share of the object's own, so that every size is pulled alike."""
+    """mean: L_ac as in the paper. relative: the smaller the object, the more a pixel of its map costs."""
     suppression: float = 1.0
     """lambda, weight of L_bas; 0 is the paper's baseline."""
     over: float = 1.0

@@ -50,7 +50,7 @@ def area(foreground: Float[Tensor, "B 1 h w"]) -> Float[Tensor, ""]:
 
 
 TYPICAL = 0.25
-"""The object's share of the image at which the relative area presses as hard as the plain one."""
+"""The object's share of the image from which on the relative area presses as hard as the plain one."""
 SMALLEST = 0.05
 """No object is taken for smaller than this share."""
 
@@ -58,17 +58,18 @@ SMALLEST = 0.05
 def relative_area(
     foreground: Float[Tensor, "B 1 h w"], left: Float[Tensor, " B"], eps: float = 1e-8
 ) -> Float[Tensor, ""]:
-    """L_ac that presses alike on every size: the area as a share of the object's own, times ``TYPICAL``.
+    """L_ac that presses harder on small objects: the area as a share of the object's own, times ``TYPICAL``.
 
     Eq. 4 charges a pixel the same on every object, while the evidence that it hides is 1/s of an object which covers
-    the share s of the image: the surroundings of a small object cost next to nothing, and a large one loses its rim.
-    Here a pixel costs TYPICAL / s, so price and gain keep one ratio, that of eq. 4 where s is ``TYPICAL``.
+    the share s of the image: the surroundings of a small object cost next to nothing. Here a pixel costs TYPICAL / s,
+    so that price and gain keep one ratio, but never less than in eq. 4: a price that goes on falling lets a map that
+    has grown over everything take the whole image for the object, and stay.
     s is read off the map without gradient, as its area over the share of the evidence that hiding it takes away
-    (1 - ``left``, of :func:`remaining`): the same while a map still grows; an image that no map explains counts as 1,
-    the least pressure, and below ``SMALLEST`` the price rises no further, so the gradient is bounded as a map vanishes.
+    (1 - ``left``, of :func:`remaining`), the same while a map still grows. Below ``SMALLEST`` the price rises no
+    further, so the gradient is bounded as a map vanishes.
     """
     shares = foreground.float().mean(dim=(1, 2, 3))
-    price = ((1 - left) / shares.clamp(min=eps)).clamp(1, 1 / SMALLEST).detach()  # 1/s
+    price = ((1 - left) / shares.clamp(min=eps)).clamp(1 / TYPICAL, 1 / SMALLEST).detach()  # 1/s
     return (TYPICAL * price * shares).mean()
 
 
