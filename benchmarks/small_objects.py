@@ -157,15 +157,15 @@ def write(name: str, scores: Scores, row: str, overlaps: dict[str, list[float]],
         "wsol",
         f"cub25_mobilenetv1_small_{name}",
         **common,
-        threshold={"value": "auto", "chosen": "per image, without boxes"},
+        threshold={"value": "auto", "chosen": "auto, per image, without boxes"},
         metrics={
             **scores.rows[row]["auto"],
             "top1_cls": scores.top1_cls,
             "median_iou": scores.summaries[row]["median_iou"],
-            "per_size": {
-                size: {"photos": len(iou), "gt_known": 100 * float((iou >= 0.5).mean()), "mean_iou": float(iou.mean())}
-                for size, iou in sizes.items()
-            },
+        },
+        per_size={
+            size: {"photos": len(iou), "gt_known": 100 * float((iou >= 0.5).mean()), "mean_iou": float(iou.mean())}
+            for size, iou in sizes.items()
         },
         oracle={"threshold": threshold, "chosen": f"best of {len(LEVELS) - 1} on the test split", "metrics": best},
     )

@@ -140,7 +140,7 @@ def small_table(results: Results) -> str:
     found = {
         (way, kind): results.get(f"wsol/cub25_mobilenetv1_small_{way}{kind}") for kind in ("", "_half") for way in ways
     }
-    sizes = list(dict.fromkeys(size for one in found.values() if one for size in one["metrics"]["per_size"]))
+    sizes = list(dict.fromkeys(size for one in found.values() if one for size in one["per_size"]))
     rows = []
     for (way, kind), one in found.items():
         title = ways[way] + (", half as large" if kind else "")
@@ -148,7 +148,7 @@ def small_table(results: Results) -> str:
             rows.append([title, MISSING, *[""] * (1 + len(sizes))])
             continue
         metrics = one["metrics"]
-        groups = [metrics["per_size"].get(size) for size in sizes]
+        groups = [one["per_size"].get(size) for size in sizes]
         cells = [f"{group['gt_known']:.1f} of {group['photos']}" if group else "" for group in groups]
         rows.append([title, _percent(metrics["gt_known"]), f"{metrics['median_iou']:.2f}", *cells])
     return _table(["birds by share of the photo", "GT-known, auto", "median IoU", *sizes], rows)

@@ -287,7 +287,7 @@ def test_results_say_how_they_were_measured():
         assert all(isinstance(value, (int, float)) for value in found["metrics"].values()), file
         if found["threshold"] is not None and file.parent.name != "speed":
             assert found["threshold"].keys() == {"value", "chosen"}, file
-            assert found["threshold"]["chosen"].split(",")[0] in ("fixed", "validation", "auto", "oracle"), file
+            assert re.split("[,;]", found["threshold"]["chosen"])[0] in ("fixed", "validation", "auto", "oracle"), file
 
 
 def _of(family: str) -> Iterable[Recipe]:
