@@ -1,10 +1,12 @@
 """alpha, beta, lambda and k on 25 bird species: the paper's Figs. 9 and 10 in small, by the recipe `quick`.
 
 python benchmarks/sweeps.py
+python benchmarks/sweeps.py --sharing 0.2 --only base alpha_0.25 beta_3
 
 Each training changes one weight of the objective; k needs no training of its own.
 """
 
+import argparse
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -27,17 +29,25 @@ ROWS = [Row(f"k{k}", Inference(top=k), LEVELS) for k in CLASSES]
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="*", help="these points only")
+    parser.add_argument("--sharing", type=float, help="of the generator's filters; the recipe's if not given")
+    words = parser.parse_args()
     birds = data.read(data_folder() / "cub25")
     seen = birds.only("test")
     seen = replace(seen, photos=seen.photos[::2])
     base = recipes.load("quick")
+    if words.sharing is not None:
+        base = replace(base, architecture=replace(base.architecture, sharing=words.sharing))
     usual = replace(base.objective, classifier_steps=CLASSIFIER_STEPS)
     points = {"base": usual}
     points |= {f"{GREEK[name]}_{v:g}": replace(usual, **{name: v}) for name, values in GRID.items() for v in values}
-    for name, objective in points.items():
+    for name in words.only or points:
+        objective = points[name]
         start = time.monotonic()
         training = replace(base.training, steps=STEPS)
         recipe = replace(base, objective=objective, training=training)
+        name += "" if words.sharing is None else f"_sharing_{words.sharing:g}"
         weights = data_folder() / "weights" / "mobilenetv1_imagenet_fp16.pth"
         localizer = train(birds, recipe, Path("runs") / f"sweep_{name}", weights=weights)
         scores = evaluate(
@@ -61,7 +71,7 @@ def write(name: str, objective: Objective, scores: Scores, recipe: Recipe, photo
         "wsol",
         f"sweep_{name}",
         data=f"cub25, {photos}",
-        recipe=f"quick, {STEPS} steps, classifier first {CLASSIFIER_STEPS}",
+        recipe=f"quick, {STEPS} steps, classifier first {CLASSIFIER_STEPS}, sharing {recipe.architecture.sharing:g}",
         protocol="authors, centre crop",
         split=f"test, every second photo, {scores.images} photos",
         threshold={"value": None, "chosen": f"oracle, best of {len(LEVELS) - 1}; gt_known_auto: each image's own"},
