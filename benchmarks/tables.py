@@ -126,12 +126,14 @@ def sweep_table(results: Results) -> str:
     points = {name.removeprefix("wsol/sweep_"): f for name, f in results.items() if name.startswith("wsol/sweep_")}
     shown = [name for name in next(iter(points.values()), {"metrics": {}})["metrics"] if "auto" not in name]
     rows = []
-    for found in sorted(points.values(), key=lambda found: sorted(found["weights"].items())):
-        weights = [f"{found['weights'][name]:g}" for name in ("alpha", "beta", "lambda")]
-        rows.append([*weights, *(_percent(found["metrics"][name]) for name in shown)])
-    head = ["alpha", "beta", "lambda", *(f"k = {name.removeprefix('gt_known_k')}" for name in shown)]
-    notes = [f"{found['recipe']}: {found['split']}, {found['protocol']}." for found in list(points.values())[:1]]
-    return "\n\n".join([_table(head, rows or [[MISSING, "", ""]]), *notes])
+    for name, found in sorted(points.items(), key=lambda point: sorted(point[1]["weights"].items())):
+        weights = [f"{found['weights'][greek]:g}" for greek in ("alpha", "beta", "lambda")]
+        sharing = name.partition("_sharing_")[2] or "1"
+        rows.append([*weights, sharing, *(_percent(found["metrics"][metric]) for metric in shown)])
+    head = ["alpha", "beta", "lambda", "sharing", *(f"k = {name.removeprefix('gt_known_k')}" for name in shown)]
+    one = points.get("base")
+    notes = [f"{one['recipe'].split(', sharing')[0]}: {one['split']}, {one['protocol']}."] if one else []
+    return "\n\n".join([_table(head, rows or [[MISSING, "", "", ""]]), *notes])
 
 
 def small_table(results: Results) -> str:
