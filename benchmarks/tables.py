@@ -168,7 +168,14 @@ def evaluator_table(results: Results) -> str:
             cells = [f"{metrics[f'{match[1]}_{way}_ms']:.2f}" for way in ways]
             rows.append([_spaced(match[1]), *cells, f"{metrics[name]:.1f}"])
     head = ["maps, true boxes", "simple rewrite", "**V2**", "V2 and MaxBoxAcc", "`authors`, 100 thresholds", "ratio"]
-    return "\n\n".join([_table(head, rows), f"CPU ms a map on {found['hardware']}."])
+    notes = [f"CPU ms a map on {found['hardware']}."]
+    if whole := results.get("speed/evaluator_folder"):
+        said = whole["metrics"]
+        notes.append(
+            f"`bas eval` of {said['images']:,} maps with {said['workers']} workers, start to end: "
+            f"{said['wall_seconds']:.0f} s, no process above {said['peak_mb']:,} MB however many maps there are."
+        )
+    return "\n\n".join([_table(head, rows), *notes])
 
 
 def speed_table(results: Results) -> str:
