@@ -301,3 +301,14 @@ def test_train_predict_and_eval_fit_together(messy, tmp_path, capsys):
     scores = json.loads(capsys.readouterr().out)
     assert scores["images"] == 6
     assert all(0 <= level["gt_known"] <= 100 for row in scores["rows"].values() for level in row.values())
+
+
+def test_a_method_to_compare_with_is_trained_and_scored_but_draws_no_boxes(messy, tmp_path, capsys):
+    run = tmp_path / "acol"
+    words = ["train", str(messy), "--out", str(run), "--recipe", "small", "--method", "acol", *TINY]
+    assert main(words) == 0
+    assert main(["eval", str(messy), "--model", str(run), "--no-ten-crop", "--quiet", "--json"]) == 0
+    assert list(json.loads(capsys.readouterr().out)["rows"]) == ["acol"]
+    assert "bas eval scores it" in refused(capsys, "predict", messy, "--model", run, "--out", tmp_path / "out")
+    frozen = ["train", messy, "--out", tmp_path / "cam", "--method", "cam", *TINY]
+    assert "--stem train" in refused(capsys, *frozen)

@@ -14,7 +14,10 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 from .. import data, recipes
+from ..baselines.train import Baseline
+from ..baselines.train import train as _train_baseline
 from ..config import Recipe
+from ..engine import Hooks
 from ..formats import FORMATS, Sizes, Writer, replacing
 from ..formats import save as _save
 from ..localize import Scores as Scores
@@ -89,12 +92,9 @@ def train(
         InputError: unreadable input, fewer than two tags, weights that cannot be had, other settings on resume.
         Interrupted: Ctrl-C or SIGTERM, after saving.
     """
-    chosen = recipes.load(recipe) if isinstance(recipe, str) else recipe
-    if compute.precision != "auto":
-        chosen = replace(chosen, training=replace(chosen.training, precision=compute.precision))  # type: ignore[arg-type]
     return _train(
         source if isinstance(source, Collection) else data.read(source),
-        chosen,
+        _precise(recipe, compute),
         Path(out),
         weights=weights,
         device=compute.device,
@@ -103,6 +103,47 @@ def train(
         hooks=watch.hooks,
         progress=watch.batches,
     )
+
+
+def train_baseline(
+    source: Source,
+    out: str | Path,
+    method: str,
+    *,
+    recipe: str | Recipe = "small",
+    weights: bool | str | Path = True,
+    resume: bool = False,
+    compute: Compute = Compute(),
+    hooks: Hooks = Hooks(),
+) -> Baseline:
+    """Train a method that BAS is compared with, by a recipe of BAS; :func:`evaluate` scores it.
+
+    Args:
+        method: a name in :data:`torchbas.baselines.METHODS`.
+
+    Raises:
+        InputError: as :func:`train`; an unknown method; a recipe that keeps the stem.
+        Interrupted: Ctrl-C or SIGTERM, after saving.
+    """
+    return _train_baseline(
+        source if isinstance(source, Collection) else data.read(source),
+        _precise(recipe, compute),
+        method,
+        Path(out),
+        weights=weights,
+        device=compute.device,
+        workers=compute.workers,
+        resume=resume,
+        hooks=lambda _: hooks,
+    )
+
+
+def _precise(recipe: str | Recipe, compute: Compute) -> Recipe:
+    """The recipe in the precision that was asked for."""
+    chosen = recipes.load(recipe) if isinstance(recipe, str) else recipe
+    if compute.precision == "auto":
+        return chosen
+    return replace(chosen, training=replace(chosen.training, precision=compute.precision))  # type: ignore[arg-type]
 
 
 def predict(

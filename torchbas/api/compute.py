@@ -70,6 +70,8 @@ def load(model: str | Path) -> Localizer:
         mean, std = normalisation(network.architecture.backbone, weights=False)
         return Localizer(network, classes, mean, std, SIDE, CROP, Inference(threshold=0.1), AUTHORS)
     folder = Path(model)
+    if is_baseline(folder):
+        raise InputError(f"{model} holds a method to compare with, not BAS: bas eval scores it; train BAS for boxes.")
     nested = folder / "model"
     return Localizer.load(nested if (nested / "model.json").is_file() else model)
 

@@ -59,6 +59,23 @@ class Job:
                 collection, out, recipe=recipe, weights=weights, resume=resume, compute=self.compute, watch=watch
             )
 
+    def train_baseline(
+        self, collection: Collection, out: Path, recipe: Recipe, method: str, weights: bool | Path, *, resume: bool
+    ) -> None:
+        """The same for a method that BAS is compared with."""
+        with self._timed("training") as steps:
+            hooks = Hooks(on_step=steps.step)
+            api.train_baseline(
+                collection,
+                out,
+                method,
+                recipe=recipe,
+                weights=weights,
+                resume=resume,
+                compute=self.compute,
+                hooks=hooks,
+            )
+
     def score(self, collection: Collection, localizer: Localizer) -> Scores:
         """Compare with true boxes."""
         with self._timed("evaluating") as stage:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from .common import Common, Data, Settings, chosen, first_process, prepare, settings_for, weights_of
 from .common import parse as read
@@ -21,6 +21,8 @@ class Train(Common):
     """Folder of the run."""
     recipe: str = "quick"
     """Name of a recipe (bas recipes lists them), or your own FILE.py."""
+    method: Literal["bas", "cam", "gradcam", "layercam", "has", "acol", "adl", "cutmix", "spg"] = "bas"
+    """bas, or a method it is compared with, trained the same way (not by recipes that keep the stem, such as quick)."""
     weights: str = "auto"
     """ImageNet weights: auto fetches them, a FILE is read, none starts from nothing."""
     overwrite: bool = False
@@ -44,7 +46,11 @@ class Train(Common):
             self.out, Reporter(self.quiet or not first_process()), api.Compute(self.device, self.workers, precision)
         )
         checked = job.check(collection)
-        job.train(checked, self.out, self.settings.of(self.recipe), weights, resume=self.resume)
+        recipe = self.settings.of(self.recipe)
+        if self.method == "bas":
+            job.train(checked, self.out, recipe, weights, resume=self.resume)
+        else:
+            job.train_baseline(checked, self.out, recipe, self.method, weights, resume=self.resume)
         answer = {"command": "train", "words": chosen(self), "problems": checked.problems, "seconds": job.seconds}
         if first_process():
             write_manifest(self.out, answer)
