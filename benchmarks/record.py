@@ -45,8 +45,13 @@ def circumstances() -> dict[str, Any]:
         "commit": commit,
         "hardware": f"{device}, {platform.machine()} {capability}, torch {torch.__version__}",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "command": " ".join(["python", "benchmarks/" + Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": " ".join(["python", "benchmarks/" + Path(sys.argv[0]).name, *map(_anywhere, sys.argv[1:])]),
     }
+
+
+def _anywhere(word: str) -> str:
+    """A word of the command without where this machine keeps its files."""
+    return Path(word).name if Path(word).is_absolute() else word
 
 
 def data_fingerprint(names: list[str]) -> str:
