@@ -169,8 +169,17 @@ def test_counts_of_other_settings_are_not_continued(maps, tmp_path):
     broken = replace(collection, photos=(*collection.photos, replace(collection.photos[0], name="absent.jpg")))
     with pytest.raises(InputError, match="no map of absent"):
         score_maps(folder, broken, RULES, state=state)
-    with pytest.raises(InputError, match=r"counts.npz was made with other settings or data"):
+    refused = pytest.raises(InputError, match=r"counts.npz was made with other settings or data")
+    with refused:
         score_maps(folder, collection, RULES, state=state)
+    moved = replace(broken, photos=(replace(broken.photos[0], boxes=((0.0, 0.0, 9.0, 9.0),)), *broken.photos[1:]))
+    for data, options in ((moved, {}), (broken, {"predictions": {"c/0.jpg": ["cat"]}})):
+        with refused:
+            score_maps(folder, data, RULES, state=state, **options)
+    with OutcomeTable(tmp_path / "images.csv", "auto") as table, refused:
+        score_maps(folder, broken, RULES, state=state, table=table)
+    with pytest.raises(InputError, match="no map of absent"):
+        score_maps(folder, broken, RULES, state=state)
 
 
 def test_predictions_make_top_1_and_top_5(maps, tmp_path):

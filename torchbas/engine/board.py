@@ -170,8 +170,8 @@ class Board:
     def arrays(self) -> dict[str, Any]:
         """All counts, to be stored; :meth:`restore` reads them."""
         named: dict[tuple[str, ...], np.ndarray] = {
-            ("right",): np.array(list(self.right.values())),
             ("centred",): np.append(self.centred.hits, self.centred.images),
+            **{("right", name): np.array(right) for name, right in self.right.items()},
         }
         for row, tally in self.tallies.items():
             named["pixels", row] = tally.pixels.counts
@@ -187,7 +187,7 @@ class Board:
         for i, (what, *place) in enumerate(json.loads(str(arrays["names"]))):
             array = arrays[f"array{i}"]
             if what == "right":
-                self.right = dict(zip(("top1", "top5"), array.tolist(), strict=False))
+                self.right[place[0]] = int(array)
             elif what == "centred":
                 self.centred.hits, self.centred.images = array[:-1], int(array[-1])
             else:

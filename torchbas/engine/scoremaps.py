@@ -148,7 +148,7 @@ def score_maps(
         Interrupted: Ctrl-C; what was counted is kept in ``state``.
     """
     photos = with_truth(collection, rules)
-    identity = _fingerprint(folder, photos, rules, predictions is not None)
+    identity = _fingerprint(folder, photos, rules, predictions, table)
     board, done = _restore(state, identity, rules)
     if table:
         table.rewind(done)
@@ -162,12 +162,11 @@ def score_maps(
             done += 1
             if state and done % SAVE_EVERY == 0:
                 _save(state, identity, board, done, table)
-    except (KeyboardInterrupt, InputError) as stopped:
-        if state:
-            _save(state, identity, board, done, table)
-        if isinstance(stopped, InputError):
-            raise
+    except KeyboardInterrupt:
         raise Interrupted(f"Stopped after {done} of {len(photos)} maps; what was counted is kept.") from None
+    finally:
+        if state and done < len(photos):
+            _save(state, identity, board, done, table)
     return board
 
 
@@ -182,9 +181,13 @@ def _same(judged: Any) -> Any:
     return judged
 
 
-def _fingerprint(folder: Path, photos: tuple[Photo, ...], rules: Rules, classified: bool) -> str:
-    said = [str(folder.absolute()), [photo.name for photo in photos], asdict(rules), classified]
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+def _fingerprint(
+    folder: Path, photos: tuple[Photo, ...], rules: Rules, predictions: Predictions | None, table: OutcomeTable | None
+) -> str:
+    """What counts must agree with to be continued: settings, truth, predictions, and what the table is written at."""
+    truth = [(p.name, p.labels, p.boxes, p.size, p.mask, p.instances, p.ignore) for p in photos]
+    said = [folder.absolute(), truth, asdict(rules), predictions, table and str(table.level)]
+    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _save(path: Path, identity: str, board: Board, done: int, table: OutcomeTable | None) -> None:
