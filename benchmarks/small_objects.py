@@ -131,7 +131,7 @@ def score(localizer: Localizer, collection: Collection, rows: dict[str, Inferenc
     def listen(case: Case, verdicts: dict[str, Verdict]) -> None:
         size = next(name for name, most in SIZES.items() if case.area <= most)
         for row, verdict in verdicts.items():
-            overlaps[row][size].append(verdict.at("auto"))
+            overlaps[row][size].append(verdict.levels["auto"])
 
     scores = evaluate(
         localizer.model,

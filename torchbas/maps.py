@@ -70,6 +70,12 @@ def otsu(maps: Float[Tensor, "B h w"]) -> Float[Tensor, " B"]:
     return between.argmax(dim=1) / 255
 
 
+def auto_threshold(maps: Float[Tensor, "B h w"]) -> Float[Tensor, " B"]:
+    """Half of :func:`otsu`'s: that one splits a map where object and background differ most, and a box must reach to
+    the soft rim outside. No box is looked at."""
+    return otsu(maps) / 2
+
+
 def above(thresholds: Float[Tensor, "B T"], maps: Float[Tensor, "B h w"]) -> Float[Tensor, "B T h w"]:
     """The maps binarised at ``T`` thresholds each: 1 where the map is above it."""
     return (maps[:, None] > thresholds[:, :, None, None]).to(torch.float32)

@@ -25,8 +25,9 @@ class Tally:
         groups = (f"class {case.label}", f"size {size}")
         for name, iou in verdict.overlaps.items():
             self._sweep(name).update(iou, groups, case.right)
-        for way, iou in verdict.own.items():
-            self._sweep(way).update(np.array([iou]), groups, case.right)
+        for level, iou in verdict.levels.items():
+            if isinstance(level, str):  # the fixed ones are in the grid
+                self._sweep(level).update(np.array([iou]), groups, case.right)
         if verdict.pixels is not None:
             self.pixels.merge(verdict.pixels)
 

@@ -11,12 +11,11 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from ..data import Batch, centre_view, evaluation_loader, normalise, ten_crops, whole_view
-from ..data.truth import foreground
-from ..maps import enlarge, otsu, reference_maps
+from ..maps import auto_threshold, enlarge, reference_maps
 from ..maps import normalise as min_max
 from ..types import Collection
 from .board import Board
-from .scoring import Case, Rules, Verdict, case_of, judge, with_truth
+from .scoring import Case, Rules, Verdict, case_of, judge, judgeable
 
 Normalisation = tuple[Sequence[float], Sequence[float]]
 
@@ -76,7 +75,7 @@ def evaluate(
     Raises:
         InputError: no photo has a true box or, for ``wsoleval``, a true mask.
     """
-    photos, masks = with_truth(collection, rules), rules.protocol == "wsoleval"
+    photos = judgeable(collection, rules)
     judged = Collection(collection.root, collection.classes, photos)
     ten = how.ten_crop and rules.protocol == "authors"
     if rules.protocol == "wsoleval":
@@ -97,7 +96,7 @@ def evaluate(
         for i, (index, size, rank) in enumerate(zip(batch.index.tolist(), batch.size.tolist(), ranks, strict=True)):
             photo = photos[index]
             case = case_of(rules, photo, collection.classes, tuple(size), rank)
-            truth = foreground(photo, (rules.side, rules.side)) if masks and (photo.mask or photo.instances) else None
+            truth = rules.mask(photo)
             verdicts = {
                 row: judge(rules, heat[i], case.boxes, {way: t[i] for way, t in own[row].items()}, truth)
                 for row, heat in heats.items()
@@ -138,5 +137,5 @@ def _thresholds(
 ) -> dict[str, list[float]]:
     """The images' own thresholds; ``auto``, half of Otsu's, needs no network."""
     if "auto" in rules.levels and "auto" not in own:
-        own = {**own, "auto": otsu(torch.from_numpy(heat)) / 2}
+        own = {**own, "auto": auto_threshold(torch.from_numpy(heat))}
     return {way: thresholds.tolist() for way, thresholds in own.items()}

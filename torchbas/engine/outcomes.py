@@ -44,7 +44,7 @@ class OutcomeTable:
         """One image and its verdicts by row."""
         for row, verdict in verdicts.items():
             ranks = ("", "") if case.rank is None else (int(case.rank < 1), int(case.rank < 5))
-            iou = verdict.at(self.level)
+            iou = verdict.levels.get(self.level, float("nan"))
             self._writer.writerow((row, case.name, case.label, f"{case.area:.5f}", f"{iou:.5f}", *ranks))
 
     def flush(self) -> None:

@@ -16,14 +16,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..data.images import image_size
 from ..data.loader import calm_worker
-from ..data.truth import foreground
 from ..errors import InputError, Interrupted
 from ..formats.files import replacing
-from ..maps import otsu
+from ..maps import auto_threshold
 from ..types import Collection, Photo
 from .board import Board
 from .outcomes import OutcomeTable
-from .scoring import Case, Rules, Verdict, case_of, judge, with_truth
+from .scoring import Case, Rules, Verdict, case_of, judge, judgeable
 
 ROW = "maps"
 SAVE_EVERY = 2000
@@ -59,10 +58,8 @@ class ScoreMaps(Dataset):
             heat = read_map(self.folder, photo.name, rules.side)
             size = (photo.size or image_size(photo.path)) if photo.boxes else None
             case = case_of(rules, photo, self.classes, size, self._rank(photo))
-            masked = rules.protocol == "wsoleval" and (photo.mask or photo.instances)
-            truth = foreground(photo, (rules.side, rules.side)) if masked else None
-            own = {"auto": float(otsu(torch.from_numpy(heat)[None])[0]) / 2} if "auto" in rules.levels else {}
-            return Judged(case, judge(rules, heat, case.boxes, own, truth))
+            own = {"auto": float(auto_threshold(torch.from_numpy(heat)[None]))} if "auto" in rules.levels else {}
+            return Judged(case, judge(rules, heat, case.boxes, own, rules.mask(photo)))
         except InputError as error:
             return error
 
@@ -147,7 +144,7 @@ def score_maps(
         InputError: no photo has truth; a map is missing or unfit, named.
         Interrupted: Ctrl-C; what was counted is kept in ``state``.
     """
-    photos = with_truth(collection, rules)
+    photos = judgeable(collection, rules)
     identity = _fingerprint(folder, photos, rules, predictions, table)
     board, done = _restore(state, identity, rules)
     if table:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float64, Int64, UInt8
 
-from ..data.truth import boxes_after_crop, boxes_on_grid
+from ..data.truth import boxes_after_crop, boxes_on_grid, foreground
 from ..errors import InputError
 from ..metrics import PixelScores, Protocol, overlaps, threshold_grid
 from ..types import Collection, Photo
@@ -46,15 +46,22 @@ class Rules:
             return boxes_after_crop(photo.boxes, size, self.resize, self.side)
         return boxes_on_grid(photo.boxes, size, self.side)
 
+    def has_mask(self, photo: Photo) -> bool:
+        """Whether there is a true mask that the protocol asks for."""
+        return self.protocol == "wsoleval" and bool(photo.mask or photo.instances)
 
-def with_truth(collection: Collection, rules: Rules) -> tuple[Photo, ...]:
+    def mask(self, photo: Photo) -> UInt8[np.ndarray, "H W"] | None:
+        """The true mask on the map's grid, as :func:`~torchbas.data.truth.foreground` makes it, if there is one."""
+        return foreground(photo, (self.side, self.side)) if self.has_mask(photo) else None
+
+
+def judgeable(collection: Collection, rules: Rules) -> tuple[Photo, ...]:
     """The photos that have a tag and something to be judged by: a true box or, for ``wsoleval``, a true mask.
 
     Raises:
         InputError: there is none.
     """
-    masks = rules.protocol == "wsoleval"
-    photos = tuple(p for p in collection.photos if p.labels and (p.boxes or (masks and (p.mask or p.instances))))
+    photos = tuple(p for p in collection.photos if p.labels and (p.boxes or rules.has_mask(p)))
     if not photos:
         raise InputError(
             f"{collection.root} has no true boxes to compare with; bas eval needs them, bas label does not."
@@ -67,18 +74,10 @@ class Verdict(NamedTuple):
 
     overlaps: dict[str, Float64[np.ndarray, " T"]]
     """IoU at each threshold of the grid, of the ``largest`` region and, for ``wsoleval``, of the best of ``all``."""
-    own: dict[str, float]
-    """IoU at the image's own threshold, by the way it was chosen."""
+    levels: dict[Level, float]
+    """IoU of the largest region at each of the rules' levels. Both are empty where there are no true boxes."""
     pixels: PixelScores | None
     """Where there is a true mask."""
-    rules: Rules
-
-    def at(self, level: Level) -> float:
-        """IoU at a fixed threshold of the rules, or at the image's own by its name; NaN without true boxes."""
-        if isinstance(level, str):
-            return self.own.get(level, float("nan"))
-        iou = self.overlaps.get("largest")
-        return float("nan") if iou is None else float(iou[np.abs(self.rules.thresholds - level).argmin()])
 
 
 def judge(
@@ -88,18 +87,23 @@ def judge(
     own: Mapping[str, float],
     mask: UInt8[np.ndarray, "H W"] | None = None,
 ) -> Verdict:
-    """Judge one map in [0, 1]. It depends on nothing else, so it may happen in any process, in any order."""
-    found, mine = {}, {}
+    """Judge one map in [0, 1]. It depends on nothing else, so it may happen in any process, in any order.
+
+    Args:
+        own: the image's own thresholds, by the way they were chosen.
+    """
+    found, levels = {}, {}
     if len(boxes):
         every = np.union1d(rules.thresholds, list(own.values()))
         ious = overlaps(rules.protocol, heat, boxes, every)
         found = {name: iou[np.searchsorted(every, rules.thresholds)] for name, iou in ious.items()}
-        mine = {way: float(ious["largest"][np.searchsorted(every, threshold)]) for way, threshold in own.items()}
+        at = {**{level: level for level in rules.fixed}, **own}
+        levels = {level: float(ious["largest"][np.searchsorted(every, threshold)]) for level, threshold in at.items()}
     pixels = None
     if mask is not None:
         pixels = PixelScores(threshold_grid("wsoleval"))
         pixels.update(heat, mask)
-    return Verdict(found, mine, pixels, rules)
+    return Verdict(found, levels, pixels)
 
 
 class Case(NamedTuple):

@@ -13,7 +13,7 @@ from ..engine.board import Scores
 from ..engine.evaluate import Listener, Look, Normalisation, Pass
 from ..engine.evaluate import evaluate as _evaluate
 from ..engine.scoring import Level, Rules
-from ..maps import class_activation, enlarge, normalise
+from ..maps import auto_threshold, class_activation, enlarge, normalise
 from ..metrics import Protocol
 from ..model import BAS
 from ..model.bas import pool
@@ -96,9 +96,10 @@ class _Looker:
                 maps[row.name] = fitting = look_closer(model, views, everyone, logits, target, fitting, row.inference)
             else:  # class maps are coarser than the features
                 fitting = enlarge(fitting, (features.shape[2], features.shape[3]))
-            own[row.name] = {
-                way: choose_threshold(model, features, large, logits, target, fitting, way)[0]
-                for way in row.thresholds
-                if isinstance(way, str)
-            }
+            own[row.name] = {}
+            if "auto" in row.thresholds:
+                own[row.name]["auto"] = auto_threshold(fitting)
+            if "evidence" in row.thresholds:
+                looked = choose_threshold(model, features, large, logits, target, fitting, "evidence")
+                own[row.name]["evidence"] = looked[0]
         return Look(logits, maps, own)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..config import Inference
 from ..losses import remaining
-from ..maps import above, enlarge, normalise, otsu, top_classes
+from ..maps import above, auto_threshold, enlarge, normalise, top_classes
 from ..model import BAS
 from ..model.bas import pool
 from .zoom import DETAIL, cut, detail, paste, reduce, regions
@@ -92,7 +92,7 @@ def look_closer(
     """
     size = (views.shape[2] // DETAIL, views.shape[3] // DETAIL)
     answer = enlarge(maps.float(), size)
-    squares = regions(maps.float(), otsu(maps) / 2, inference.padding)
+    squares = regions(maps.float(), auto_threshold(maps), inference.padding)
     small = (squares[:, 2] ** 2 < inference.zoom).nonzero()[:, 0]
     if len(small):
         crops = cut(views, photo[small], squares[small], size).contiguous(memory_format=torch.channels_last)
@@ -112,15 +112,14 @@ def choose_threshold(
 ) -> tuple[Float[Tensor, " Q"], Float[Tensor, " Q"]]:
     """The threshold per map, and S_b / S with what is above it hidden. No way of choosing looks at a box.
 
-    ``auto`` is half of Otsu's: that one splits the map where object and background differ most, and a box must reach
-    to the soft rim outside. ``evidence`` takes the one whose binary map, as the foreground, has the least
-    L_bas + L_ac: the losses of the training judge each threshold for each image (Sec. 5.5). Maps finer than the
-    features hide each feature by the share of its place that is above the threshold.
+    ``auto`` is :func:`~torchbas.maps.auto_threshold`. ``evidence`` takes the one whose binary map, as the foreground,
+    has the least L_bas + L_ac: the losses of the training judge each threshold for each image (Sec. 5.5). Maps finer
+    than the features hide each feature by the share of its place that is above the threshold.
     """
     if threshold == "evidence":
         candidates = torch.linspace(0, 1, CANDIDATES + 2, device=maps.device)[1:-1].expand(len(maps), -1)
     elif threshold == "auto":
-        candidates = otsu(maps)[:, None] / 2
+        candidates = auto_threshold(maps)[:, None]
     else:
         candidates = maps.new_full((len(maps), 1), float(threshold))
     masks = above(candidates, maps)
