@@ -312,3 +312,22 @@ def test_a_method_to_compare_with_is_trained_and_scored_but_draws_no_boxes(messy
     assert "bas eval scores it" in refused(capsys, "predict", messy, "--model", run, "--out", tmp_path / "out")
     frozen = ["train", messy, "--out", tmp_path / "cam", "--method", "cam", *TINY]
     assert "--stem train" in refused(capsys, *frozen)
+
+
+def test_a_validated_threshold_scores_a_model_and_lists_every_image(tmp_path, capsys):
+    collection = make_sample(tmp_path / "photos", 1, 2, size=64)
+    splits = ("val", "test")
+    rows = [(photo.name, photo.path.parent.name, splits[i % 2]) for i, photo in enumerate(collection.photos)]
+    listed, run = write_csv(tmp_path / "photos" / "photos.csv", rows), tmp_path / "run"
+    assert main(["train", str(collection.root / "train"), "--out", str(run), *TINY]) == 0
+    words = ["eval", str(listed), "--model", str(run), "--threshold", "validation", "--out", str(tmp_path / "scores")]
+    assert main([*words, "--no-ten-crop", "--quiet", "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    lines = list(csv.DictReader((tmp_path / "scores/images.csv").read_text("utf-8").splitlines()))
+    tested = [name for name, _, split in rows if split == "test"]
+    for row, summary in scores["summaries"].items():
+        ious = [float(line["iou"]) for line in lines if line["row"] == row]
+        assert len(ious) == scores["images"] <= len(tested)
+        assert 100 * sum(iou >= 0.5 for iou in ious) / len(ious) == pytest.approx(
+            scores["rows"][row][str(summary["at"])]["gt_known"]
+        )

@@ -1,6 +1,5 @@
 """One loop: it learns, stops, is killed, goes on, and nobody can tell afterwards."""
 
-import csv
 import resource
 import signal
 import threading
@@ -11,7 +10,7 @@ import torch
 from lightning.fabric import Fabric
 from lightning.fabric.plugins import MixedPrecision
 from torch import nn
-from training_run import TRAINING, draw_photos, make_task
+from training_run import TRAINING, checkpoint, draw_photos, make_task, rows
 
 from torchbas.config import Objective, Training
 from torchbas.data import training_loader
@@ -71,15 +70,6 @@ def points(count, size):
     """``count`` batches of ``size`` points near y = 3 x."""
     x = torch.randn(count, size, 1, generator=torch.Generator().manual_seed(0))
     return Batches([(block, 3 * block[:, 0] + 0.1) for block in x])
-
-
-def checkpoint(out):
-    return torch.load(out / CHECKPOINT, weights_only=True)
-
-
-def rows(out):
-    with (out / "log.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """The engine in processes of its own: killed and resumed, and several of them at once."""
 
-import csv
 import multiprocessing
 import os
 import re
@@ -13,20 +12,9 @@ import pytest
 import torch
 import training_run
 from safetensors.torch import load_file
-from training_run import OBJECTIVE, draw_photos
-
-from torchbas.engine import CHECKPOINT
+from training_run import OBJECTIVE, checkpoint, draw_photos, rows
 
 pytestmark = pytest.mark.slow
-
-
-def checkpoint(out):
-    return torch.load(out / CHECKPOINT, weights_only=True)
-
-
-def rows(out):
-    with (out / "log.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")

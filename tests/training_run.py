@@ -1,5 +1,6 @@
 """A small but real training that test_engine_processes.py runs in other processes: killed, resumed, under torchrun."""
 
+import csv
 import os
 import signal
 import sys
@@ -14,7 +15,7 @@ from torch import nn
 
 from torchbas.config import Architecture, Objective, Training
 from torchbas.data import training_loader
-from torchbas.engine import Hooks, fit, make_fabric
+from torchbas.engine import CHECKPOINT, Hooks, fit, make_fabric
 from torchbas.errors import Interrupted
 from torchbas.localize import Localization
 from torchbas.model.bas import BAS
@@ -25,6 +26,17 @@ TRAINING = Training(epochs=2, batch_size=2, lr=0.01, resize=20, crop=16, save_ev
 """Twelve photos: six steps an epoch, a checkpoint in the middle of an epoch and one at its end."""
 OBJECTIVE = Objective(classifier_steps=4)
 NORMALISATION = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+
+
+def checkpoint(out: Path) -> dict:
+    """What a run has saved so far."""
+    return torch.load(out / CHECKPOINT, weights_only=True)
+
+
+def rows(out: Path) -> list[dict[str, str]]:
+    """What a run has logged."""
+    with (out / "log.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def draw_photos(folder: Path) -> Collection:

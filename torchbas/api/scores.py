@@ -25,6 +25,8 @@ from .compute import Compute, Source, Watch, open_any
 
 LEVELS: tuple[float | str, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, "auto")
 """Thresholds that an evaluation reports."""
+Threshold = float | str | Mapping[str, float]
+Table = Callable[[Threshold], OutcomeTable]
 
 
 def evaluate(
@@ -35,7 +37,7 @@ def evaluate(
     protocol: Evaluator = "authors",
     threshold: float | str = "auto",
     ten_crop: bool = True,
-    listener: Listener = lambda *_: None,
+    table: Table | None = None,
     compute: Compute = Compute(),
     watch: Watch = Watch(),
 ) -> Scores:
@@ -46,7 +48,7 @@ def evaluate(
             several fixed thresholds and each image's own.
         protocol: ``authors`` (the paper's), or ``wsoleval`` (Choe et al. 2020: MaxBoxAcc, MaxBoxAccV2, PxAP, PIoU).
         threshold: at which the summaries stand; ``validation`` takes the best one of each row on the split ``val``.
-        listener: hears of every image.
+        table: makes the list of what became of every image, given the threshold, or that of each row.
 
     Raises:
         InputError: nothing to compare with; ``validation`` without a split ``val``.
@@ -55,7 +57,7 @@ def evaluate(
     collection = source if isinstance(source, Collection) else data.read(source)
     judged.model.to(compute.place())
 
-    def score(split: str, threshold: float | str | Mapping[str, float]) -> Scores:
+    def score(split: str, threshold: Threshold, listener: Listener = lambda *_: None) -> Scores:
         photos = collection.only(split)
         levels = (*LEVELS, *(threshold.values() if isinstance(threshold, Mapping) else (threshold,)))
         if isinstance(judged, Baseline):
@@ -86,7 +88,12 @@ def evaluate(
             listener=listener,
         )
 
-    return score(held_out(collection), _validated(collection, score) if threshold == "validation" else threshold)
+    chosen = _validated(collection, score) if threshold == "validation" else threshold
+    with table(chosen) if table else nullcontext() as outcomes:
+        if outcomes is None:
+            return score(held_out(collection), chosen)
+        outcomes.rewind(0)
+        return score(held_out(collection), chosen, outcomes.add)
 
 
 def score_maps(
@@ -97,7 +104,7 @@ def score_maps(
     threshold: float | str = "auto",
     predictions: str | Path | None = None,
     state: Path | None = None,
-    table: Callable[[float | str], OutcomeTable] | None = None,
+    table: Table | None = None,
     workers: int = 0,
     progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, _: items,
 ) -> Scores:
@@ -117,7 +124,7 @@ def score_maps(
     collection = source if isinstance(source, Collection) else data.read(source, need_photos=False)
     classified = read_predictions(Path(predictions)) if predictions else None
 
-    def score(split: str, threshold: float | str | Mapping[str, float]) -> Scores:
+    def score(split: str, threshold: Threshold) -> Scores:
         level = next(iter(threshold.values())) if isinstance(threshold, Mapping) else threshold
         final = split == held_out(collection)
         with table(level) if table and final else nullcontext() as outcomes:

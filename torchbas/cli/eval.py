@@ -1,7 +1,6 @@
 """``bas eval``: score a model, or anybody's score maps, against true boxes and masks."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -86,19 +85,16 @@ class Eval(Common):
         if not collection.photos:
             raise InputError(f"{self.data} has no split test or val: give data that has one, or has none at all.")
         checked = Job(self.out or self.data, reporter, compute).check(collection)
-        table = self._table(self.level) if self.out and self.level != "validation" else None
-        if table:
-            table.rewind(0)
-        with table or nullcontext(), reporter.stage("evaluating") as stage:
+        with reporter.stage("evaluating") as stage:
             return api.evaluate(
                 checked,
                 self.model,
                 protocol=self.protocol or "authors",
                 threshold=self.level,
                 ten_crop=self.ten_crop,
+                table=self._table if self.out else None,
                 compute=compute,
                 watch=api.Watch(batches=stage.each),
-                **({"listener": table.add} if table else {}),
             )
 
     def _score_maps(self, reporter: Any) -> Any:
@@ -121,7 +117,7 @@ class Eval(Common):
                 progress=stage.each,
             )
 
-    def _table(self, level: float | str) -> Any:
+    def _table(self, level: Any) -> Any:
         from ..engine.outcomes import OutcomeTable
 
         assert self.out is not None

@@ -18,10 +18,10 @@ class OutcomeTable:
     at ``level``. ``top1``, ``top5``: 1 or 0, empty where nobody classified.
 
     Args:
-        level: a fixed threshold of the rules, or the name of one that is found per image.
+        level: a fixed threshold of the rules, or the name of one that is found per image; or one for each row.
     """
 
-    def __init__(self, path: Path, level: Level) -> None:
+    def __init__(self, path: Path, level: Level | Mapping[str, Level]) -> None:
         self.path, self.level = path, level
         self._partial = path.with_name(f".{path.name}.partial")
         try:
@@ -31,7 +31,7 @@ class OutcomeTable:
         self._writer = csv.writer(self._stream, lineterminator="\n")
 
     def rewind(self, images: int) -> None:
-        """Keep the lines of the first ``images`` images only, which have one line each."""
+        """Keep the lines of the first ``images`` images only; if any, they must have one line each."""
         self._stream.seek(0)
         kept = [line for line, _ in zip(csv.reader(self._stream), range(images + 1), strict=False)][1:]
         if len(kept) < images:
@@ -44,7 +44,8 @@ class OutcomeTable:
         """One image and its verdicts by row."""
         for row, verdict in verdicts.items():
             ranks = ("", "") if case.rank is None else (int(case.rank < 1), int(case.rank < 5))
-            iou = verdict.levels.get(self.level, float("nan"))
+            level = self.level[row] if isinstance(self.level, Mapping) else self.level
+            iou = verdict.levels.get(level, float("nan"))
             self._writer.writerow((row, case.name, case.label, f"{case.area:.5f}", f"{iou:.5f}", *ranks))
 
     def flush(self) -> None:
