@@ -117,11 +117,11 @@ class Loader(DataLoader):
     """A DataLoader whose errors are the sentence the worker wrote."""
 
     def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
-        """Go to a place in the training; only for :func:`training_loader`."""
+        """Go to a place in the training; only for loaders that train."""
         assert isinstance(self.batch_sampler, Order), "an evaluation has no epochs"
         self.batch_sampler.set_epoch(epoch, start_batch)
 
-    def __iter__(self) -> Iterator[Batch]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def __iter__(self) -> Iterator[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         for batch in super().__iter__():
             if isinstance(batch, InputError):
                 raise batch
@@ -145,7 +145,7 @@ def training_loader(
     photo must have a tag. Already shared among processes: Fabric must not replace the sampler.
     """
     photos = Photos(collection, partial(train_view, resize=resize, crop=crop), seed, at_least)
-    return _loader(photos, Order(len(photos), batch_size, seed, rank, world_size), workers)
+    return loader_of(photos, Order(len(photos), batch_size, seed, rank, world_size), workers)
 
 
 def evaluation_loader(
@@ -164,12 +164,14 @@ def evaluation_loader(
     With a ``seed`` the view is called as ``view(image, rng)``.
     """
     photos = Photos(collection, view, seed, at_least)
-    return _loader(photos, BatchSampler(range(rank, len(photos), world_size), batch_size, drop_last=False), workers)  # pyright: ignore[reportArgumentType]
+    batches = BatchSampler(range(rank, len(photos), world_size), batch_size, drop_last=False)  # pyright: ignore[reportArgumentType]
+    return loader_of(photos, batches, workers)
 
 
-def _loader(photos: Photos, batches: Sampler[list[Any]], workers: int) -> Loader:
+def loader_of(samples: Dataset, batches: Sampler[list[Any]], workers: int) -> Loader:
+    """Batches of a data set whose samples are named tuples of tensors, or the :class:`InputError` that is raised."""
     return Loader(
-        photos,
+        samples,
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=_collate,
@@ -179,11 +181,11 @@ def _loader(photos: Photos, batches: Sampler[list[Any]], workers: int) -> Loader
     )
 
 
-def _collate(samples: list[Batch | InputError]) -> Batch | InputError:
+def _collate(samples: list[Any]) -> Any:
     for sample in samples:
         if isinstance(sample, InputError):
             return sample
-    return Batch(*(torch.stack(column) for column in zip(*samples, strict=True)))
+    return type(samples[0])(*(torch.stack(column) for column in zip(*samples, strict=True)))
 
 
 def calm_worker(_: int) -> None:
