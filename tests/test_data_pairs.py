@@ -68,7 +68,7 @@ def test_edges_stay_where_they_are_at_any_scale(tmp_path, scale):
         grey, cut = batch.images[0, 0].numpy(), batch.labels[0].numpy()
         around = np.ones((11, 11))  # where a bicubic edge is soft; it rings a little further
         inside = cv2.dilate(cut, around) == cv2.erode(cut, around)
-        assert inside.mean() > 0.2
+        assert inside.mean() > 0.1
         np.testing.assert_allclose(grey[inside].astype(int), cut[inside].astype(int), atol=20)
 
 
