@@ -175,7 +175,24 @@ def _evidence():
         activation=torch.tensor([2.0]),
         activation_background=torch.tensor([0.5]),
         foreground=torch.full((1, 1, 2, 2), 0.25),
+        logits_background=torch.tensor([[0.5, -1.0]]),
     )
+
+
+def test_a_class_agnostic_map_answers_for_every_present_class():
+    evidence = Evidence(
+        logits=torch.tensor([[2.0, 4.0, 1.0], [1.0, -1.0, 2.0]]),
+        logits_foreground=torch.tensor([[1.0, 2.0, 0.0], [0.0, 0.0, 0.0]]),
+        activation=torch.zeros(2),
+        activation_background=torch.zeros(2),
+        foreground=torch.full((2, 1, 2, 2), 0.25),
+        logits_background=torch.tensor([[0.5, 3.0, 5.0], [0.25, 0.0, 3.0]]),
+    )
+    labels = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    terms = objective(evidence, torch.tensor([0, 0]), labels, Objective(guidance=1.0), agnostic=True)
+    assert terms["suppress"].item() == pytest.approx((0.5 / 2 + 3 / 4 + 0.25 / 1) / 2)
+    present = math.log(1 + math.exp(-1)) + math.log(1 + math.exp(-2))  # each against the absent class
+    assert terms["guide"].item() == pytest.approx((present + math.log(3)) / 2)
 
 
 def test_the_objective_weighs_each_term():

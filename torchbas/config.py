@@ -33,6 +33,9 @@ class Architecture:
     background is much the same for all. Same network and loss, another path to them.
     """
 
+    agnostic: bool = False
+    """One map for all the image's classes together, which all of its photos teach (Sec. 5.5, Fig. 20)."""
+
     def __post_init__(self) -> None:
         _one_of_its_words(self)
         _positive(self, "hidden")
@@ -81,6 +84,8 @@ class Training:
     """Learning rate of the pretrained weights."""
     new_layers: float = 10.0
     """How many times faster head and generator learn."""
+    bias_factor: float = 2.0
+    """How many times faster biases learn than weights; 0 keeps them (the authors' WSSS code, BatchNorm's included)."""
     momentum: float = 0.9
     """SGD momentum (Nesterov)."""
     nesterov: bool = True
@@ -89,12 +94,16 @@ class Training:
     """L2 penalty on every parameter."""
     schedule: Literal["step", "poly"] = "step"
     """step: times a tenth every step_epochs. poly: (1 - step/steps)^0.9, to zero."""
+    poly_stretch: float = 1.0
+    """The poly schedule is made for this many times the steps; the authors' WSSS code on 4 GPUs: 4, to .77 of lr."""
     step_epochs: int = 80
     """Epochs between two drops of the step schedule."""
     stem: Literal["train", "frozen", "cached"] = "train"
     """train: learn F1 too. frozen: keep it. cached: keep it and compute its features once, a few views a photo."""
     views: int = 4
     """Random views of each photo whose features are kept when the stem is cached."""
+    view: Literal["squeeze", "long_side"] = "squeeze"
+    """squeeze: to a square of resize, then a crop. long_side: to 5/8 to 5/4 of the crop, padded or cropped (IRN)."""
     resize: int = 256
     """Both sides of the image before the crop (aspect ratio is not kept, as in the paper)."""
     crop: int = 224
@@ -116,7 +125,9 @@ class Training:
         _one_of_its_words(self)
         _positive(self, "epochs", "batch_size", "lr", "step_epochs", "views", "resize", "crop", "accumulate")
         _positive(self, "save_every", *(name for name in ("steps", "clip") if getattr(self, name) is not None))
-        _not_negative(self, "new_layers", "momentum", "weight_decay", "seed")
+        _not_negative(self, "new_layers", "bias_factor", "momentum", "weight_decay", "seed")
+        if self.poly_stretch < 1:
+            raise ValueError(f"poly_stretch must be 1 or more, not {self.poly_stretch}.")
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum above 0.")
         if self.crop > self.resize:

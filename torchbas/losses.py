@@ -44,6 +44,18 @@ def remaining(
     return (kept / (whole + eps)).where(kept <= whole, over)
 
 
+def suppression_of_all(
+    logits_background: Float[Tensor, "B K"],
+    logits: Float[Tensor, "B K"],
+    labels: Float[Tensor, "B K"],
+    over: float = 1.0,
+    eps: float = 1e-8,
+) -> Float[Tensor, ""]:
+    """L_bas of a class-agnostic map: summed over the present classes of an image, mean over images (Sec. 5.5)."""
+    left = remaining(logits_background.flatten(), logits.flatten(), over, eps).view_as(logits)
+    return (left * labels).sum(dim=1).mean()
+
+
 def area(foreground: Float[Tensor, "B 1 h w"]) -> Float[Tensor, ""]:
     """L_ac (eq. 4): mean share of the image called foreground."""
     return foreground.mean()
@@ -81,15 +93,29 @@ def area_weight(weights: Objective, step: int) -> float:
 
 
 def objective(
-    evidence: Evidence, target: Int[Tensor, " B"], labels: Float[Tensor, "B K"], weights: Objective, step: int = 0
+    evidence: Evidence,
+    target: Int[Tensor, " B"],
+    labels: Float[Tensor, "B K"],
+    weights: Objective,
+    step: int = 0,
+    *,
+    agnostic: bool = False,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Every weighted term by name; their sum (eqs. 8 and 10) is what training minimises."""
+    """Every weighted term by name; their sum (eqs. 8 and 10) is what training minimises.
+
+    With ``agnostic`` the map stands for all present classes (Sec. 5.5): it must hide each of them, and suffice to
+    tell each from the absent ones.
+    """
     terms = {"classify": classification(evidence.logits, labels)}
     if weights.guidance:
-        terms["guide"] = weights.guidance * guidance(evidence.logits_foreground, target)
+        seen = evidence.logits_foreground
+        terms["guide"] = weights.guidance * (classification(seen, labels) if agnostic else guidance(seen, target))
     if weights.suppression:
-        left = suppression(evidence.activation_background, evidence.activation, weights.over)
-        terms["suppress"] = weights.suppression * left
+        terms["suppress"] = weights.suppression * (
+            suppression_of_all(evidence.logits_background, evidence.logits, labels, weights.over)
+            if agnostic
+            else suppression(evidence.activation_background, evidence.activation, weights.over)
+        )
     if weights.area:
         terms["area"] = area_weight(weights, step) * _area(evidence, weights)
     return terms

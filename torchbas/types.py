@@ -32,6 +32,8 @@ class Evidence(NamedTuple):
     """Score of the target class with the foreground hidden, S_b before its ReLU (eq. 2)."""
     foreground: Float[Tensor, "B 1 h w"]
     """The predicted foreground map of the target class, M_f in [0, 1]."""
+    logits_background: Float[Tensor, "B K"]
+    """Scores of every class with the foreground hidden; ``activation_background`` is the target's."""
 
 
 class Prediction(NamedTuple):

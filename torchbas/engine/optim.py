@@ -7,7 +7,8 @@ from ..config import Training
 
 
 def sgd(module: nn.Module, training: Training, new: tuple[str, ...] = ("head", "generator")) -> torch.optim.SGD:
-    """The paper's four groups: pretrained weights x1, their biases x2, new layers x10, their biases x20.
+    """The paper's four groups: pretrained weights x1, their biases x2, new layers x10, their biases x20; or as
+    ``training`` says otherwise.
 
     BatchNorm's scale counts as a weight and its shift as a bias. ``new`` names the modules that were not pretrained,
     at any depth. Parameters that need no gradient are left out.
@@ -16,7 +17,7 @@ def sgd(module: nn.Module, training: Training, new: tuple[str, ...] = ("head", "
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             factor = training.new_layers if any(part in new for part in name.split(".")) else 1.0
-            factor *= 2.0 if name.endswith("bias") else 1.0
+            factor *= training.bias_factor if name.endswith("bias") else 1.0
             groups.setdefault(factor, []).append(parameter)
     on_cpu = all(parameter.device.type == "cpu" for group in groups.values() for parameter in group)
     optimizer = torch.optim.SGD(
@@ -34,7 +35,7 @@ def sgd(module: nn.Module, training: Training, new: tuple[str, ...] = ("head", "
 
 
 def learning_rate(training: Training, step: int, steps_per_epoch: int, steps: int) -> float:
-    """The base rate at ``step``: a tenth after every ``step_epochs``, or (1 - step/steps)^0.9."""
+    """The base rate at ``step``: a tenth after every ``step_epochs``, or (1 - step/(stretch steps))^0.9."""
     if training.schedule == "poly":
-        return training.lr * (1 - step / steps) ** 0.9
+        return training.lr * (1 - step / (training.poly_stretch * steps)) ** 0.9
     return training.lr * 0.1 ** (step // steps_per_epoch // training.step_epochs)

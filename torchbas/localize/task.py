@@ -41,4 +41,5 @@ class Localization(nn.Module):
             return {"classify": classification(pool(self.model.class_maps(features)), batch.labels)}
         look_again = self.weights.suppression > 0
         evidence = self.model.evidence_from(features, batch.target, images, second_look=look_again)
-        return objective(evidence, batch.target, batch.labels, self.weights, step)
+        agnostic = self.model.architecture.agnostic
+        return objective(evidence, batch.target, batch.labels, self.weights, step, agnostic=agnostic)

@@ -31,7 +31,11 @@ class BAS(nn.Module):
         self.tail = extractor.tail
         self.head = build_head(extractor.tail_channels, self.architecture, num_classes)
         self.generator = Generator(
-            extractor.stem_channels, num_classes, bias=not linear, sharing=self.architecture.sharing
+            extractor.stem_channels,
+            num_classes,
+            bias=not linear,
+            sharing=self.architecture.sharing,
+            agnostic=self.architecture.agnostic,
         )
         self._stem_frozen = False
 
@@ -76,6 +80,7 @@ class BAS(nn.Module):
             logits_foreground=pool(judged.float() * seen),
             activation=logits.gather(1, target[:, None]).squeeze(1),
             activation_background=hidden.gather(1, target[:, None]).squeeze(1),
+            logits_background=hidden,
             foreground=foreground,
         )
 

@@ -11,11 +11,21 @@ class Generator(nn.Module):
     Args:
         sharing: adds this much of the sum of all filters' gradients to each filter's own. The network stays the
             same; it learns as if every filter were a common one plus its own difference from it.
+        agnostic: one filter, whose map stands for every class (Sec. 5.5).
     """
 
-    def __init__(self, in_channels: int, num_classes: int, *, bias: bool = True, sharing: float = 0.0) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        *,
+        bias: bool = True,
+        sharing: float = 0.0,
+        agnostic: bool = False,
+    ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, num_classes, kernel_size=3, padding=1, bias=bias)
+        self.num_classes, self.agnostic = num_classes, agnostic
+        self.conv = nn.Conv2d(in_channels, 1 if agnostic else num_classes, kernel_size=3, padding=1, bias=bias)
         nn.init.xavier_uniform_(self.conv.weight)
         if self.conv.bias is not None:
             nn.init.zeros_(self.conv.bias)
@@ -25,7 +35,7 @@ class Generator(nn.Module):
 
     def forward(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B K h w"]:
         """The maps of all classes, in [0, 1]."""
-        return self.conv(features).float().sigmoid()
+        return self.conv(features).float().sigmoid().expand(-1, self.num_classes, -1, -1)
 
     def of(self, features: Float[Tensor, "B C h w"], classes: Int[Tensor, "B k"]) -> Float[Tensor, "B k h w"]:
         """The maps of ``k`` chosen classes per image, in [0, 1], computing only their filters.
@@ -34,6 +44,8 @@ class Generator(nn.Module):
         image of the batch can have filters of its own in one matrix product.
         """
         batch, k = classes.shape
+        if self.agnostic:
+            return self(features)[:, :k]
         height, width = features.shape[2:]
         filters = self.conv.weight[classes].flip(-2, -1)  # fold scatters where a convolution gathers
         filters = filters.permute(0, 1, 3, 4, 2).reshape(batch, k * 9, -1)
