@@ -34,14 +34,21 @@ def write_masks(found: Sequence[Localization], classes: Sequence[str], images: S
     objects = defaultdict(list)
     for one in found:
         objects[one.name].append(one)
-    palette = voc_palette().ravel().tolist()
     for name, group in objects.items():
-        picture = Image.fromarray(_merge(group, index))
-        picture.putpalette(palette)
-        with replacing(folder / places[name]) as partial:
-            picture.save(partial, format="PNG", optimize=True)
+        write_labels(folder / places[name], _merge(group, index))
     with replacing(folder / "classes.json") as partial:
         partial.write_text(json.dumps(["background", *classes], indent=0), encoding="utf-8")
+
+
+def write_labels(path: Path, labels: UInt8[np.ndarray, "H W"]) -> None:
+    """Write a label map, 0 background, n the n-th class, 255 ignore, as a PNG in VOC's colours, whole or not at all.
+
+    Raises :class:`InputError` for a disk that is full.
+    """
+    picture = Image.fromarray(labels)
+    picture.putpalette(voc_palette().tobytes())
+    with replacing(path) as partial:
+        picture.save(partial, format="PNG")
 
 
 def voc_palette() -> UInt8[np.ndarray, "256 3"]:

@@ -1,0 +1,52 @@
+"""Label maps on the disk: the numbers come back as they were, in the colours that everybody knows."""
+
+import errno
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from torchbas.errors import InputError
+from torchbas.formats.voc import write_labels
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9))))
+def test_a_label_map_survives_the_file(tmp_path, labels):
+    write_labels(tmp_path / "a.png", labels)
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.mode == "P"
+        np.testing.assert_array_equal(np.asarray(picture), labels)
+
+
+def test_other_programs_see_the_colours_of_voc(tmp_path):
+    write_labels(tmp_path / "new" / "a.png", np.array([[0, 1, 15], [20, 255, 2]], np.uint8))
+    colours = cv2.imread(str(tmp_path / "new" / "a.png"))[..., ::-1]
+    assert colours[0].tolist() == [[0, 0, 0], [128, 0, 0], [192, 128, 128]]
+    assert colours[1].tolist() == [[0, 64, 128], [224, 224, 192], [0, 128, 0]]
+
+
+def test_a_view_of_a_larger_map_is_written_too(tmp_path):
+    labels = np.arange(48, dtype=np.uint8).reshape(6, 8)[1:5:2, ::-2]
+    write_labels(tmp_path / "a.png", labels)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), labels)
+
+
+def test_a_full_disk_leaves_the_old_labels_alone(tmp_path, monkeypatch):
+    old, new = np.zeros((2, 3), np.uint8), np.ones((4, 4), np.uint8)
+    write_labels(tmp_path / "a.png", old)
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(InputError, match=r"a\.png cannot be written \(No space left on device\)\. Free some space"):
+        write_labels(tmp_path / "a.png", new)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), old)
