@@ -13,7 +13,7 @@ from torch.utils.data import BatchSampler
 
 from torchbas.data.images import UnreadableImage
 from torchbas.data.loader import Draw, Loader, Order, Photos, evaluation_loader, training_loader
-from torchbas.data.transforms import centre_view, ten_crops, whole_view
+from torchbas.data.transforms import centre_view, long_side_view, ten_crops, whole_view
 from torchbas.errors import InputError
 from torchbas.types import Collection, Photo
 
@@ -76,6 +76,19 @@ def test_every_epoch_differs_and_every_repetition_is_the_same(collection):
     assert _equal(list(loader), first)
     assert not _equal(first, second)
     assert sorted(torch.cat([batch.index for batch in second]).tolist()) == list(range(7))
+
+
+def test_the_long_side_view_is_drawn_from_the_same_numbers(collection):
+    squeezed, padded = _training(collection), _training(collection, view="long_side")
+    for one, other in zip(squeezed, padded, strict=True):
+        assert one.images.shape == other.images.shape
+        assert torch.equal(one.index, other.index)
+        assert torch.equal(one.target, other.target)
+        expected = np.random.default_rng((5, 0, int(other.index[0]) + 1))
+        labels = collection.photos[int(other.index[0])].labels
+        expected.integers(len(labels))
+        photo = Image.open(collection.photos[int(other.index[0])].path)
+        assert torch.equal(other.images[0], long_side_view(photo, expected, 12))
 
 
 def test_another_seed_gives_another_training(collection):

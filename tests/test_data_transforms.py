@@ -7,7 +7,7 @@ from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Normalize, Resize, TenCrop, ToTensor
 from torchvision.transforms.functional import hflip, pil_to_tensor
 
-from torchbas.data.transforms import centre_view, normalise, ten_crops, train_view, whole_view
+from torchbas.data.transforms import centre_view, long_side_view, normalise, ten_crops, train_view, whole_view
 
 
 @pytest.fixture
@@ -39,6 +39,51 @@ def test_a_training_view_is_a_crop_of_the_squeezed_photo_or_of_its_mirror_image(
     seen = [[i for i, crop in enumerate([*upright, *map(hflip, upright)]) if torch.equal(view, crop)] for view in views]
     assert all(len(place) == 1 for place in seen)
     assert {place[0] for place in seen} == set(range(50))  # every place, both ways round
+
+
+@pytest.mark.parametrize("size", [(64, 48), (30, 90)])
+def test_the_long_side_view_is_the_resized_photo_or_its_mirror_image_in_a_frame(size):
+    """The frame has the size of the largest view, so nothing is cut off and the view can be found by its colour."""
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), np.uint8))
+    long_sides, mirrored, places = set(), set(), set()
+    for seed in range(200):
+        view = long_side_view(photo, np.random.default_rng(seed), 80)
+        inside = (view != torch.tensor([124, 116, 104])[:, None, None]).any(dim=0)
+        rows, columns = inside.any(dim=1).nonzero().flatten(), inside.any(dim=0).nonzero().flatten()
+        cut = view[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        long = max(cut.shape)
+        if long < 80:  # larger ones are cut
+            width, height = (max(1, round(side * long / max(size))) for side in size)
+            whole = pil_to_tensor(photo.resize((width, height), Image.Resampling.BICUBIC))
+            assert torch.equal(cut, whole) or torch.equal(cut, hflip(whole))
+            mirrored.add(torch.equal(cut, hflip(whole)))
+            places.add((int(rows[0]), int(columns[0])))
+            long_sides.add(long)
+    assert long_sides == set(range(50, 80))
+    assert mirrored == {True, False}
+    assert len(places) > 60
+
+
+def test_a_long_side_beyond_the_crop_is_cut_at_any_place():
+    photo = Image.fromarray(np.tile(np.arange(100, dtype=np.uint8)[None, :, None], (20, 1, 3)))
+    views = [long_side_view(photo, np.random.default_rng(seed), 40) for seed in range(300)]
+    rows = [view[0][(view[0] != 124).any(dim=1)][0] for view in views if (view != 124)[0].any(dim=0).all()]
+    starts = [min(int(row[0]), int(row[-1])) for row in rows]
+    assert len(rows) > 60  # every second long side is larger
+    assert min(starts) <= 2
+    assert max(starts) >= 15
+
+
+def test_a_photo_of_one_pixel_has_a_long_side_too():
+    view = long_side_view(Image.new("RGB", (1, 1), "red"), np.random.default_rng(0), 16)
+    assert view.shape == (3, 16, 16)
+    assert (view == torch.tensor([255, 0, 0])[:, None, None]).all(dim=0).sum() >= 100
+
+
+def test_the_padding_is_nearly_zero_for_the_network():
+    view = long_side_view(Image.new("RGB", (90, 1), "white"), np.random.default_rng(0), 16)
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    assert normalise(view, mean, std).abs().amin(dim=(1, 2)).max() < 0.01
 
 
 def test_the_same_generator_gives_the_same_view(photo):

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 from ..errors import InputError
 from ..types import Collection
 from .images import decode
-from .transforms import train_view
+from .transforms import long_side_view, train_view
 
 View = Callable[..., Tensor]
 
@@ -138,13 +138,18 @@ def training_loader(
     rank: int = 0,
     world_size: int = 1,
     at_least: int | None = None,
+    view: Literal["squeeze", "long_side"] = "squeeze",
 ) -> Loader:
     """Random views of the photos in random order; ``loader.set_epoch(epoch, start_batch)`` places the next iteration.
 
+    ``view`` is :func:`~torchbas.data.transforms.train_view`, or :func:`~torchbas.data.transforms.long_side_view`,
+    which has no use for ``resize``.
     ``batch_size`` counts over all ``world_size`` processes. ``len(loader)`` is the number of steps in an epoch. Every
     photo must have a tag. Already shared among processes: Fabric must not replace the sampler.
     """
-    photos = Photos(collection, partial(train_view, resize=resize, crop=crop), seed, at_least)
+    squeezed = view == "squeeze"
+    drawn = partial(train_view, resize=resize, crop=crop) if squeezed else partial(long_side_view, crop=crop)
+    photos = Photos(collection, drawn, seed, at_least)
     return loader_of(photos, Order(len(photos), batch_size, seed, rank, world_size), workers)
 
 

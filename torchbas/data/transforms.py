@@ -1,4 +1,4 @@
-"""Views of a photo, as in the paper: squeezed to a square, then a crop.
+"""Views of a photo: squeezed to a square, then a crop, as in the paper; or IRN's, which keeps the aspect ratio.
 
 Views are uint8 tensors, the smallest thing to send from the loading process; :func:`normalise` makes the network's
 input of a whole batch, on the batch's device.
@@ -23,6 +23,17 @@ def train_view(
     left, top = rng.integers(0, resize - crop, size=2, endpoint=True).tolist()
     view = _squeeze(image, resize).crop((left, top, left + crop, top + crop))
     return to_tensor(view.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else view)
+
+
+def long_side_view(image: Image.Image, rng: np.random.Generator, crop: int = 512) -> UInt8[Tensor, "3 {crop} {crop}"]:
+    """IRN's training view: the long side anywhere from 5/8 to 5/4 of ``crop``, mirrored every second time, then a
+    random crop; what lies outside the photo has the mean colour, so it is zero for the network."""
+    long = rng.integers(round(crop * 5 / 8), round(crop * 5 / 4), endpoint=True)
+    width, height = (max(1, round(side * long / max(image.size))) for side in image.size)
+    view = image.resize((width, height), Image.Resampling.BICUBIC)
+    view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else view
+    left, top = random_corner(view, rng, crop)
+    return to_tensor(window(view, left, top, crop, MEAN_COLOUR))
 
 
 def window(image: Image.Image, left: int, top: int, crop: int, fill: int | tuple[int, ...]) -> Image.Image:
