@@ -58,6 +58,13 @@ def test_momentum_nesterov_and_decay_hold_for_every_group(tiny_bas):
         assert (group["momentum"], group["nesterov"], group["weight_decay"]) == (0.8, True, 0.01)
 
 
+def test_biases_can_be_spared_the_decay_however_fast_they_learn(tiny_bas):
+    names = {parameter: name for name, parameter in tiny_bas.named_parameters()}
+    groups = sgd(tiny_bas, Training(weight_decay=0.01, decay_biases=False, bias_factor=1.0)).param_groups
+    decays = {names[parameter]: group["weight_decay"] for group in groups for parameter in group["params"]}
+    assert decays == {name: 0.0 if name.endswith("bias") else 0.01 for name in names.values()}
+
+
 def test_fused_steps_are_plain_ones_in_any_memory_layout_and_for_a_generator_that_joins_late(tiny_bas):
     plain, ours = copy.deepcopy(tiny_bas), tiny_bas.to(memory_format=torch.channels_last)
     images, target = torch.randn(4, 3, 16, 16), torch.tensor([0, 3, 1, 4])

@@ -92,6 +92,8 @@ class Training:
     """Nesterov's form of momentum."""
     weight_decay: float = 5e-4
     """L2 penalty on every parameter."""
+    decay_biases: bool = True
+    """Whether the L2 penalty holds for biases too; DeepLab's code spares them."""
     schedule: Literal["step", "poly"] = "step"
     """step: times a tenth every step_epochs. poly: (1 - step/steps)^0.9, to zero."""
     poly_stretch: float = 1.0

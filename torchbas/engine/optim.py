@@ -13,18 +13,21 @@ def sgd(module: nn.Module, training: Training, new: tuple[str, ...] = ("head", "
     BatchNorm's scale counts as a weight and its shift as a bias. ``new`` names the modules that were not pretrained,
     at any depth. Parameters that need no gradient are left out.
     """
-    groups: dict[float, list[nn.Parameter]] = {}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             factor = training.new_layers if any(part in new for part in name.split(".")) else 1.0
             factor *= training.bias_factor if name.endswith("bias") else 1.0
-            groups.setdefault(factor, []).append(parameter)
+            decays = training.decay_biases or not name.endswith("bias")
+            groups.setdefault((factor, training.weight_decay * decays), []).append(parameter)
     on_cpu = all(parameter.device.type == "cpu" for group in groups.values() for parameter in group)
     optimizer = torch.optim.SGD(
-        [{"params": parameters, "lr": training.lr * factor, "factor": factor} for factor, parameters in groups.items()],
+        [
+            {"params": parameters, "lr": training.lr * factor, "factor": factor, "weight_decay": decay}
+            for (factor, decay), parameters in groups.items()
+        ],
         momentum=training.momentum,
         nesterov=training.nesterov,
-        weight_decay=training.weight_decay,
         fused=on_cpu or None,  # half the time of torch's own choice there; on a GPU that choice is as good
     )
     if on_cpu and training.momentum:
