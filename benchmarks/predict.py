@@ -20,8 +20,8 @@ from record import RESULTS, data_fingerprint, data_folder, record
 from torchbas import data
 from torchbas.config import Inference
 from torchbas.data.loader import Photos
+from torchbas.engine.judging import CANDIDATES
 from torchbas.localize import localizer
-from torchbas.localize.find import CANDIDATES
 from torchbas.localize.localizer import Localizer
 from torchbas.model import BAS, create_model
 from torchbas.types import Collection

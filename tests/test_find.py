@@ -6,7 +6,8 @@ import torch
 from tiny import tiny_bas
 
 from torchbas.config import Inference
-from torchbas.localize.find import CANDIDATES, find
+from torchbas.engine.judging import CANDIDATES
+from torchbas.localize.find import find
 from torchbas.maps import otsu
 
 IMAGES = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))

@@ -3,19 +3,15 @@
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..config import Inference
-from ..losses import remaining
-from ..maps import above, auto_threshold, enlarge, normalise, top_classes
+from ..engine.judging import image_thresholds, spread
+from ..maps import auto_threshold, enlarge, normalise, top_classes
 from ..model import BAS
 from ..model.bas import pool
 from .zoom import DETAIL, cut, detail, paste, reduce, regions
-
-CANDIDATES = 10
-"""Thresholds that ``evidence`` tries, evenly spread inside (0, 1)."""
 
 
 class Found(NamedTuple):
@@ -112,23 +108,12 @@ def choose_threshold(
 ) -> tuple[Float[Tensor, " Q"], Float[Tensor, " Q"]]:
     """The threshold per map, and S_b / S with what is above it hidden. No way of choosing looks at a box.
 
-    ``auto`` is :func:`~torchbas.maps.auto_threshold`. ``evidence`` takes the one whose binary map, as the foreground,
-    has the least L_bas + L_ac: the losses of the training judge each threshold for each image (Sec. 5.5). Maps finer
-    than the features hide each feature by the share of its place that is above the threshold.
+    ``auto`` is :func:`~torchbas.maps.auto_threshold`, ``evidence`` :func:`~torchbas.engine.judging.image_thresholds`.
     """
     if threshold == "evidence":
-        candidates = torch.linspace(0, 1, CANDIDATES + 2, device=maps.device)[1:-1].expand(len(maps), -1)
+        candidates = spread(maps)
     elif threshold == "auto":
         candidates = auto_threshold(maps)[:, None]
     else:
         candidates = maps.new_full((len(maps), 1), float(threshold))
-    masks = above(candidates, maps)
-    whole = logits.gather(1, label[:, None])[:, 0]
-    looks = []
-    for mask in masks.unbind(1):  # one batch of second looks at a time keeps memory flat
-        share = F.adaptive_avg_pool2d(mask[:, None], (features.shape[2], features.shape[3]))
-        hidden = model.background_logits(features, share, images)
-        looks.append(remaining(hidden.gather(1, label[:, None])[:, 0], whole))
-    left = torch.stack(looks, dim=1)
-    best = (left + masks.mean(dim=(2, 3))).argmin(dim=1, keepdim=True)
-    return candidates.gather(1, best)[:, 0], left.gather(1, best)[:, 0]
+    return image_thresholds(model, features, images, logits, label, maps, candidates)
