@@ -3,6 +3,8 @@
 from .boxes import CentredBoxes as CentredBoxes
 from .boxes import iou_inclusive as iou_inclusive
 from .masks import PixelScores as PixelScores
+from .semantic import Confusion as Confusion
+from .semantic import ThresholdSweep as ThresholdSweep
 from .sweep import DELTAS as DELTAS
 from .sweep import Protocol as Protocol
 from .sweep import Sweep as Sweep
