@@ -1,0 +1,74 @@
+"""Initial weights of a student: somebody's file, by the names of several libraries, for the trunk alone."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..model.pretrained import read_state
+from .deeplab import Style
+
+
+class InitialWeights(NamedTuple):
+    """The trunk of somebody's network, by torchvision's names."""
+
+    style: Style
+    """What the names say: MSRA's mean caffe."""
+    state: dict[str, Tensor]
+    dense: bool
+    """The file also holds layers that label pixels: whoever trained it had pixel labels."""
+
+
+def read_initial(path: str | Path) -> InitialWeights:
+    """Reads a ResNet by torchvision's names, or a ResNet or DeepLab by those of kazuto1011's deeplab-pytorch.
+
+    Classifiers are passed over, whether of images or of pixels.
+
+    Raises:
+        InputError: a missing or unreadable file.
+    """
+    loaded = {re.sub(r"^(base|scale)\.", "", name): tensor for name, tensor in read_state(path).items()}
+    style: Style = "caffe" if any(".reduce.conv." in name for name in loaded) else "torchvision"
+    heads = {name: tensor for name, tensor in loaded.items() if name.startswith(("fc.", "aspp.", "classifier."))}
+    state = {_torchvision_name(name): tensor for name, tensor in loaded.items() if name not in heads}
+    return InitialWeights(style, state, any(tensor.dim() == 4 for tensor in heads.values()))
+
+
+_PARTS = {"reduce": ("conv1", "bn1"), "conv3x3": ("conv2", "bn2"), "increase": ("conv3", "bn3")}
+_PARTS |= dict.fromkeys(("shortcut", "proj"), ("downsample.0", "downsample.1"))
+
+
+def _torchvision_name(name: str) -> str:
+    """torchvision's name of a weight of MSRA's ResNet, whose stages count from the stem; any other as it is."""
+    if stem := re.fullmatch(r"layer1\.conv1\.(conv|bn)\.(\w+)", name):
+        return f"{stem[1]}1.{stem[2]}"
+    if block := re.fullmatch(rf"layer(\d)\.block(\d+)\.({'|'.join(_PARTS)})\.(conv|bn)\.(\w+)", name):
+        part = _PARTS[block[3]][block[4] == "bn"]
+        return f"layer{int(block[1]) - 1}.{int(block[2]) - 1}.{part}.{block[5]}"
+    return name
+
+
+def fill_trunk(trunk: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:
+    """Copies weights into ``trunk`` by name; what belongs to none of its parts is passed over.
+
+    Raises:
+        InputError: the weights of another network: one is missing, has another shape, or is one block too many.
+    """
+    own = {_key(name): tensor for name, tensor in trunk.state_dict().items()}
+    given = {_key(name): tensor for name, tensor in state.items()}
+    places = {key.split(".")[0] for key in own}
+    wrong = [key for key in own.keys() - given.keys() if not key.endswith("num.batches.tracked")]
+    wrong += [key for key in given.keys() - own.keys() if key.split(".")[0] in places]
+    wrong += [key for key in own.keys() & given.keys() if own[key].shape != given[key].shape]
+    if wrong:
+        raise InputError(f"{path} is not this network ({min(wrong)} does not fit): choose the one it was saved from.")
+    for key in own.keys() & given.keys():
+        own[key].copy_(given[key])
+
+
+def _key(name: str) -> str:
+    """One name for a weight, wherever its network lay, and whether or not its sequence was opened (``stages_0``)."""
+    return re.sub(r"^(encoder|model)\.", "", name).replace("_", ".")
