@@ -1,0 +1,97 @@
+"""Instances (IRN, Ahn et al. 2019, Sec. 5): cells whose displacements lead to one centre are one object."""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Float32, Int32
+from torch import Tensor
+
+from .walk import random_walk
+
+STEPS = 300
+"""Steps along the displacements after which a cell has arrived."""
+STILL = 2.5
+"""A cell whose displacement is shorter, in cells, belongs to a centre."""
+BACKGROUND = 0.25
+"""Share of the highest value in the image that an object must exceed."""
+SMALLEST = 0.01
+"""Share of the image below which a region is no object."""
+
+
+class Instance(NamedTuple):
+    """One object."""
+
+    label: int
+    """Position of its map among the maps."""
+    mask: Bool[np.ndarray, "H W"]
+    score: float
+    """The highest value of its map within the mask, as a share of the highest in the image."""
+
+
+def instances(
+    maps: Float32[np.ndarray, "N h w"],
+    edges: Float32[np.ndarray, "h w"],
+    displacement: Float32[np.ndarray, "2 h w"],
+    size: tuple[int, int],
+    radius: int = 5,
+    beta: float | int = 10,
+    steps: int = 256,
+) -> list[Instance]:
+    """The objects of a photo by label: each map is split by centre, each part walks, the highest takes a pixel.
+
+    Args:
+        maps: one per class, not negative, on the /4 grid.
+        edges: probability of a boundary, in [0, 1].
+        displacement: down and right, in cells.
+        size: height and width of the photo, at most four times those of the grid.
+        radius: with ``beta`` and ``steps``, of :func:`~torchbas.segment.walk.random_walk`.
+    """
+    centre = group(displacement)
+    own = centre == np.arange(centre.max() + 1, dtype=np.int32)[:, None, None]
+    parts = (maps[:, None] * own).reshape(-1, *centre.shape)
+    filled = np.flatnonzero(parts.any(axis=(1, 2)))
+    if not len(filled):
+        return []
+    walked = torch.from_numpy(random_walk(parts[filled], edges, radius, beta, steps))
+    large = F.interpolate(walked[:, None], scale_factor=4, mode="bilinear", align_corners=False)[:, 0]
+    large = large[:, : size[0], : size[1]]
+    value, part = (large / large.max().clamp(min=1e-12)).max(dim=0)
+    part = part.where(value > BACKGROUND, -1).numpy().astype(np.int32)
+    return [
+        Instance(int(filled[k]) // len(own), mask, float(value.numpy()[mask].max()))
+        for k in np.unique(part[part >= 0]).tolist()
+        for mask in _regions(part == k)
+        if mask.sum() >= SMALLEST * mask.size
+    ]
+
+
+def group(displacement: Float32[np.ndarray, "2 h w"]) -> Int32[np.ndarray, "h w"]:
+    """The number of the centre that each cell's displacements lead to; 0 where they lead to none.
+
+    A centre is a 4-connected region of displacements shorter than 2.5.
+    """
+    still = (np.hypot(*displacement) < STILL).astype(np.uint8)
+    number = cv2.connectedComponents(still, connectivity=4, ltype=cv2.CV_32S)[1]
+    row, column = _follow(torch.from_numpy(displacement)).round().long().numpy()
+    return number[row, column]
+
+
+def _follow(displacement: Float[Tensor, "2 h w"]) -> Float[Tensor, "2 h w"]:
+    """Where each cell ends up when it follows the field, read bilinearly, and stops at the rim."""
+    last = torch.tensor(displacement.shape[1:], dtype=torch.float32)[:, None, None] - 1
+    rows, columns = (torch.arange(length, dtype=torch.float32) for length in displacement.shape[1:])
+    place = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
+    unit = 2 / last.clamp(min=1)  # grid_sample counts from -1 to 1, and columns first
+    for _ in range(STEPS):
+        grid = (place * unit - 1).flip(0).permute(1, 2, 0)[None]
+        step = F.grid_sample(displacement[None], grid, mode="bilinear", padding_mode="border", align_corners=True)[0]
+        place = (place + step).clamp(min=torch.zeros(()), max=last)
+    return place
+
+
+def _regions(mask: Bool[np.ndarray, "H W"]) -> list[Bool[np.ndarray, "H W"]]:
+    count, number = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    return [number == k for k in range(1, count)]
