@@ -154,7 +154,7 @@ def test_labels_of_another_size_than_their_photo_are_named(pairs):
     Image.new("L", (3, 2)).save(mask)
     with pytest.raises(InputError) as error:
         list(pair_loader(pairs, 7, 0, crop=8))
-    assert str(error.value) == f"{mask} is 3 x 2 pixels, but {photo} is 14 x 9. Make both the same size."
+    assert str(error.value) == f"{mask} is 3 x 2 pixels, but {photo} is 14 x 9. Make both the same."
 
 
 def test_a_photo_that_is_turned_upright_takes_upright_labels(tmp_path):

@@ -10,20 +10,22 @@ from ..errors import InputError
 from ..types import Collection, Photo, Problem
 from .images import decode
 from .reading import SPLITS
+from .truth import label_map
 
 
 def inspect(collection: Collection, workers: int = 4, progress: Callable[[int, int], None] | None = None) -> Collection:
     """The collection without the photos that cannot be opened, and a :class:`Problem` for each of them.
 
+    A true mask that cannot be read, or has another size than its photo, is a problem of a photo that is kept.
     Files with the same content under different tags or in different splits are kept, but are problems too. ``workers``
     threads decode, JPEGs at an eighth of their size; ``progress(done, total)`` is called after every photo.
     """
     photos, kept, problems = collection.photos, [], []
     with ThreadPoolExecutor(max(workers, 1)) as pool:
-        for done, (photo, fault) in enumerate(zip(photos, _faults(photos, pool), strict=True), start=1):
-            if fault:
-                problems.append(Problem(photo.name, fault))
-            else:
+        for done, (photo, (fault, doubt)) in enumerate(zip(photos, _faults(photos, pool), strict=True), start=1):
+            if fault or doubt:
+                problems.append(Problem(photo.name, fault or doubt))
+            if not fault:
                 kept.append(photo)
             if progress:
                 progress(done, len(photos))
@@ -48,17 +50,23 @@ def summary(collection: Collection) -> dict:
     }
 
 
-def _faults(photos: tuple[Photo, ...], pool: Executor) -> Iterator[str | None]:
+def _faults(photos: tuple[Photo, ...], pool: Executor) -> Iterator[tuple[str, str]]:
     for start in range(0, len(photos), 4096):  # a million waiting tasks would fill the memory
         yield from pool.map(_fault, photos[start : start + 4096])
 
 
-def _fault(photo: Photo) -> str | None:
+def _fault(photo: Photo) -> tuple[str, str]:
+    """What is wrong with the photo, and with its mask; nothing where it is empty."""
     try:
         decode(photo.path, at_least=1)
     except InputError as error:
-        return str(error)
-    return None
+        return str(error), ""
+    try:
+        if photo.mask:
+            label_map(photo)
+    except InputError as error:
+        return "", str(error)
+    return "", ""
 
 
 def _contradictions(photos: list[Photo], classes: tuple[str, ...]) -> list[Problem]:

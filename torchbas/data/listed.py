@@ -1,5 +1,6 @@
 """From lists to a collection: where the photos lie, what their classes are called, and where lists disagree."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -95,6 +96,18 @@ def base_of(images: Path, folders: Iterable[str], names: Iterable[str]) -> Path:
     """The first of the folders below ``images`` that holds one of the photos; ``images`` itself where none does."""
     names = list(names)[:20]
     return next((images / below for below in folders if any(exists(images / below / name) for name in names)), images)
+
+
+def pictures_below(folder: Path) -> dict[str, Path]:
+    """The pictures below a folder by their paths in it, without ending; of ``a.jpg`` and ``a.png`` the first."""
+    files = {}
+    for base, _, names in os.walk(folder):
+        below = "" if Path(base) == folder else Path(base).relative_to(folder).as_posix() + "/"
+        for name in sorted(names, reverse=True):
+            stem, _, suffix = name.rpartition(".")
+            if suffix.lower() in SUFFIXES:
+                files[below + stem] = Path(base, name)
+    return files
 
 
 def with_class_folders(reading: Reading, folder: Path, places: Places, split: str = "train") -> Reading:

@@ -19,7 +19,7 @@ from ..errors import InputError
 from .images import open_image
 from .loader import Draw, Loader, Order, loader_of
 from .transforms import MEAN_COLOUR, random_corner, to_tensor, window
-from .truth import read_mask
+from .truth import read_mask, refuse_other_size
 
 IGNORE = 255
 
@@ -110,7 +110,5 @@ def pair_loader(
 
 def _read(photo: Path, mask: Path) -> tuple[Image.Image, Image.Image]:
     image, labels = open_image(photo), Image.fromarray(read_mask(mask))
-    if image.size != labels.size:
-        sizes = [f"{width} x {height}" for width, height in (labels.size, image.size)]
-        raise InputError(f"{mask} is {sizes[0]} pixels, but {photo} is {sizes[1]}. Make both the same size.")
+    refuse_other_size(mask, labels.size[::-1], photo, image.size[::-1])
     return image, labels

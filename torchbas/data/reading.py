@@ -7,12 +7,14 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from ..errors import InputError
 from ..types import Collection, Photo, Problem
 
 SPLITS = ("train", "val", "test")
+TagSource = Literal["lists", "masks", "npy"]
+"""What tags the photos of a VOC-style folder: lists; or, when somebody asks for it, true masks or a pickled table."""
 
 
 class Reading(NamedTuple):
@@ -33,7 +35,7 @@ class Entry(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Where the files of a list lie, and whether the photos must be there."""
+    """Where the files of a list lie, whether the photos must be there, and what is believed of their tags."""
 
     images: Path | None = None
     """What photos are relative to; None: what the format says, beside its lists."""
@@ -41,6 +43,7 @@ class Places(NamedTuple):
     """What masks are relative to; None: what the format says."""
     need_photos: bool = True
     """False where names, tags and truth are enough; then no photo is looked for."""
+    tags_from: TagSource = "lists"
 
 
 @contextmanager

@@ -69,6 +69,12 @@ def labelled(separator: str) -> Callable[[str], tuple[str, int]]:
     return parse
 
 
+def multi_labelled(line: str) -> tuple[str, tuple[int, ...]]:
+    """A photo's name and its class numbers, white space between them: ``2007_000032 0 14``."""
+    name, *labels = line.split()
+    return name_of(name), tuple(sorted(set(map(label_of, labels))))
+
+
 def boxes_of(words: Sequence[str]) -> tuple[Box, ...]:
     """Boxes from 4n finite numbers, as they are written. Raises ``ValueError`` for anything else."""
     numbers = list(map(float, words))

@@ -8,13 +8,15 @@ from pathlib import Path
 from ..errors import InputError
 from ..types import Collection, Photo, Problem
 from .authors import is_images_box, is_test_list, read_images_box, read_test_list
+from .coco import is_coco, read_coco
 from .cub import is_cub, read_cub
 from .ilsvrc import is_ilsvrc, read_ilsvrc
 from .images import SUFFIXES
 from .lists import read_csv, read_json
 from .openimages import is_openimages, read_openimages
-from .reading import SPLITS, Entry, Places, Reading, collect, collector_paused, refuse, shown, spell
+from .reading import SPLITS, Entry, Places, Reading, TagSource, collect, collector_paused, refuse, shown, spell
 from .truth import read_truth, with_truth
+from .voc import is_voc, read_voc
 from .wsolevaluation import is_wsolevaluation, read_wsolevaluation
 
 _FORMS = "a folder with one folder per tag (photos/cat/1.jpg), or a CSV with the columns file,tags, or a JSON"
@@ -25,6 +27,8 @@ _LISTS = (
     (is_openimages, read_openimages),
     (is_test_list, read_test_list),
     (is_images_box, read_images_box),
+    (is_coco, read_coco),
+    (is_voc, read_voc),
 )
 """Folders of lists: how each format is recognised and read."""
 
@@ -35,27 +39,31 @@ def read(
     images: str | os.PathLike[str] | None = None,
     masks: str | os.PathLike[str] | None = None,
     need_photos: bool = True,
+    tags_from: TagSource = "lists",
 ) -> Collection:
     """The photos and tags at ``path``; no photo is opened.
 
     ``path`` is one of: a folder with one folder per tag, optionally below ``train``, ``val`` and ``test``; a CSV
     ``file,tags[,split]`` with ``;`` between tags; a JSON ``{file: [tags]}`` or ``[{"file", "tags", "split"}]``; a
     folder with the lists of a data set: CUB-200-2011, the metadata of wsolevaluation (one split or all), or the lists
-    of the authors of BAS for CUB, ILSVRC, OpenImages, Stanford Cars, Stanford Dogs and FGVC-Aircraft. A file
-    ``truth.json`` beside the tags' folders, the CSV or the JSON adds boxes and masks, see
-    :func:`~torchbas.data.truth.read_truth`.
+    of the authors of BAS for CUB, ILSVRC, OpenImages, Stanford Cars, Stanford Dogs and FGVC-Aircraft; Pascal VOC and
+    what is laid out like it; COCO. A file ``truth.json`` beside the tags' folders, the CSV or the JSON adds boxes and
+    masks, see :func:`~torchbas.data.truth.read_truth`.
 
     ``images`` is the folder that a list's paths are relative to, and ``masks`` the one for its masks, where the format
     expects them elsewhere; docs/data.md says where. ``need_photos=False`` reads a list without looking for its photos:
-    names, tags, sizes and truth are all there is to score maps.
+    names, tags, sizes and truth are all there is to score maps. ``tags_from`` is for VOC-style folders: ``masks`` takes
+    the tags from the true masks, ``npy`` from IRN's pickled ``cls_labels.npy``, of which only arrays are built.
 
     ``strict`` raises :class:`InputError` where a list names photos that are not there, or that another of its lists
     lacks; otherwise they are left out and stand among the problems, all of them.
     """
     path = Path(path)
-    places = Places(_folder(images, "photos"), _folder(masks, "masks"), need_photos)
+    places = Places(_folder(images, "photos"), _folder(masks, "masks"), need_photos, tags_from)
     if not path.exists():
         raise InputError(f"{path} does not exist. Give {_FORMS}.")
+    if tags_from != "lists" and not is_voc(path):
+        raise InputError(f"{path} is no folder like VOC's, so its tags are where its format has them, only there.")
     folder = path if path.is_dir() else path.parent
     try:
         truth = read_truth(folder / "truth.json")

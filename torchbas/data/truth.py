@@ -14,6 +14,7 @@ from PIL import Image
 
 from ..errors import InputError
 from ..types import Box, Collection, Photo, Problem
+from .images import image_size
 
 
 class Truth(NamedTuple):
@@ -70,6 +71,26 @@ def read_mask(path: Path) -> UInt8[np.ndarray, "H W"]:
         raise
     except Exception as error:  # Pillow's decoders answer damaged bytes with nearly every kind of exception
         raise InputError(f"{path} cannot be read as a mask ({error}). Copy it again.") from error
+
+
+def label_map(photo: Photo) -> UInt8[np.ndarray, "H W"]:
+    """The true class of every pixel: 0 background, n class n - 1, 255 judged by nobody.
+
+    Raises:
+        InputError: the photo has no true mask, or one that cannot be read or is not of its size.
+    """
+    if photo.mask is None:
+        raise InputError(f"{photo.name} has no true mask. Leave it out, or list one.")
+    labels = read_mask(photo.mask)
+    refuse_other_size(photo.mask, labels.shape, photo.path, photo.size or image_size(photo.path))
+    return labels
+
+
+def refuse_other_size(mask: Path, size: tuple[int, ...], photo: Path, expected: tuple[int, ...]) -> None:
+    """Raises :class:`InputError` where a mask's height and width are not its photo's."""
+    if size != expected:
+        (high, wide), (height, width) = size, expected
+        raise InputError(f"{mask} is {wide} x {high} pixels, but {photo} is {width} x {height}. Make both the same.")
 
 
 def boxes_after_crop(
