@@ -33,6 +33,11 @@ class Architecture:
     background is much the same for all. Same network and loss, another path to them.
     """
 
+    centred: bool = False
+    """The generator learns as if its features had mean zero (small data); False is the paper.
+
+    Otherwise all places of a map move together at first, and may all end at 0 or 1 before any object stands out.
+    """
     agnostic: bool = False
     """One map for all the image's classes together, which all of its photos teach (Sec. 5.5, Fig. 20)."""
 
@@ -163,6 +168,63 @@ class Inference:
 
 
 @dataclass(frozen=True)
+class Segmentation:
+    """From maps to a segmenter: seed, refine, student (Sec. 5). The defaults are those of the authors' code for VOC."""
+
+    scales: tuple[float, ...] = (1.0, 0.5, 1.5, 2.0)
+    """Sizes of the photo, each also mirrored, whose maps are added to the seed."""
+    strategy: Literal["average", "replace"] = "average"
+    """What weakens a class where it says more than the class-agnostic map of --foreground (Table 13)."""
+    refine: Literal["irn", "crf", "none"] = "irn"
+    """irn: learn boundaries from what is certain, then walk (Ahn et al. 2019). crf: one dense CRF. none: cut the seed."""
+    cut: float | Literal["image"] = 0.3
+    """Where a seed is cut without irn: one value for all, or for each image what L_bas + L_ac prefer (Table 15)."""
+    certain: float = 0.30
+    """irn: what a seed above this calls object after a CRF is certain."""
+    doubtful: float = 0.17
+    """irn: what a seed above this does not call object after a CRF is certain ground."""
+    power: float = 1.5
+    """irn: the seed is raised to this before the walk."""
+    ground: float = 0.22
+    """irn: what is below this after the walk is ground."""
+    irn_epochs: int = 3
+    """Passes over the photos to learn boundaries."""
+    irn_steps: int | None = None
+    """Stop learning boundaries after this many steps, however many passes they are."""
+    irn_batch_size: int = 32
+    """Photos a step of irn."""
+    irn_crop: int = 512
+    """Both sides of irn's crop."""
+    irn_lr: float = 0.1
+    """Learning rate of the boundary branch; the displacement branch learns ten times faster."""
+    student: str = "deeplabv2_resnet101"
+    """The segmenter trained on the masks: deeplabv2_resnet101, deeplabv2_resnet50, or a modern one (see the docs)."""
+    student_steps: int = 20000
+    """Steps of the student."""
+    student_batch_size: int = 10
+    """Photos a step of the student."""
+    student_crop: int = 321
+    """Both sides of the student's crop."""
+    student_lr: float = 2.5e-4
+    """Learning rate of the student's pretrained weights; its new layers learn ten times faster."""
+    student_crf: bool = True
+    """A dense CRF on what the student says."""
+
+    def __post_init__(self) -> None:
+        _one_of_its_words(self)
+        _positive(self, "irn_epochs", "irn_batch_size", "irn_crop", "irn_lr", "power")
+        _positive(self, "student_steps", "student_batch_size", "student_crop", "student_lr")
+        if not self.scales or min(self.scales) <= 0:
+            raise ValueError(f"scales must be one or more numbers above 0, not {self.scales}.")
+        for name in ("certain", "doubtful", "ground", "cut"):
+            value = getattr(self, name)
+            if value != "image" and not 0 <= float(value) <= 1:
+                raise ValueError(f"{name} must be between 0 and 1, not {value}.")
+        if self.doubtful > self.certain:
+            raise ValueError(f"doubtful ({self.doubtful}) must not be above certain ({self.certain}).")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Data with a promise: all settings of one published or recommended way to train."""
 
@@ -177,6 +239,7 @@ class Recipe:
     objective: Objective = field(default_factory=Objective)
     training: Training = field(default_factory=Training)
     inference: Inference = field(default_factory=Inference)
+    segmentation: Segmentation = field(default_factory=Segmentation)
 
 
 def _positive(config: object, *names: str) -> None:

@@ -36,6 +36,7 @@ class BAS(nn.Module):
             bias=not linear,
             sharing=self.architecture.sharing,
             agnostic=self.architecture.agnostic,
+            centred=self.architecture.centred,
         )
         self._stem_frozen = False
 
@@ -106,6 +107,14 @@ class BAS(nn.Module):
             raise ValueError("hiding the foreground in the image needs the images, not their features alone.")
         large = F.interpolate(foreground, size=images.shape[2:], mode="bilinear", align_corners=False)
         return pool(frozen(self.stem, self.tail, self.head)(hide(images, large)))
+
+    def seed_maps(
+        self,
+        images: Float[Tensor, "B 3 H W"],
+        labels: Float[Tensor, "B K"],  # noqa: ARG002 - other methods make maps of present classes only
+    ) -> Float[Tensor, "B K h w"]:
+        """What is added up to a seed (Sec. 5.1): the foreground map of every class."""
+        return self.generator(self.features(images))
 
     def freeze_stem(self) -> None:
         """Keep F1 as it is: no gradient, and running statistics instead of the batch's."""

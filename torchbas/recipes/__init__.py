@@ -20,12 +20,18 @@ from string import digits
 from types import ModuleType
 from typing import Any
 
-from ..config import Architecture, Inference, Objective, Recipe, Training
+from ..config import Architecture, Inference, Objective, Recipe, Segmentation, Training
 from ..errors import InputError
 
 RESULTS = Path(__file__).parents[2] / "results"
 """What was measured; an installed copy has none."""
-PARTS = {"architecture": Architecture, "objective": Objective, "training": Training, "inference": Inference}
+PARTS = {
+    "architecture": Architecture,
+    "objective": Objective,
+    "training": Training,
+    "inference": Inference,
+    "segmentation": Segmentation,
+}
 PART_OF = {setting.name: part for part, kind in PARTS.items() for setting in fields(kind)}
 
 
@@ -77,7 +83,7 @@ def vary(base: Recipe, name: str, about: str, paper: dict[str, float] | None = N
         varied = replace(varied, **{part: replace(getattr(varied, part), **{setting: value})})
     if varied == base:
         return base
-    trained_alike = varied == replace(base, inference=varied.inference)
+    trained_alike = varied == replace(base, inference=varied.inference, segmentation=varied.segmentation)
     cost = f"None beyond {base.name}: the same weights, their maps read in another way." if trained_alike else base.cost
     return replace(varied, name=name, about=about, paper=paper or {}, cost=cost)
 

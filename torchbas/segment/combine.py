@@ -23,8 +23,7 @@ def combine(seeds: Sequence[Seed]) -> Seed:
         if (other.tags, other.size) != (first.tags, first.size):
             what = f"{', '.join(first.tags)} on {first.size} and {', '.join(other.tags)} on {other.size}"
             raise InputError(f"seeds of different photos or tags cannot be combined ({what}): make them again.")
-    summed = np.sum([_by_largest(seed.maps) for seed in seeds], axis=0, dtype=np.float32)
-    return first._replace(maps=_by_largest(summed))
+    return first._replace(maps=_by_largest(sum((_by_largest(seed.maps) for seed in seeds), np.zeros_like(first.maps))))
 
 
 def weaken(seed: Seed, foreground: Seed, strategy: Strategy = "average") -> Seed:

@@ -1,0 +1,121 @@
+"""Tags to pseudo masks to a segmenter: trained models and folders of seeds put together into a pipeline."""
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+from .. import data
+from ..baselines.train import load as load_baseline
+from ..config import Segmentation
+from ..errors import InputError
+from ..localize.localizer import Localizer
+from ..segment.pipeline import Follow, Machine, Pipeline, Start, Until
+from ..segment.score import Report
+from ..segment.sources import Method, Ready
+from ..segment.stage import Silent
+from ..types import Collection
+from .compute import Compute, Source, open_any
+
+
+def segment(
+    source: Source,
+    out: str | Path,
+    models: Sequence[str | Path] = (),
+    *,
+    foreground: str | Path | None = None,
+    seeds: Sequence[str | Path] = (),
+    trust_pickle: bool = False,
+    settings: Segmentation = Segmentation(),
+    until: Until = "student",
+    start: Start = Start(),
+    seed: int = 0,
+    overwrite: bool = False,
+    compute: Compute = Compute(),
+    follow: Follow = lambda _: nullcontext(Silent()),
+) -> dict[str, Report | None]:
+    """Seed, refine, student: each stage is kept in ``out``, and the same call goes on where it was stopped.
+
+    Args:
+        source: tagged photos; the splits ``train`` and none are learned from, ``val`` and ``test`` labelled.
+        models: runs whose seeds are added, of BAS or of a baseline; ``RUN:advcam`` reads a classifier by another
+            method that has the same network.
+        foreground: a run of a class-agnostic model, which weakens the seeds (Table 13).
+        seeds: folders of seeds that are added, too.
+        trust_pickle: also unpickle IRN's ``.npy`` in them, which runs what their writer put in.
+        start: pretrained weights of IRN and the student.
+        follow: a progress bar for a piece of work, by its name.
+
+    Returns:
+        mIoU and IoU by class in percent of every stage, None where there is no true mask.
+
+    Raises:
+        InputError: anything that is missing, does not fit together, or was made with other settings.
+        Interrupted: stopped by the user.
+    """
+    collection = source if isinstance(source, Collection) else data.read(source)
+    opened = [open_method(model) for model in (*models, *([foreground] if foreground else []))]
+    for method, classes in opened:
+        collection = _with_classes(collection, classes, method.name)
+    methods = _distinct([method for method, _ in opened])
+    for method in methods:
+        method.network.to(compute.place()).eval()
+    agnostic = methods.pop() if foreground else None
+    if agnostic and not (agnostic.judge and agnostic.judge.architecture.agnostic):
+        raise InputError(f"{foreground} has a map for each class: train one with --agnostic to be the foreground.")
+    ready = [Ready(Path(folder).name, Path(folder), trust_pickle) for folder in seeds]
+    machine = Machine(
+        device=compute.device,
+        place=compute.place(),
+        workers=compute.workers,
+        precision=compute.context(),
+        follow=follow,
+    )
+    pipeline = Pipeline(
+        collection,
+        Path(out),
+        (*methods, *ready),
+        settings=settings,
+        foreground=agnostic,
+        start=start,
+        machine=machine,
+        seed=seed,
+        overwrite=overwrite,
+    )
+    return pipeline.run(until)
+
+
+def open_method(model: str | Path) -> tuple[Method, tuple[str, ...]]:
+    """A trained model as a maker of seeds, and its classes."""
+    folder, _, reading = str(model).partition(":") if not Path(model).exists() else (str(model), "", "")
+    opened = load_baseline(folder, reading) if reading else open_any(folder)
+    name = "_".join(part for part in (Path(folder).resolve().name, reading) if part)
+    colours = (opened.mean, opened.std) if isinstance(opened, Localizer) else opened.model.normalisation
+    judge = opened.model if isinstance(opened, Localizer) else None
+    identity = hashlib.sha256(reading.encode())
+    for tensor in opened.model.state_dict().values():
+        identity.update(tensor.cpu().numpy().tobytes())
+    return Method(name, identity.hexdigest(), opened.model, colours, judge), opened.classes
+
+
+def _with_classes(collection: Collection, classes: tuple[str, ...], name: str) -> Collection:
+    """The photos with the class numbers of a model, which true masks share."""
+    if classes == collection.classes:
+        return collection
+    if any(photo.mask for photo in collection.photos):
+        raise InputError(
+            f"{name} was trained with other classes ({', '.join(classes[:5])} ...) than the masks of {collection.root} "
+            "number: train it on the same data."
+        )
+    return collection.relabelled(classes)
+
+
+def _distinct(methods: Sequence[Method]) -> list[Method]:
+    """Methods of one name get numbers, for each has a folder."""
+    seen: dict[str, int] = {}
+    answer: list[Method] = []
+    for method in methods:
+        seen[method.name] = number = seen.get(method.name, 0) + 1
+        answer.append(method if number == 1 else replace(method, name=f"{method.name}_{number}"))
+    return answer

@@ -1,0 +1,101 @@
+"""``bas segment``: tags to pseudo masks to a segmenter."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from .. import recipes
+from ..config import Segmentation
+from ..errors import InputError
+from .common import MANIFEST, Common, Data, alone, chosen, flags, prepare, weights_of
+from .common import parse as read
+
+
+@dataclass
+class Segment(Common):
+    """Seeds from trained models, refined to pseudo masks, and a segmenter trained on them.
+
+    Every stage is kept in --out: the same command goes on where it was stopped, and other settings are refused.
+    """
+
+    data: Data = field(kw_only=True)
+    out: Path = field(kw_only=True)
+    """Folder of the stages: seeds, certain, irn, masks, student, predictions."""
+    model: tuple[str, ...] = ()
+    """Folders of runs (bas train) whose seeds are added; RUN:advcam reads a classifier by another method."""
+    foreground: str | None = None
+    """Folder of a class-agnostic run (bas train --agnostic), which weakens the seeds."""
+    seeds: tuple[Path, ...] = ()
+    """Folders of seeds (.npz) that are added, too."""
+    trust_pickle: bool = False
+    """Also read IRN's .npy in --seeds. This runs whatever their writer put in."""
+    until: Literal["seed", "refine", "student"] = "student"
+    """The last stage to do."""
+    weights: str = "auto"
+    """ImageNet weights of irn: auto fetches them, a FILE is read, none starts from nothing."""
+    student_weights: str = "auto"
+    """The same for the student."""
+    student_initialisation: Literal["imagenet", "coco segmentation"] = "imagenet"
+    """What a FILE of --student-weights has learned from; every result names it."""
+    recipe: str = "voc_resnet50"
+    """Whose settings of the stages are the defaults (bas recipes lists them), or your own FILE.py."""
+    seed: int = 0
+    """Seed of order and augmentation."""
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    """auto: bf16 where the hardware multiplies it faster, else fp32."""
+    overwrite: bool = False
+    """Make stages of other settings again, with all that follows from them."""
+    settings: Segmentation = field(default_factory=Segmentation)
+
+    def run(self) -> dict[str, Any]:
+        """Every stage up to ``until``."""
+        from .. import api, data
+        from ..api.segment import Start, segment
+        from ..formats import write_manifest
+        from .job import Job
+        from .progress import Reporter, table
+
+        alone("segment")
+        if not (self.model or self.seeds):
+            raise InputError(f"give --model, a run of: bas train {self.data} --recipe {self.recipe} --out RUN")
+        irn, student = weights_of(self.weights), weights_of(self.student_weights)
+        collection = data.read(self.data)
+        prepare(self.out, self.data, (), overwrite=False, resume=True)
+        reporter = Reporter(self.quiet)
+        compute = api.Compute(self.device, self.workers, self.precision)
+        job = Job(self.out, reporter, compute)
+        checked = job.check(collection)
+        scores = segment(
+            checked,
+            self.out,
+            self.model,
+            foreground=self.foreground,
+            seeds=self.seeds,
+            trust_pickle=self.trust_pickle,
+            settings=self.settings,
+            until=self.until,
+            start=Start(irn, student, self.student_initialisation if student else "none"),
+            seed=self.seed,
+            overwrite=self.overwrite,
+            compute=compute,
+            follow=job.timed,
+        )
+        answer = {"command": "segment", "words": chosen(self), "scores": scores, "problems": checked.problems}
+        write_manifest(self.out, answer | {"seconds": job.seconds})
+        known = {name: score for name, score in scores.items() if score}
+        if known and not self.json:
+            table("mIoU, percent", ["stage", "mIoU"], [[name, score["miou"]] for name, score in known.items()])
+        reporter.say(f"All of it is in {self.out}, described in {self.out / MANIFEST}. {self._next()}")
+        return answer
+
+    def _next(self) -> str:
+        if self.until == "student":
+            return f"Next: look at {self.out / 'predictions'} and {self.out / 'masks'}"
+        return f"Next: the same command with --until {'refine' if self.until == 'seed' else 'student'}"
+
+
+def parse(words: Sequence[str]) -> Segment:
+    """The command from its words."""
+    recipe = flags(words).get("--recipe", "voc_resnet50")
+    return read(Segment, words, recipe=recipe, settings=recipes.load(recipe).segmentation)

@@ -1,0 +1,84 @@
+"""How good seeds and masks are, where there is truth: mIoU by class, 255 ignored, background included."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Float32
+
+from ..data import read_mask
+from ..formats.seeds import Seed
+from ..metrics.semantic import Confusion, ThresholdSweep
+from ..types import Collection, Photo
+from .refine import LabelMaps, local_labels, numbered, recut
+from .seed import full_size
+
+SWEPT = tuple(float(t) for t in np.arange(1, 100) / 100)
+"""Thresholds at which seeds are judged."""
+Report = dict[str, Any]
+"""``miou`` and ``iou`` by class in percent, ``photos``; of seeds also ``threshold`` and the ``curve``."""
+
+
+def seed_score(
+    collection: Collection, seed_of: Callable[[Photo], Seed], thresholds: Iterable[float] = SWEPT
+) -> Report | None:
+    """Seeds at the best of all thresholds for the whole set, which only the truth can tell (an oracle, as the paper's).
+
+    None where no photo has a true mask.
+    """
+    sweep = ThresholdSweep(len(collection.classes), tuple(thresholds))
+    judged = _judgeable(collection)
+    for photo in judged:
+        truth = read_mask(photo.mask)  # pyright: ignore[reportArgumentType]
+        sweep.add(_at_size(seed_of(photo), truth.shape), photo.labels, truth)
+    if not judged:
+        return None
+    best, _ = sweep.best()
+    curve = [round(100 * float(value), 3) for value in sweep.miou()]
+    chosen = {"threshold": float(np.asarray(sweep.thresholds)[best]), "chosen": "oracle", "curve": curve}
+    return _report(sweep.confusion(best), collection, len(judged)) | chosen
+
+
+def image_threshold_score(
+    collection: Collection, seed_of: Callable[[Photo], Seed], thresholds: Mapping[str, Mapping[str, float]]
+) -> Report | None:
+    """Seeds, each map cut at its own threshold."""
+    confusion = Confusion(len(collection.classes))
+    judged = _judgeable(collection)
+    for photo in judged:
+        truth = read_mask(photo.mask)  # pyright: ignore[reportArgumentType]
+        seed = seed_of(photo)
+        own = [thresholds[photo.name][tag] for tag in seed.tags]
+        local = local_labels(recut(_at_size(seed, truth.shape), own), 0.5)
+        confusion.add(numbered(local, photo.labels), truth)
+    return _report(confusion, collection, len(judged)) if judged else None
+
+
+def mask_score(collection: Collection, masks: LabelMaps) -> Report | None:
+    """Label maps on disk; a 255 in them counts as background."""
+    confusion = Confusion(len(collection.classes))
+    judged = _judgeable(collection)
+    for photo in judged:
+        confusion.add(read_mask(masks.path(photo)), read_mask(photo.mask))  # pyright: ignore[reportArgumentType]
+    return _report(confusion, collection, len(judged)) if judged else None
+
+
+def _judgeable(collection: Collection) -> list[Photo]:
+    return [photo for photo in collection.photos if photo.mask]
+
+
+def _at_size(seed: Seed, size: tuple[int, ...]) -> Float32[np.ndarray, "N H W"]:
+    maps = full_size(seed.maps, seed.size)
+    if maps.shape[1:] == size:
+        return maps
+    height, width = size
+    large = [cv2.resize(one, (width, height), interpolation=cv2.INTER_LINEAR) for one in maps]
+    return np.stack(large) if large else np.zeros((0, height, width), np.float32)
+
+
+def _report(confusion: Confusion, collection: Collection, photos: int) -> Report:
+    names = ("background", *collection.classes)
+    iou = {name: round(100 * float(value), 3) for name, value in zip(names, confusion.iou(), strict=True)}
+    present = {name: value for name, value in iou.items() if value == value}
+    return {"miou": round(100 * confusion.miou(), 3), "iou": present, "photos": photos}
