@@ -2,6 +2,7 @@
 
 import errno
 import os
+import tarfile
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from torchbas.errors import InputError
-from torchbas.formats.voc import write_labels
+from torchbas.formats.voc import write_labels, write_submission
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -50,3 +51,35 @@ def test_a_full_disk_leaves_the_old_labels_alone(tmp_path, monkeypatch):
         write_labels(tmp_path / "a.png", new)
     assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), old)
+
+
+PLACE = "results/VOC2012/Segmentation/comp6_test_cls"
+
+
+def test_a_submission_is_an_archive_of_palette_pngs(tmp_path):
+    maps = {f"2008_00000{n}": np.full((3, 4 + n), n, np.uint8) for n in (6, 1)}
+    archive = write_submission(((f"{name}.jpg", labels) for name, labels in maps.items()), tmp_path / "out")
+    assert archive == tmp_path / "out" / "results.tar.gz"
+    with tarfile.open(archive, "r:gz") as packed:
+        assert packed.getnames() == [f"{PLACE}/2008_000001.png", f"{PLACE}/2008_000006.png"]
+        packed.extractall(tmp_path / "server", filter="data")
+    for name, labels in maps.items():
+        with Image.open(tmp_path / "server" / PLACE / f"{name}.png") as picture:
+            assert picture.mode == "P"
+            np.testing.assert_array_equal(np.asarray(picture), labels)
+        assert (tmp_path / "out" / PLACE / f"{name}.png").is_file()
+
+
+def test_only_what_was_given_is_submitted(tmp_path):
+    for name in ("a", "b"):
+        archive = write_submission([(name, np.zeros((2, 2), np.uint8))], tmp_path)
+    with tarfile.open(archive) as packed:
+        assert packed.getnames() == [f"{PLACE}/b.png"]
+
+
+def test_what_the_server_cannot_take_is_refused(tmp_path):
+    with pytest.raises(InputError, match="a: VOC's server knows labels from 0 to 20, not 255"):
+        write_submission([("a", np.full((2, 2), 255, np.uint8))], tmp_path)
+    with pytest.raises(InputError, match="there is no photo to submit"):
+        write_submission([], tmp_path)
+    assert not (tmp_path / "results.tar.gz").exists()

@@ -34,7 +34,7 @@ class _Annotations(NamedTuple):
         return self.split + self.year
 
     def load(self, outlines: bool) -> Any:
-        """What the file says, without its ``outlines`` in a fifth of the memory."""
+        """What the file says, without its ``outlines`` in a third of the memory."""
         try:
             content = self.file.read_bytes()
             # A quote inside a word is escaped in JSON, so only a key can look like this.
@@ -80,7 +80,7 @@ def read_coco(folder: Path, places: Places) -> Reading:
     return read_listed(root, parts[0].classes, listed, places, [note for part in parts for note in part.notes])
 
 
-def paint(folder: Path, photos: Iterable[Photo]) -> Iterator[tuple[Photo, UInt8[np.ndarray, "H W"]]]:
+def paint(folder: str | os.PathLike[str], photos: Iterable[Photo]) -> Iterator[tuple[Photo, UInt8[np.ndarray, "H W"]]]:
     """The true label maps of photos that :func:`read_coco` read in ``folder``, one after the other.
 
     Objects are painted in the order of the file, each one over those before; crowds are not painted, and nothing is
@@ -89,7 +89,7 @@ def paint(folder: Path, photos: Iterable[Photo]) -> Iterator[tuple[Photo, UInt8[
     Raises:
         InputError: a photo that the annotations do not list, or an outline that pycocotools cannot fill.
     """
-    wanted = defaultdict(list)
+    folder, wanted = Path(folder), defaultdict(list)
     for photo in photos:
         wanted[photo.split].append(photo)
     for annotations in _annotations(folder):

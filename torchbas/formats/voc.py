@@ -1,9 +1,10 @@
 """Masks as Pascal VOC has them: one palette PNG a photo, 0 background, then the classes in their order, 255 ignore."""
 
 import json
+import tarfile
 from collections import defaultdict
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from jaxtyping import UInt8
@@ -15,6 +16,8 @@ from .files import mirrored, replacing
 from .lists import Sizes, check
 
 IGNORE = 255
+VOC_CLASSES = 20
+_SERVER = PurePosixPath("results/VOC2012/Segmentation/comp6_test_cls")
 
 
 def write_masks(found: Sequence[Localization], classes: Sequence[str], images: Sizes, folder: Path) -> None:
@@ -49,6 +52,29 @@ def write_labels(path: Path, labels: UInt8[np.ndarray, "H W"]) -> None:
     picture.putpalette(voc_palette().tobytes())
     with replacing(path) as partial:
         picture.save(partial, format="PNG")
+
+
+def write_submission(predicted: Iterable[tuple[str, UInt8[np.ndarray, "_ _"]]], folder: Path) -> Path:
+    """Write label maps of VOC's test photos as its server takes them, and return ``folder/results.tar.gz``.
+
+    ``predicted`` holds each photo's name, with or without ending, and its labels 0 .. 20 at the photo's size. They are
+    also left in ``folder/results/VOC2012/Segmentation/comp6_test_cls/``; 6 is the task where other data may be used.
+    Raises :class:`InputError` for any other label, when there is no photo, for a disk that is full.
+    """
+    files = {}
+    for name, labels in predicted:
+        if labels.max(initial=0) > VOC_CLASSES:
+            raise InputError(f"{name}: VOC's server knows labels from 0 to {VOC_CLASSES}, not {labels.max()}.")
+        place = _SERVER / f"{PurePosixPath(name).stem}.png"
+        write_labels(folder / place, labels)
+        files[place] = folder / place
+    if not files:
+        raise InputError(f"{folder}: there is no photo to submit. Give VOC's test split.")
+    archive = folder / "results.tar.gz"
+    with replacing(archive) as partial, tarfile.open(partial, "w:gz") as packed:
+        for place, file in sorted(files.items()):
+            packed.add(file, str(place))
+    return archive
 
 
 def voc_palette() -> UInt8[np.ndarray, "256 3"]:
