@@ -233,11 +233,11 @@ def test_the_crf_is_asked_with_the_network_s_probabilities(pairs, monkeypatch):
     torch.manual_seed(0)
     student, photo = Student("deeplabv2_tiny", CLASSES), pairs[0][0]
     [found] = predict(student, [photo], crf=True)
-    (image, _), probabilities = asked
+    (image, _), probabilities = asked  # at least 1e-5
     assert np.array_equal(image, np.array(Image.open(photo)))
     pixels = torch.from_numpy(image).permute(2, 0, 1)[None]
     with torch.no_grad():
-        np.testing.assert_allclose(probabilities, student.logits(pixels).softmax(1)[0].numpy(), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(probabilities, student.logits(pixels).softmax(1)[0].numpy(), rtol=1e-4, atol=2e-5)
     assert np.array_equal(found.labels, probabilities.argmin(0))
 
 
