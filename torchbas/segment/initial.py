@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import timm
 from torch import Tensor, nn
 
 from ..errors import InputError
@@ -35,6 +36,25 @@ def read_initial(path: str | Path) -> InitialWeights:
     heads = {name: tensor for name, tensor in loaded.items() if name.startswith(("fc.", "aspp.", "classifier."))}
     state = {_torchvision_name(name): tensor for name, tensor in loaded.items() if name not in heads}
     return InitialWeights(style, state, any(tensor.dim() == 4 for tensor in heads.values()))
+
+
+def fetch_initial(network: str) -> InitialWeights:
+    """ImageNet's weights for a student's trunk, by timm: torchvision's of a ResNet, the default ones of an encoder.
+
+    Raises:
+        InputError: there are none by that name, or they cannot be fetched.
+    """
+    deeplab = re.fullmatch(r"deeplabv2_(resnet\d+)", network)
+    name = f"{deeplab[1]}.tv_in1k" if deeplab else network.partition(":")[2]
+    try:
+        state = timm.create_model(name, pretrained=True).state_dict()
+    except (OSError, RuntimeError) as error:
+        raise InputError(
+            f"ImageNet weights of {name} for the student {network} cannot be fetched: give a file as "
+            "--student-weights FILE, or start from scratch with none."
+        ) from error
+    trunk = {key: tensor for key, tensor in state.items() if not key.startswith(("fc.", "head.", "classifier."))}
+    return InitialWeights("torchvision", trunk, dense=False)
 
 
 _PARTS = {"reduce": ("conv1", "bn1"), "conv3x3": ("conv2", "bn2"), "increase": ("conv3", "bn3")}

@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from ..config import Architecture, Training
 from ..data import normalise, open_image
 from ..data.pairs import Pairs, pair_loader
-from ..data.transforms import to_tensor
 from ..engine import CHECKPOINT, Hooks, fit, make_fabric
 from ..engine.preparation import finished
 from ..errors import InputError
 from ..model.extractor import build_extractor
 from ..model.weights import load_network, normalisation, save_model
 from .affinity import pair_losses
+from .seed import native_view
 
 STRIDE, DEEPEST = 4, 16
 """Pixels between the cells of the result, and of the deepest features."""
@@ -287,7 +287,7 @@ def _look_at(
 
 
 def _read(photo: Path) -> UInt8[Tensor, "3 H W"]:
-    return to_tensor(open_image(photo))
+    return native_view(open_image(photo))
 
 
 def _stages(backbone: str, weights: bool | str | Path) -> nn.ModuleList:

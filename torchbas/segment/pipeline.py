@@ -322,6 +322,7 @@ def irn_training(settings: Segmentation, seed: int) -> Training:
         batch_size=settings.irn_batch_size,
         lr=settings.irn_lr,
         bias_factor=1.0,
+        momentum=0.0,  # IRN's optimiser takes its weight decay for a momentum, and so has next to none
         nesterov=False,
         weight_decay=1e-4,
         schedule="poly",

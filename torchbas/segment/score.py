@@ -35,7 +35,7 @@ def seed_score(
     if not judged:
         return None
     best, _ = sweep.best()
-    curve = [round(100 * float(value), 3) for value in sweep.miou()]
+    curve = [round(float(value), 3) for value in sweep.miou()]
     chosen = {"threshold": float(np.asarray(sweep.thresholds)[best]), "chosen": "oracle", "curve": curve}
     return _report(sweep.confusion(best), collection, len(judged)) | chosen
 
@@ -79,6 +79,6 @@ def _at_size(seed: Seed, size: tuple[int, ...]) -> Float32[np.ndarray, "N H W"]:
 
 def _report(confusion: Confusion, collection: Collection, photos: int) -> Report:
     names = ("background", *collection.classes)
-    iou = {name: round(100 * float(value), 3) for name, value in zip(names, confusion.iou(), strict=True)}
+    iou = {name: round(float(value), 3) for name, value in zip(names, confusion.iou(), strict=True)}
     present = {name: value for name, value in iou.items() if value == value}
-    return {"miou": round(100 * confusion.miou(), 3), "iou": present, "photos": photos}
+    return {"miou": round(confusion.miou(), 3), "iou": present, "photos": photos}

@@ -13,7 +13,7 @@ from ..data.pairs import Pairs
 from ..errors import InputError
 from ..model.weights import load_network, normalisation, save_model
 from .deeplab import IGNORE, DeepLabV2, MultiScale, Style, pixel_loss
-from .initial import fill_trunk, read_initial
+from .initial import fetch_initial, fill_trunk, read_initial
 from .modern import Modern
 
 Initialisation = Literal["imagenet", "coco segmentation", "none"]
@@ -96,9 +96,11 @@ class Student(nn.Module):
 
     @classmethod
     def start(
-        cls, network: str, classes: Sequence[str], initialisation: Initialisation, weights: str | Path | Literal[False]
+        cls, network: str, classes: Sequence[str], initialisation: Initialisation, weights: bool | str | Path
     ) -> "Student":
         """A student before its first lesson; of weights that know pixels only the trunk is taken.
+
+        ``weights``: a file; True fetches ImageNet's by name, False starts from nothing.
 
         Raises:
             InputError: an initialisation that does not go with the weights, or weights that do not fit the network.
@@ -106,14 +108,14 @@ class Student(nn.Module):
         _check_initialisation(initialisation, weights)
         if not weights:
             return cls(network, classes, "none", "caffe" if network in DEEPLABS else "torchvision")
-        found = read_initial(weights)
+        found = fetch_initial(network) if weights is True else read_initial(weights)
         if found.dense and initialisation == "imagenet":
             raise InputError(
                 f'{weights} has learned from pixel labels, not from ImageNet alone: say initialisation "coco '
                 'segmentation", or give other weights.'
             )
         student = cls(network, classes, initialisation, found.style, frozen=network in DEEPLABS)
-        fill_trunk(student.get_submodule(student.pretrained), found.state, weights)
+        fill_trunk(student.get_submodule(student.pretrained), found.state, str(weights))
         return student
 
     def forward(self, batch: Pairs, step: int) -> dict[str, Float[Tensor, ""]]:  # noqa: ARG002 - the engine gives it
@@ -160,7 +162,7 @@ class Student(nn.Module):
             ) from error
 
 
-def _check_initialisation(initialisation: Initialisation, weights: str | Path | Literal[False]) -> None:
+def _check_initialisation(initialisation: Initialisation, weights: bool | str | Path) -> None:
     if not weights and initialisation != "none":
         raise InputError(f'Initialisation "{initialisation}" needs its weights: give their file, or say "none".')
     if weights and initialisation == "none":

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -51,7 +51,7 @@ def train_student(
     *,
     initialisation: Initialisation,
     network: str = "deeplabv2_resnet101",
-    weights: str | Path | Literal[False] = False,
+    weights: bool | str | Path = False,
     device: str = "auto",
     workers: int = 0,
     resume: bool = False,
@@ -63,7 +63,7 @@ def train_student(
         pairs: photo and label PNG: 0 background, n the n-th of ``classes``, 255 where nobody knows.
         training: :data:`TRAINING` or other settings.
         initialisation: what ``weights`` had learned from; it is kept with the model, for results must name it.
-        weights: a file, see :func:`.initial.read_initial`; False for none.
+        weights: a file, see :func:`.initial.read_initial`; True fetches ImageNet's by name, False has random ones.
         hooks: what to call while training, made when the student stands.
 
     Raises:
