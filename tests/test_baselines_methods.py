@@ -25,6 +25,8 @@ from torchbas.model.extractor import Extractor
 
 COLOURS = ((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
 CLASSES = 4
+ALONE = {name: method for name, method in METHODS.items() if name not in ("clims", "wood")}
+"""What learns from a batch and nothing else."""
 
 
 def make(method, *, head: Literal["conv", "linear"] = "conv", **options):
@@ -55,7 +57,7 @@ def cross_entropy(logits, batch):
 
 
 def test_every_method_trains_all_its_weights_and_looks_at_every_image(batch, images):
-    for method in METHODS.values():
+    for method in ALONE.values():
         model = make(method).train()
         torch.stack(list(model(batch, 0).values())).sum().backward()
         assert all(parameter.grad is not None for parameter in model.parameters()), method

@@ -125,3 +125,27 @@ def _area(evidence: Evidence, weights: Objective) -> Float[Tensor, ""]:
     if weights.area_form == "mean":
         return area(evidence.foreground)
     return relative_area(evidence.foreground, remaining(evidence.activation_background, evidence.activation))
+
+
+def object_text(similarity: Float[Tensor, " P"]) -> Float[Tensor, ""]:
+    """L_OTM of CLIMS: what a map shows must look like its class; the cosine of image and sentence, mean over maps."""
+    return -_proper(similarity).log().mean()
+
+
+def rest_text(similarity: Float[Tensor, " P"]) -> Float[Tensor, ""]:
+    """L_BTM of CLIMS: what a map hides from the photo must not look like its class."""
+    return -(1 - _proper(similarity)).log().mean()
+
+
+def surroundings_text(similarity: Float[Tensor, "P T"], threshold: float = 0.26) -> Float[Tensor, ""]:
+    """L_CBS of CLIMS: what a map shows must look like none of T surroundings; those below the threshold do not count.
+
+    Summed over the surroundings, mean over maps.
+    """
+    losses = -(1 - _proper(similarity)).log()
+    return (losses * (similarity > threshold)).sum(dim=1).mean()
+
+
+def _proper(similarity: Float[Tensor, "*P"]) -> Float[Tensor, "*P"]:
+    """The cosine as a probability whose logarithm is finite; none below zero."""
+    return similarity.clamp(1e-4, 1 - 1e-4)

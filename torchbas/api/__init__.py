@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Any, Literal
 
 from .. import data, recipes
 from ..baselines.train import Baseline
@@ -82,11 +82,19 @@ def train(
     *,
     recipe: str | Recipe = "quick",
     weights: bool | str | Path = True,
+    clip_model: str | Path | None = None,
+    prompts: str | Path | None = None,
     resume: bool = False,
     compute: Compute = Compute(),
     watch: Watch = Watch(),
 ) -> Localizer:
     """Train by a recipe and save the model into ``out``; ``resume`` goes on where a stopped run left off.
+
+    Args:
+        weights: True fetches ImageNet weights by name, a path reads a file or goes on from the folder of any trained
+            model or baseline, False starts from nothing.
+        clip_model: ``NAME:FILE`` of open_clip or a folder of transformers: learn from what this CLIP says of maps, too.
+        prompts: JSON of its words, see :func:`torchbas.engine.language.read_sentences`.
 
     Raises:
         InputError: unreadable input, fewer than two tags, weights that cannot be had, other settings on resume.
@@ -97,6 +105,8 @@ def train(
         _precise(recipe, compute),
         Path(out),
         weights=weights,
+        clip_model=clip_model,
+        prompts=prompts,
         device=compute.device,
         workers=compute.workers,
         resume=resume,
@@ -115,11 +125,14 @@ def train_baseline(
     resume: bool = False,
     compute: Compute = Compute(),
     hooks: Hooks = Hooks(),
+    **options: Any,
 ) -> Baseline:
     """Train a method that BAS is compared with, by a recipe of BAS; :func:`evaluate` scores it.
 
     Args:
         method: a name in :data:`torchbas.baselines.METHODS`.
+        weights: as for :func:`train`.
+        options: the method's own arguments.
 
     Raises:
         InputError: as :func:`train`; an unknown method; a recipe that keeps the stem.
@@ -135,6 +148,7 @@ def train_baseline(
         workers=compute.workers,
         resume=resume,
         hooks=lambda _: hooks,
+        **options,
     )
 
 

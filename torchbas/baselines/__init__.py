@@ -1,4 +1,4 @@
-"""The methods BAS is compared with, each one small file on the same network, data and training.
+"""The methods BAS is compared or combined with, each one small file on the same network, data and training.
 
 A baseline of FPM methods (FAM, ORNet) that learn a foreground map from cross-entropy alone is BAS itself without
 L_bas, ``Objective(suppression=0)``: nothing to build here.
@@ -12,12 +12,18 @@ from ..config import Architecture
 from ..errors import InputError
 from .acol import ACoL
 from .adl import ADL
+from .advcam import AdvCAM
 from .cam import CAM
+from .cda import CDA
 from .classifier import Classifier, Looked, Normalisation
+from .clims import CLIMS
 from .cutmix import CutMix
 from .gradcam import GradCAM, LayerCAM
 from .has import HaS
+from .irn import IRN
+from .recam import ReCAM
 from .spg import SPG
+from .wood import WOoD
 
 __all__ = ["METHODS", "Classifier", "Looked", "build"]
 
@@ -30,6 +36,12 @@ METHODS: dict[str, type[Classifier]] = {
     "adl": ADL,
     "cutmix": CutMix,
     "spg": SPG,
+    "irn": IRN,
+    "recam": ReCAM,
+    "advcam": AdvCAM,
+    "cda": CDA,
+    "clims": CLIMS,
+    "wood": WOoD,
 }
 
 

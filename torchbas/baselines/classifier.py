@@ -6,10 +6,11 @@ from typing import Any, ClassVar, NamedTuple
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ..config import Architecture
+from ..config import Architecture, Training
 from ..data import Batch, normalise
 from ..model.bas import build_head, pool
 from ..model.extractor import Extractor, build_extractor
+from ..types import Collection
 
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
 
@@ -35,6 +36,8 @@ class Classifier(nn.Module):
 
     new: ClassVar[tuple[str, ...]] = ("head",)
     """Names of the layers that start from random weights."""
+    continues: ClassVar[bool] = False
+    """Whether it can only go on from a trained classifier."""
 
     def __init__(
         self, extractor: Extractor, num_classes: int, architecture: Architecture, normalisation: Normalisation
@@ -62,9 +65,21 @@ class Classifier(nn.Module):
         )
         return cls(extractor, num_classes, architecture, normalisation, **options)
 
+    def equip(self, photos: Collection, training: Training, /) -> None:
+        """Fetch what only training needs, with the weights it starts from; called once, before the first step.
+
+        Raises:
+            InputError: what the method needs was not given, or cannot be used.
+        """
+
     def look(self, images: Float[Tensor, "B 3 H W"], target: Int[Tensor, " B"]) -> Looked:
         """Class scores, and where ``target`` is; ``images`` are normalised already."""
         raise NotImplementedError
+
+    def seed_maps(self, images: Float[Tensor, "B 3 H W"], labels: Float[Tensor, "B K"]) -> Float[Tensor, "B K h w"]:
+        """Where the classes are that ``labels`` (multi-hot) says are there: maps from 0 up, comparable across sizes of
+        the image; those of other classes mean nothing."""
+        return self.class_maps(images).float().relu() * (labels > 0)[..., None, None]
 
     def prepare(self, batch: Batch) -> Float[Tensor, "B 3 H W"]:
         """The training's view of a batch, normalised."""

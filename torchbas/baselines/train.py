@@ -12,9 +12,10 @@ from ..data import training_loader
 from ..engine import CHECKPOINT, Hooks, fit, make_fabric
 from ..engine.preparation import fingerprint, finished, trainable
 from ..errors import InputError
-from ..model.weights import CARD, load_network, normalisation, save_model
+from ..model.weights import CARD, is_run, load_network, normalisation, origin, save_model, start_from
 from ..types import Collection
 from . import Classifier, build
+from .classifier import Normalisation
 
 
 @dataclass(frozen=True)
@@ -101,13 +102,14 @@ def train(
     Of the recipe count architecture and training; the objective is the method's own.
 
     Args:
-        weights: True fetches ImageNet weights by name, a path reads a local file, False starts from nothing.
+        weights: True fetches ImageNet weights by name, a path reads a local file or goes on from a trained model's
+            folder, False starts from nothing.
         hooks: what to call while training, made when the model stands.
         options: the method's own arguments.
 
     Raises:
         InputError: an unknown method; a recipe that keeps the stem; fewer than two tags in use; weights that cannot
-            be had; a checkpoint of other settings.
+            be had; a method that lacks what it needs; a checkpoint of other settings.
         Interrupted: stopped by the user; ``resume`` goes on.
     """
     training, architecture = recipe.training, recipe.architecture
@@ -116,13 +118,15 @@ def train(
             f"{recipe.name} keeps the stem ({training.stem}), but baselines train all of it: --stem train."
         )
     photos = trainable(collection)
-    identity = fingerprint(recipe, photos, weights, method, sorted(options.items()))
+    options = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
+    identity = fingerprint(recipe, photos, origin(weights), method, sorted(options.items()))
     if resume and (done := finished(out, identity, load)):
         return done
     fabric = make_fabric(device, training.precision)
     fabric.seed_everything(training.seed, verbose=False)
     colours = normalisation(architecture.backbone, weights)
-    model = build(method, architecture, len(photos.classes), weights, colours, **options).to(fabric.device)
+    model = _start(method, architecture, photos, weights, colours, options).to(fabric.device)
+    model.equip(photos, training)
     if training.channels_last:
         model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     place = (training.resize, training.crop, recipe.name, identity)
@@ -130,7 +134,14 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     share = {"rank": fabric.global_rank, "world_size": fabric.world_size}
     loader = training_loader(
-        photos, training.batch_size, training.seed, training.resize, training.crop, workers, **share
+        photos,
+        training.batch_size,
+        training.seed,
+        training.resize,
+        training.crop,
+        workers,
+        view=training.view,
+        **share,
     )
     chosen = hooks(baseline)
     fit(fabric, model, loader, training, out, resume=resume, fingerprint=identity, hooks=chosen, new=model.new)
@@ -138,3 +149,23 @@ def train(
         baseline.save(out)
         (out / CHECKPOINT).unlink(missing_ok=True)
     return baseline
+
+
+def _start(
+    method: str,
+    architecture: Architecture,
+    photos: Collection,
+    weights: bool | str | Path,
+    colours: Normalisation,
+    options: dict[str, Any],
+) -> Classifier:
+    """The method's network with the weights it starts from."""
+    run = is_run(weights)
+    model = build(method, architecture, len(photos.classes), not run and weights, colours, **options)
+    trained = run and start_from(model, weights, photos.classes)
+    if model.continues and not trained:
+        raise InputError(
+            f"{method} goes on from a classifier of the same tags: train one with --method irn, "
+            "then give its folder as --weights."
+        )
+    return model

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import pairwise
@@ -62,7 +62,7 @@ def parse(command: type[Parsed], words: Sequence[str], **defaults: Any) -> Parse
 
 def settings_for(words: Sequence[str], default: str) -> tuple[str, Settings]:
     """The recipe that the words name, as defaults for its flags."""
-    given = dict(_flags(words))
+    given = flags(words)
     name = given.get("--recipe", default)
     recipe = recipes.load(name)
     training = recipe.training
@@ -71,18 +71,20 @@ def settings_for(words: Sequence[str], default: str) -> tuple[str, Settings]:
     return name, Settings(recipe.architecture, recipe.objective, training, recipe.inference)
 
 
-def _flags(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+def flags(words: Sequence[str]) -> dict[str, str]:
     """Every word that may be a flag and what would be its value: ``--flag value`` or ``--flag=value``."""
+    found = {}
     for word, following in pairwise([*words, ""]):
         flag, equals, value = word.partition("=")
-        yield flag, value if equals else following
+        found[flag] = value if equals else following
+    return found
 
 
 def weights_of(word: str) -> bool | Path:
-    """``auto``, ``none`` or a file. Raises :class:`InputError` for a file that is not there."""
+    """``auto``, ``none``, a file or a run's folder. Raises :class:`InputError` for one that is not there."""
     if word in ("auto", "none"):
         return word == "auto"
-    if not Path(word).is_file():
+    if not Path(word).exists():
         raise InputError(f"--weights {word} is no file: check the path, or give auto or none.")
     return Path(word)
 

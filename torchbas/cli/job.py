@@ -39,7 +39,7 @@ class Job:
 
     def check(self, collection: Collection) -> Collection:
         """Open every photo; say what is skipped."""
-        with self._timed("checking photos") as stage:
+        with self.timed("checking photos") as stage:
             checked = api.check(collection, max(2, self.compute.workers), api.Watch(opened=stage.at))
         for problem in checked.problems[:10]:
             self.reporter.say(f"  {problem.name}: {problem.reason}")
@@ -50,20 +50,27 @@ class Job:
         return checked
 
     def train(
-        self, collection: Collection, out: Path, recipe: Recipe, weights: bool | Path, *, resume: bool
+        self, collection: Collection, out: Path, recipe: Recipe, weights: bool | Path, *, resume: bool, **options: Any
     ) -> Localizer:
         """Train with a bar per stage."""
-        with self._timed("computing features") as features, self._timed("training") as steps:
+        with self.timed("computing features") as features, self.timed("training") as steps:
             watch = api.Watch(batches=features.each, hooks=lambda _: Hooks(on_step=steps.step))
-            return api.train(
-                collection, out, recipe=recipe, weights=weights, resume=resume, compute=self.compute, watch=watch
-            )
+            how = {"recipe": recipe, "weights": weights, "resume": resume, "compute": self.compute, "watch": watch}
+            return api.train(collection, out, **how, **options)
 
     def train_baseline(
-        self, collection: Collection, out: Path, recipe: Recipe, method: str, weights: bool | Path, *, resume: bool
+        self,
+        collection: Collection,
+        out: Path,
+        recipe: Recipe,
+        method: str,
+        weights: bool | Path,
+        *,
+        resume: bool,
+        **options: Any,
     ) -> None:
         """The same for a method that BAS is compared with."""
-        with self._timed("training") as steps:
+        with self.timed("training") as steps:
             hooks = Hooks(on_step=steps.step)
             api.train_baseline(
                 collection,
@@ -74,17 +81,18 @@ class Job:
                 resume=resume,
                 compute=self.compute,
                 hooks=hooks,
+                **options,
             )
 
     def score(self, collection: Collection, localizer: Localizer) -> Scores:
         """Compare with true boxes."""
-        with self._timed("evaluating") as stage:
+        with self.timed("evaluating") as stage:
             watch = api.Watch(batches=stage.each)
             return api.evaluate(collection, localizer, ten_crop=False, compute=self.compute, watch=watch)
 
     def find(self, collection: Collection, localizer: Localizer, tags: Any, objects: Any) -> list[Localization]:
         """Look for the tags in every photo."""
-        with self._timed("finding objects") as stage:
+        with self.timed("finding objects") as stage:
             watch = api.Watch(batches=stage.each)
             return api.predict(collection, localizer, tags=tags, objects=objects, compute=self.compute, watch=watch)
 
@@ -100,7 +108,7 @@ class Job:
         sizes = {one.name: one.size for one in found}
         sizes |= {p.name: data.image_size(p.path) for p in collection.photos if p.name not in sizes}
         facts = {"model": f"{localizer.model.architecture.backbone}, recipe {localizer.recipe or 'unknown'}"}
-        with self._timed("writing"):
+        with self.timed("writing"):
             api.save(
                 found,
                 self.out,
@@ -122,7 +130,8 @@ class Job:
         return manifest
 
     @contextmanager
-    def _timed(self, what: str) -> Iterator[Stage]:
+    def timed(self, what: str) -> Iterator[Stage]:
+        """A bar for a stage, whose seconds are remembered."""
         with self.reporter.stage(what) as stage:
             yield stage
         self.seconds[what] = stage.seconds

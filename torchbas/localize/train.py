@@ -8,13 +8,15 @@ from typing import Any
 import torch
 from lightning.fabric import Fabric
 
-from ..config import Recipe
+from ..config import Architecture, Recipe
 from ..data import Order, training_loader
 from ..engine import CHECKPOINT, Hooks, fit, make_fabric
+from ..engine.language import Judge
 from ..engine.loop import Loader
 from ..engine.preparation import fingerprint, finished, trainable
+from ..errors import InputError
 from ..model import BAS
-from ..model.weights import normalisation
+from ..model.weights import is_run, normalisation, origin, start_from
 from ..types import Collection
 from .cache import LARGEST, CachedLoader, Progress, cache_features, feature_bytes, worthwhile_views
 from .localizer import Localizer, silent
@@ -29,6 +31,8 @@ def train(
     out: Path,
     *,
     weights: bool | str | Path = True,
+    clip_model: str | Path | None = None,
+    prompts: str | Path | None = None,
     device: str = "auto",
     workers: int = 0,
     resume: bool = False,
@@ -38,21 +42,26 @@ def train(
     """Train by ``recipe`` on the photos of the splits ``train`` and none, and save the model into ``out``.
 
     Args:
-        weights: True fetches ImageNet weights by name, a path reads a local file, False starts from nothing.
+        weights: True fetches ImageNet weights by name, a path reads a local file or goes on from a trained model's
+            folder (BAS or a baseline: all but the generator), False starts from nothing.
+        clip_model: adds what a CLIP says of the maps, see :func:`torchbas.model.clip.load_clip`.
+        prompts: its words, see :func:`torchbas.engine.language.read_sentences`.
         hooks: what to call while training, made when the model stands.
 
     Raises:
-        InputError: fewer than two tags in use; weights that cannot be had; a checkpoint of other settings.
+        InputError: fewer than two tags in use; weights or a CLIP that cannot be had; a recipe without images or maps
+            that CLIP could look at; a checkpoint of other settings.
         Interrupted: stopped by the user; ``resume`` goes on.
     """
     photos = trainable(collection)
-    identity = fingerprint(recipe, photos, weights)
+    _check_clip(recipe, clip_model)
+    identity = fingerprint(recipe, photos, origin(weights), *([clip_model, prompts] if clip_model else []))
     if resume and (done := finished(out, identity, Localizer.load)):
         return done
     training = recipe.training
     fabric = make_fabric(device, training.precision, unused_parameters=recipe.objective.classifier_steps > 0)
     fabric.seed_everything(training.seed, verbose=False)
-    model = BAS.from_architecture(recipe.architecture, len(photos.classes), weights).to(fabric.device)
+    model = _start(recipe.architecture, photos.classes, weights).to(fabric.device)
     if training.channels_last:
         model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     mean, std = normalisation(recipe.architecture.backbone, weights)
@@ -63,13 +72,32 @@ def train(
         model.freeze_stem()
     out.mkdir(parents=True, exist_ok=True)
     loader, cached = _loader(fabric, localizer, photos, recipe, out, workers, progress)
-    task = Localization(model, recipe.objective, (mean, std), cached=cached)
+    judge = Judge.load(clip_model, photos.classes, prompts, fabric.device) if clip_model else None
+    task = Localization(model, recipe.objective, (mean, std), cached=cached, judge=judge)
     fit(fabric, task, loader, training, out, resume=resume, fingerprint=identity, hooks=hooks(localizer))
     if fabric.is_global_zero:
         localizer.save(out)
         for leftover in (FEATURES, CHECKPOINT):
             (out / leftover).unlink(missing_ok=True)
     return localizer
+
+
+def _start(architecture: Architecture, classes: tuple[str, ...], weights: bool | str | Path) -> BAS:
+    """The network with the weights it starts from."""
+    run = is_run(weights)
+    model = BAS.from_architecture(architecture, len(classes), not run and weights)
+    if run:
+        start_from(model, weights, classes)
+    return model
+
+
+def _check_clip(recipe: Recipe, clip_model: str | Path | None) -> None:
+    if clip_model and recipe.training.stem == "cached":
+        raise InputError(f"{recipe.name} keeps features instead of photos, but CLIP looks at photos: --stem train.")
+    if clip_model and recipe.architecture.agnostic:
+        raise InputError(
+            f"{recipe.name} makes one map of all classes, but CLIP judges each class's: leave out --agnostic."
+        )
 
 
 def _loader(
@@ -91,7 +119,14 @@ def _loader(
         views = worthwhile_views(training, len(photos.photos), feature_bytes(model, training.crop), room)
     if not views:
         plain = training_loader(
-            photos, training.batch_size, training.seed, training.resize, training.crop, workers, **share
+            photos,
+            training.batch_size,
+            training.seed,
+            training.resize,
+            training.crop,
+            workers,
+            view=training.view,
+            **share,
         )
         return plain, False
     features = cache_features(

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 import timm
 from safetensors import SafetensorError
@@ -29,12 +29,57 @@ def normalisation(backbone: str, weights: bool | str | Path = True) -> tuple[Col
     """Mean and standard deviation, in [0, 1] per RGB channel, with which a network's weights were trained.
 
     ImageNet's for the authors' networks and for local files; timm knows better for the weights it fetches
-    (of the authors' networks only MobileNetV1 differs: InceptionV3 saw ImageNet's in the authors' training).
+    (of the authors' networks only MobileNetV1 differs: InceptionV3 saw ImageNet's in the authors' training). The
+    folder of a trained model says itself.
     """
+    if is_run(weights):
+        card = _read_card(Path(weights).expanduser() / CARD)
+        if card.keys() >= {"mean", "std"}:
+            return tuple(card["mean"]), tuple(card["std"])
     fetched = weights is True and (backbone == "mobilenetv1" or backbone not in NETWORKS)
     name = NETWORKS[backbone].timm if backbone in NETWORKS else backbone
     config = timm.get_pretrained_cfg(name) if fetched else None
     return (config.mean, config.std) if config else (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+
+
+def is_run(weights: bool | str | Path) -> TypeGuard[str | Path]:
+    """Whether to start from a trained model, that is, from its folder."""
+    return not isinstance(weights, bool) and Path(weights).expanduser().is_dir()
+
+
+def origin(weights: bool | str | Path) -> str:
+    """What a training starts from, wherever it lies: the fingerprint of a trained model, else the word itself.
+
+    Raises:
+        InputError: a folder without a trained model.
+    """
+    if not is_run(weights):
+        return str(weights)
+    card = _read_card(Path(weights).expanduser() / CARD)
+    return str(card.get("fingerprint", weights))
+
+
+def start_from(model: nn.Module, folder: str | Path, classes: tuple[str, ...]) -> bool:
+    """Fill ``stem``, ``tail`` and, where the class lists agree, ``head`` of any model from any other trained one.
+
+    Returns:
+        Whether the head was there.
+
+    Raises:
+        InputError: no trained model in the folder, or one of another backbone.
+    """
+    folder = Path(folder).expanduser()
+    card, path = _read_card(folder / CARD), folder / WEIGHTS
+    state, own = _read_weights(path), model.state_dict()
+    parts = ("stem.", "tail.", "head.") if tuple(card["classes"]) == classes else ("stem.", "tail.")
+    wanted = [name for name in own if name.startswith(parts) and not name.endswith("num_batches_tracked")]
+    wrong = [name for name in wanted if name not in state or state[name].shape != own[name].shape]
+    if wrong:
+        raise InputError(
+            f"{folder} cannot be started from: its {wrong[0]} does not fit. Train both with the same backbone and head."
+        )
+    model.load_state_dict({name: state[name] for name in wanted}, strict=False)
+    return len(parts) == 3
 
 
 class AuthorsFile(NamedTuple):
@@ -138,19 +183,23 @@ def load_network(
     folder = _locate(folder)
     card = _read_card(folder / CARD)
     path = folder / WEIGHTS
-    if not path.is_file():
-        raise InputError(f"{folder} has no {WEIGHTS}: give the folder of a finished training run.")
     try:
         architecture = Architecture(**card["architecture"])
     except (TypeError, ValueError) as error:
         raise InputError(f"{folder / CARD} describes a network that this version does not know: {error}.") from error
+    state = _read_weights(path)
     model = build(architecture, card)
-    try:
-        state = load_file(path)
-    except SafetensorError as error:
-        raise InputError(f"{path} is broken: copy it again, or train again.") from error
     _fill(model, state, path)
     return model, card
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise InputError(f"{path.parent} has no {WEIGHTS}: give the folder of a finished training run.")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise InputError(f"{path} is broken: copy it again, or train again.") from error
 
 
 def _fill(model: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:
