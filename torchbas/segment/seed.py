@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ GRID = 16
 """Maps cover the photo padded to a multiple of this: the stride of the networks in use."""
 
 
+@runtime_checkable
 class Mapper(Protocol):
     """A network as seeds need it: normalised images and their multi-hot labels in, class maps >= 0 out."""
 

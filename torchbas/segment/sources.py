@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -15,6 +15,7 @@ from ..model import BAS
 from ..types import Photo
 
 
+@runtime_checkable
 class Maker(Protocol):
     """A network with maps of classes: BAS, or a baseline."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch.utils.data import DataLoader, Dataset
 
@@ -21,6 +21,7 @@ STAMP = "stage.json"
 Work = Callable[[Photo], None]
 
 
+@runtime_checkable
 class Bar(Protocol):
     """How far a piece of work is."""
 
