@@ -41,6 +41,9 @@ SCHEDULES = {
     "ilsvrc": (1_281_167, 1000, 9, 3, 0),
     "openimages": (29_819, 100, 50, 20, 6),
 }
+PHOTOS = {data: schedule[0] for data, schedule in SCHEDULES.items()} | {"voc": 10_582, "coco": 82_081}
+OF_ONE_SET = {f"table{n}": "coco" if n == 12 else "voc" for n in (9, 11, 12, 13, 14, 15)}
+WSSS = {"voc_resnet50", "voc_resnet50_authors", "voc_irn", "coco_resnet50"}
 # The paper's Table 1 (Top-1 Loc, Top-5 Loc, GT-known) and, where it has the network, Table 4 (MaxBoxAccV2).
 TABLES_1_AND_4 = {
     "cub_vgg16": (70.90, 85.36, 91.04, 83.5),
@@ -66,7 +69,7 @@ def test_a_recipe_is_called_like_its_file_and_fits_on_a_screen(name):
 def test_quick_comes_first_and_no_two_recipes_are_the_same():
     assert recipes.names()[0] == "quick"
     settings = [recipes.load(name) for name in recipes.names()]
-    assert len({(r.architecture, r.objective, r.training, r.inference) for r in settings}) == len(settings)
+    assert len(set(map(_settings, settings))) == len(settings)
 
 
 @pytest.mark.parametrize("name", AUTHORS)
@@ -84,15 +87,15 @@ def test_the_papers_recipes_train_as_the_authors_do(name):
     assert (training.accumulate, training.clip, inference.force_target) == (1, None, False)
 
 
-@pytest.mark.parametrize("name", [*AUTHORS, *POINTS])
+@pytest.mark.parametrize("name", [*AUTHORS, *sorted(WSSS), *POINTS])
 def test_a_cost_counts_the_steps_there_are(name):
     recipe = recipes.load(name)
     if recipe.cost.startswith("None beyond"):
         base = recipes.load(recipe.cost.split()[2].rstrip(":"))
-        assert replace(base, inference=recipe.inference, **_words(recipe)) == recipe
+        read = {"inference": recipe.inference, "segmentation": recipe.segmentation}
+        assert replace(base, **read, **_words(recipe)) == recipe
         return
-    photos = SCHEDULES[_data_of(name)][0]
-    steps = recipe.training.epochs * -(-photos // recipe.training.batch_size)
+    steps = recipe.training.epochs * -(-PHOTOS[_data_of(recipe.name)] // recipe.training.batch_size)
     assert recipe.cost.startswith(f"{steps:,} steps of {recipe.training.batch_size} photos")
 
 
@@ -107,7 +110,7 @@ def test_the_papers_recipes_build_the_papers_network(name):
 
 
 def test_every_network_of_the_paper_can_be_built():
-    every = {recipes.load(name).architecture for name in [*AUTHORS, *POINTS]}
+    every = {recipes.load(name).architecture for name in [*AUTHORS, *WSSS, *POINTS]}
     with torch.device("meta"):
         for architecture in every:
             network = BAS.from_architecture(architecture, 100)
@@ -120,7 +123,7 @@ def test_promises_are_the_papers_tables_1_and_4():
     for name, numbers in TABLES_1_AND_4.items():
         assert recipes.load(name).paper == dict(zip(metrics, numbers, strict=False))
     assert recipes.load("openimages_resnet50").paper == {"pxap": 66.86}
-    assert {name for name in recipes.names() if recipes.load(name).paper} == AUTHORS.keys()
+    assert {name for name in recipes.names() if recipes.load(name).paper} == AUTHORS.keys() | WSSS
 
 
 def test_table_2_takes_away_top_k_and_then_l_bas():
@@ -156,24 +159,24 @@ def test_table_5_is_the_conference_version():
 
 
 def test_table_7_keeps_beta_at_alpha_plus_lambda():
-    columns = {"cub": "gt_known", "ilsvrc": "gt_known", "openimages": "pxap"}
+    columns = {"cub": "gt_known", "ilsvrc": "gt_known", "openimages": "pxap", "voc": "seed_miou", "coco": "seed_miou"}
     numbers = [
         [recipes.load(f"table7:{data}_{pair}").paper[metric] for data, metric in columns.items()]
         for pair in ("0.2_1.2", "0.5_1.5", "0.7_1.7", "1.0_2.0", "1.5_2.5")
     ]
     assert numbers == [
-        [95.29, 71.75, 66.67],
-        [95.41, 71.87, 66.86],
-        [95.35, 71.94, 66.74],
-        [95.26, 72.00, 66.52],
-        [95.08, 71.89, 66.39],
+        [95.29, 71.75, 66.67, 57.7, 36.79],  # 57.73, but 57.7 in all other tables; below 36.91 and 36.9
+        [95.41, 71.87, 66.86, 57.68, 36.9],
+        [95.35, 71.94, 66.74, 57.55, 36.84],
+        [95.26, 72.00, 66.52, 57.41, 36.67],
+        [95.08, 71.89, 66.39, 57.16, 36.43],
     ]
     assert all(r.objective.area == pytest.approx(r.objective.guidance + 1) for r in _of("table7"))
 
 
 def test_figures_change_one_setting():
     changed = {"alpha": "guidance", "beta": "area", "lambda": "suppression"}
-    for variant, recipe in FAMILIES["fig9"].items():
+    for variant, recipe in (FAMILIES["fig9"] | FAMILIES["fig18"]).items():
         data, letter, value = variant.split("_")
         base = recipes.load(f"{data}_resnet50")
         objective = replace(base.objective, **{changed[letter]: float(value)})
@@ -199,12 +202,16 @@ def test_a_name_means_one_recipe_and_a_recipe_has_one_name():
     named = {recipe.name: recipe for recipe in [*map(recipes.load, recipes.names()), *POINTS.values()]}
     assert all(recipe is named[recipe.name] for recipe in POINTS.values())
     assert all(recipes.load(name) is recipe for name, recipe in named.items())
-    settings = {(r.architecture, r.objective, r.training, r.inference) for r in named.values()}
-    assert len(settings) == len(named)
+    by_settings = [recipe for recipe in named.values() if ": bas " not in recipe.about]
+    read_again = {one.name: one.cost.split()[2] for one in by_settings if one.cost.startswith("None beyond")}
+    assert len({(_settings(one), read_again.get(one.name)) for one in by_settings}) == len(by_settings)
+    commands = [recipe.about for recipe in named.values() if ": bas " in recipe.about]
+    assert len(set(commands)) == len(commands)
 
 
 def test_families_come_in_the_papers_order_and_fit_on_a_screen():
-    assert list(FAMILIES) == ["fig9", "fig10", "fig11", "table2", "table3", "table5", "table7"]
+    figures, tables = (9, 10, 11, 18), (2, 3, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15)
+    assert list(FAMILIES) == [*(f"fig{n}" for n in figures), *(f"table{n}" for n in tables)]
     assert all(len((FOLDER / f"{family}.py").read_text().splitlines()) <= 60 for family in FAMILIES)
 
 
@@ -215,7 +222,7 @@ def test_families_come_in_the_papers_order_and_fit_on_a_screen():
         ("table3:layr2", 'did you mean "table3:layer2"'),
         ("tabl3", 'did you mean "table3"'),
         ("table3", "table3 is a family, so choose one of its variants, such as table3:layer1"),
-        ("zzz", "there are quick, .*, table7"),
+        ("zzz", "there are quick, .*, table15"),
     ],
 )
 def test_a_slip_is_answered_with_what_was_meant(typed, answer):
@@ -296,8 +303,9 @@ def _of(family: str) -> Iterable[Recipe]:
 
 def _data_of(name: str) -> str:
     """The data set of a recipe or of a point; tables that are of one data set do not name it."""
-    first = name.rpartition(":")[2].split("_")[0]
-    return first if first in SCHEDULES else "cub"
+    family, _, variant = name.rpartition(":")
+    first = variant.split("_")[0]
+    return first if first in PHOTOS else OF_ONE_SET.get(family, "cub")
 
 
 def _locs(recipe: Recipe) -> list[float]:
@@ -307,3 +315,7 @@ def _locs(recipe: Recipe) -> list[float]:
 def _words(recipe: Recipe) -> dict[str, Any]:
     """What tells a recipe from another with the same settings."""
     return {"name": recipe.name, "about": recipe.about, "cost": recipe.cost, "paper": recipe.paper}
+
+
+def _settings(recipe: Recipe) -> tuple[Any, ...]:
+    return recipe.architecture, recipe.objective, recipe.training, recipe.inference, recipe.segmentation

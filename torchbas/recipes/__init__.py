@@ -2,10 +2,13 @@
 
 A file with a ``RECIPE`` is called like the file (``cub_resnet50``). A file with ``VARIANTS`` is a family, a table or
 figure whose points derive from another recipe: they are called ``family:variant`` (``table3:layer1``). A point that is
-another recipe unchanged *is* that recipe, so what tables share is trained and measured once.
+another recipe unchanged *is* that recipe, so what tables share is trained and measured once. Where the settings are
+another recipe's and only what it is put together with differs, the point says by which commands (:func:`also`).
 
 A promise is what the paper reports. Its MaxBoxAccV2 (Table 4) is, in the authors' code, of one box at one threshold;
-``bas eval --protocol wsoleval`` computes the published metric, the best threshold for each IoU.
+``bas eval --protocol wsoleval`` computes the published metric, the best threshold for each IoU. The mIoUs are of the
+stages of ``bas segment``: ``seed_miou`` of its score seed (of image_threshold in Table 15), ``mask_miou`` of masks,
+``val_miou`` and ``test_miou`` of the student's predictions.
 """
 
 import difflib
@@ -86,6 +89,15 @@ def vary(base: Recipe, name: str, about: str, paper: dict[str, float] | None = N
     trained_alike = varied == replace(base, inference=varied.inference, segmentation=varied.segmentation)
     cost = f"None beyond {base.name}: the same weights, their maps read in another way." if trained_alike else base.cost
     return replace(varied, name=name, about=about, paper=paper or {}, cost=cost)
+
+
+def also(base: Recipe, name: str, about: str, paper: dict[str, float], /, *, cost: str = "") -> Recipe:
+    """``base`` in another role: its settings, and in ``about`` the commands that make the difference.
+
+    Without ``cost`` nothing is trained but ``base`` and the other runs that ``about`` names.
+    """
+    cost = cost or f"None beyond {base.name} and the other runs it names."
+    return replace(base, name=name, about=about, paper=paper, cost=cost)
 
 
 @cache
