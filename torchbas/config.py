@@ -176,7 +176,7 @@ class Segmentation:
     strategy: Literal["average", "replace"] = "average"
     """What weakens a class where it says more than the class-agnostic map of --foreground (Table 13)."""
     refine: Literal["irn", "crf", "none"] = "irn"
-    """irn: learn boundaries from what is certain, then walk (Ahn et al. 2019). crf: one dense CRF. none: cut the seed."""
+    """irn: learn boundaries from what is certain, then walk (Ahn et al. 2019). crf: a dense CRF. none: cut the seed."""
     cut: float | Literal["image"] = 0.3
     """Where a seed is cut without irn: one value for all, or for each image what L_bas + L_ac prefer (Table 15)."""
     certain: float = 0.30

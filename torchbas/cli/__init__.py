@@ -17,6 +17,7 @@ COMMANDS = {
     "check": "what we understood: images per tag, unreadable, unmatched, duplicates, time estimate",
     "train": "train a model by a recipe",
     "predict": "find objects with a trained model",
+    "segment": "tags to pseudo masks to a segmenter: seed, refine, student; each stage kept and resumable",
     "eval": "score a model against true boxes",
     "analyze": "the paper's figures from your own runs: sweep, iou, thresholds, size, terms",
     "recipes": "list the recipes, or print one with its promise",

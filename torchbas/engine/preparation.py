@@ -46,7 +46,7 @@ def trainable(collection: Collection) -> Collection:
 def fingerprint(recipe: Recipe, photos: Collection, *more: object) -> str:
     """What a checkpoint must agree with to be resumed: settings, class list, photos and their tags, and ``more``."""
     settings = asdict(replace(recipe, about="", cost="", paper={}))
-    del settings["inference"], settings["training"]["save_every"]
+    del settings["inference"], settings["segmentation"], settings["training"]["save_every"]
     names = [(photo.name, photo.labels) for photo in photos.photos]
     said = json.dumps([settings, photos.classes, names, *map(str, more)], sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()
