@@ -31,7 +31,7 @@ def seed_score(
     judged = _judgeable(collection)
     for photo in judged:
         truth = read_mask(photo.mask)  # pyright: ignore[reportArgumentType]
-        sweep.add(_at_size(seed_of(photo), truth.shape), photo.labels, truth)
+        sweep.add(at_size(seed_of(photo), truth.shape), photo.labels, truth)
     if not judged:
         return None
     best, _ = sweep.best()
@@ -50,7 +50,7 @@ def image_threshold_score(
         truth = read_mask(photo.mask)  # pyright: ignore[reportArgumentType]
         seed = seed_of(photo)
         own = [thresholds[photo.name][tag] for tag in seed.tags]
-        local = local_labels(recut(_at_size(seed, truth.shape), own), 0.5)
+        local = local_labels(recut(at_size(seed, truth.shape), own), 0.5)
         confusion.add(numbered(local, photo.labels), truth)
     return _report(confusion, collection, len(judged)) if judged else None
 
@@ -68,7 +68,8 @@ def _judgeable(collection: Collection) -> list[Photo]:
     return [photo for photo in collection.photos if photo.mask]
 
 
-def _at_size(seed: Seed, size: tuple[int, ...]) -> Float32[np.ndarray, "N H W"]:
+def at_size(seed: Seed, size: tuple[int, ...]) -> Float32[np.ndarray, "N H W"]:
+    """Maps in pixels of the truth, bilinear."""
     maps = full_size(seed.maps, seed.size)
     if maps.shape[1:] == size:
         return maps
