@@ -18,8 +18,8 @@ from torchbas.cli import main as bas
 RUNS = Path("runs/msrc15")
 RECIPE = "quick_segment"
 TRAINED: dict[str, list[str]] = {
-    "irn": ["--method", "irn"],
-    "recam": ["--method", "recam", "--weights", str(RUNS / "irn"), "--steps", "72"],
+    "irn": ["--method", "irn", "--stem", "frozen"],
+    "recam": ["--method", "recam", "--weights", str(RUNS / "irn"), "--steps", "72", "--stem", "frozen"],
     "no_lbas": ["--suppression", "0"],
     "bas": [],
     "agnostic": ["--agnostic", "--sharing", "0"],

@@ -112,7 +112,7 @@ def test_new_layers_learn_faster_than_pretrained_ones(sample, recipe, tmp_path, 
 
 
 def test_a_recipe_that_keeps_the_stem_is_refused(sample, recipe, tmp_path):
-    with pytest.raises(InputError, match=r"quick keeps the stem \(cached\), but baselines train all of it"):
+    with pytest.raises(InputError, match=r"quick keeps the stem's features, which baselines do not"):
         _run(sample, _of(recipe, stem="cached"), "cam", tmp_path)
 
 
@@ -123,3 +123,11 @@ def test_a_folder_of_something_else_is_refused(finished, tmp_path):
     (tmp_path / "model.safetensors").write_bytes((finished[1] / "model.safetensors").read_bytes())
     with pytest.raises(InputError, match="describes no baseline"):
         load(tmp_path)
+
+
+def test_a_frozen_stem_is_left_as_it_was(sample, recipe, tmp_path):
+    few, many = (
+        _run(sample, _of(recipe, stem="frozen", steps=steps), "cam", tmp_path / str(steps)).model for steps in (1, 4)
+    )
+    assert _same(few.stem, many.stem)
+    assert not _same(few.head, many.head)

@@ -135,7 +135,7 @@ def train_baseline(
         options: the method's own arguments.
 
     Raises:
-        InputError: as :func:`train`; an unknown method; a recipe that keeps the stem.
+        InputError: as :func:`train`; an unknown method; a recipe that caches the stem's features.
         Interrupted: Ctrl-C or SIGTERM, after saving.
     """
     return _train_baseline(

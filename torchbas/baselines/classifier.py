@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -49,6 +50,7 @@ class Classifier(nn.Module):
         self.stem = extractor.stem
         self.tail = extractor.tail
         self.head = build_head(extractor.tail_channels, architecture, num_classes)
+        self._stem_frozen = False
 
     @classmethod
     def from_architecture(
@@ -87,7 +89,21 @@ class Classifier(nn.Module):
 
     def features(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
         """F = F1(I), the features that BAS's generator reads."""
-        return self.stem(images)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._stem_frozen):
+            return self.stem(images)
+
+    def freeze_stem(self) -> None:
+        """Keep F1 as it is: no gradient, and running statistics instead of the batch's."""
+        self._stem_frozen = True
+        self.stem.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "Classifier":
+        """Training mode for all but a frozen stem."""
+        super().train(mode)
+        if self._stem_frozen:
+            self.stem.eval()
+        return self
 
     def deep_features(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C2 h2 w2"]:
         """What the head reads."""

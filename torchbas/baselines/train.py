@@ -108,15 +108,13 @@ def train(
         options: the method's own arguments.
 
     Raises:
-        InputError: an unknown method; a recipe that keeps the stem; fewer than two tags in use; weights that cannot
-            be had; a method that lacks what it needs; a checkpoint of other settings.
+        InputError: an unknown method; a recipe that caches the stem's features; fewer than two tags in use; weights
+            that cannot be had; a method that lacks what it needs; a checkpoint of other settings.
         Interrupted: stopped by the user; ``resume`` goes on.
     """
     training, architecture = recipe.training, recipe.architecture
-    if training.stem != "train":
-        raise InputError(
-            f"{recipe.name} keeps the stem ({training.stem}), but baselines train all of it: --stem train."
-        )
+    if training.stem == "cached":
+        raise InputError(f"{recipe.name} keeps the stem's features, which baselines do not: --stem frozen or train.")
     photos = trainable(collection)
     options = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
     identity = fingerprint(recipe, photos, origin(weights), method, sorted(options.items()))
@@ -127,6 +125,8 @@ def train(
     colours = normalisation(architecture.backbone, weights)
     model = _start(method, architecture, photos, weights, colours, options).to(fabric.device)
     model.equip(photos, training)
+    if training.stem == "frozen":
+        model.freeze_stem()
     if training.channels_last:
         model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     place = (training.resize, training.crop, recipe.name, identity)

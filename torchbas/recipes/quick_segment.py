@@ -22,6 +22,8 @@ RECIPE = Recipe(
         nesterov=False,
         weight_decay=1e-4,
         schedule="poly",
+        stem="cached",
+        views=4,
         resize=256,
         crop=224,
     ),
