@@ -28,8 +28,8 @@ class Train(Common):
     recipe: str = "quick"
     """Name of a recipe (bas recipes lists them), or your own FILE.py."""
     method: Literal["bas", Compared, Combined] = "bas"
-    """bas, or a method it is compared or combined with, trained the same way (where a
-    recipe caches the stem's features, such as quick, with --stem frozen). recam, clims and wood go on from another run: give it as --weights."""
+    """bas, or a method it is compared or combined with, trained the same way (where a recipe caches the
+    stem's features, as quick does, with --stem frozen). recam, clims and wood go on from a run: give --weights RUN."""
     weights: str = "auto"
     """ImageNet weights: auto fetches them, a FILE is read, none starts from nothing; or the folder of any other RUN, to
     go on from its classifier."""
