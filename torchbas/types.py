@@ -18,6 +18,15 @@ from .errors import InputError
 
 Box = tuple[float, float, float, float]
 
+LARGEST = 640
+"""Pixels of the longer side that segmentation works at; larger photos are reduced to it (VOC and COCO have none)."""
+
+
+def working_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of a photo while it is segmented or learned from: its own, or reduced to ``LARGEST``."""
+    shrink = min(1, LARGEST / max(size))
+    return max(1, round(size[0] * shrink)), max(1, round(size[1] * shrink))
+
 
 class Evidence(NamedTuple):
     """What one training pass reveals; :mod:`torchbas.losses` turns it into numbers."""

@@ -2,7 +2,7 @@
 
 from .check import inspect, summary
 from .coco import paint
-from .images import UnreadableImage, decode, image_size, open_image
+from .images import UnreadableImage, decode, image_size, open_image, reduced
 from .loader import Batch, Draw, Order, evaluation_loader, training_loader
 from .pairs import Jitter, Pairs, pair_loader
 from .sample import make_sample
@@ -35,6 +35,7 @@ __all__ = [
     "read",
     "read_mask",
     "read_untagged",
+    "reduced",
     "summary",
     "ten_crops",
     "train_view",

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import InputError
+from ..types import working_size
 
 SUFFIXES = frozenset(
     "avif bmp gif heic heif jfif jp2 jpe jpeg jpg pbm pgm png ppm tga tif tiff webp".split()  # noqa: SIM905
@@ -62,6 +63,12 @@ def decode(path: Path, at_least: int | None = None) -> Decoded:
     # Pillow's decoders answer damaged bytes with nearly every kind of exception.
     except Exception as error:
         raise UnreadableImage(_sentence(path, error)) from error
+
+
+def reduced(image: Image.Image) -> Image.Image:
+    """The photo at its :func:`~torchbas.types.working_size`, bicubic."""
+    height, width = working_size((image.height, image.width))
+    return image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BICUBIC)
 
 
 def image_size(path: Path) -> tuple[int, int]:

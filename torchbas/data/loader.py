@@ -6,7 +6,7 @@ neither the number of workers, nor the number of processes, nor an interruption 
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -173,7 +173,7 @@ def evaluation_loader(
     return loader_of(photos, batches, workers)
 
 
-def loader_of(samples: Dataset, batches: Sampler[list[Any]], workers: int) -> Loader:
+def loader_of(samples: Dataset, batches: Iterable[list[Any]], workers: int) -> Loader:
     """Batches of a data set whose samples are named tuples of tensors, or the :class:`InputError` that is raised."""
     return Loader(
         samples,

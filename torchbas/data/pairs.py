@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..errors import InputError
-from .images import open_image
+from .images import open_image, reduced
 from .loader import Draw, Loader, Order, loader_of
 from .transforms import MEAN_COLOUR, random_corner, to_tensor, window
 from .truth import read_mask, refuse_other_size
@@ -97,7 +97,8 @@ def pair_loader(
 ) -> Loader:
     """Random cuts of photos and their label maps, in random order; what is random is :class:`Jitter`'s.
 
-    A label map is a palette or grey PNG of its photo's size. ``batch_size`` counts over all ``world_size`` processes;
+    A label map is a palette or grey PNG of its photo's size; of a large photo both are first reduced to its
+    :func:`~torchbas.types.working_size`. ``batch_size`` counts over all ``world_size`` processes;
     ``loader.set_epoch(epoch, start_batch)`` places the next iteration, see
     :func:`~torchbas.data.loader.training_loader`.
 
@@ -111,4 +112,5 @@ def pair_loader(
 def _read(photo: Path, mask: Path) -> tuple[Image.Image, Image.Image]:
     image, labels = open_image(photo), Image.fromarray(read_mask(mask))
     refuse_other_size(mask, labels.size[::-1], photo, image.size[::-1])
-    return image, labels
+    image = reduced(image)
+    return image, labels.resize(image.size, Image.Resampling.NEAREST)

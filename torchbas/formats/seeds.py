@@ -1,7 +1,5 @@
 """Seeds on disk: a photo's class maps before refinement, ``.npz`` without pickle, where any two methods meet."""
 
-import pickle
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,12 +7,11 @@ import numpy as np
 from jaxtyping import Float32
 
 from ..errors import InputError
+from ..types import LARGEST, working_size
 from .files import replacing
 
 STRIDE = 4
 """Maps are kept at a quarter of the working height and width, both rounded up."""
-LARGEST = 640
-"""Pixels of the longer side that work is done at; larger photos are reduced to it (VOC and COCO have none)."""
 
 
 class Seed(NamedTuple):
@@ -28,12 +25,6 @@ class Seed(NamedTuple):
     """Height and width of the photo, EXIF applied."""
 
 
-def working_size(size: tuple[int, int]) -> tuple[int, int]:
-    """Height and width of a photo while it is worked on: its own, or reduced to ``LARGEST``."""
-    shrink = min(1, LARGEST / max(size))
-    return max(1, round(size[0] * shrink)), max(1, round(size[1] * shrink))
-
-
 def quarter(size: tuple[int, int]) -> tuple[int, int]:
     """Height and width of the grid of its maps, for a photo of this original size."""
     height, width = working_size(size)
@@ -44,7 +35,7 @@ def write_seed(path: Path, seed: Seed) -> None:
     """Write a seed, whole or not at all; maps in half precision. Raises :class:`InputError` for a full disk."""
     with replacing(path) as partial, partial.open("wb") as stream:
         tags, size = np.array(seed.tags, np.str_), np.array(seed.size)
-        np.savez_compressed(stream, allow_pickle=False, maps=seed.maps.astype(np.float16), tags=tags, size=size)
+        np.savez_compressed(stream, maps=seed.maps.astype(np.float16), tags=tags, size=size)
 
 
 def read_seed(path: Path) -> Seed:
@@ -58,7 +49,7 @@ def read_seed(path: Path) -> Seed:
             maps, tags, size = kept["maps"], tuple(map(str, kept["tags"])), tuple(map(int, kept["size"]))
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing: make the seeds again, for all of the photos.") from error
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zip, zlib and numpy answer damaged bytes with nearly every kind
         raise InputError(f"{path} cannot be read as a seed ({error}): make it again.") from error
     return _checked(path, maps, tags, size)
 
@@ -74,18 +65,25 @@ def read_irn(path: Path, classes: tuple[str, ...]) -> Seed:
     try:
         content = np.load(path, allow_pickle=True).item()
         keys = np.asarray(content["keys"]).astype(int)
-        tags = tuple(classes[key] for key in keys)
-        maps, full = np.asarray(content["cam"]), np.asarray(content["high_res"])
-    except (OSError, EOFError, ValueError, KeyError, IndexError, AttributeError, pickle.UnpicklingError) as error:
+        maps, size = np.asarray(content["cam"]), np.asarray(content["high_res"]).shape[-2:]
+        order = np.argsort(keys)
+        maps = maps[order]
+    except Exception as error:  # unpickling runs the writer's code
         raise InputError(f"{path} is no seed of IRN ({error}): give a folder of its cam_out_dir.") from error
-    order = np.argsort(keys)
-    return _checked(path, maps[order], tuple(tags[place] for place in order), full.shape[-2:])
+    if strange := sorted(set(keys.tolist()) - set(range(len(classes)))):
+        raise InputError(f"{path} has maps of class {strange[0]}, but there are {len(classes)}: give IRN's class list.")
+    return _checked(path, maps, tuple(classes[key] for key in keys[order]), size)
 
 
 def _checked(path: Path, maps: np.ndarray, tags: tuple[str, ...], size: tuple[int, ...]) -> Seed:
-    if len(size) != 2 or maps.shape != (len(tags), *quarter((size[0], size[1]))):
-        shape = f"{len(tags)} tags, a photo of {' x '.join(map(str, size))} and maps {maps.shape}"
-        raise InputError(f"{path} holds {shape}: a map per tag at a quarter of the photo is needed.")
+    if len(size) != 2 or min(size) < 1 or maps.dtype.kind not in "fiub":
+        raise InputError(f"{path} holds no numbers, or no height and width of a photo: make it again.")
+    needed = len(tags), *quarter((size[0], size[1]))
+    if maps.shape != needed:
+        raise InputError(
+            f"{path} holds maps {maps.shape}, but its {len(tags)} tags and photo of {size[0]} x {size[1]} need "
+            f"{needed}: a map per tag, at a quarter of the photo's size once it is reduced to {LARGEST} pixels."
+        )
     maps = maps.astype(np.float32)
     if maps.size and not (maps.min() >= 0 and maps.max() <= 1):  # NaN fails both
         raise InputError(f"{path} has values outside [0, 1]: divide each map by its largest value.")

@@ -30,7 +30,7 @@ class Generator(nn.Module):
         centred: bool = False,
     ) -> None:
         super().__init__()
-        self.num_classes, self.agnostic = num_classes, agnostic
+        self.num_classes, self.agnostic, self.centred = num_classes, agnostic, centred
         self.conv = nn.Conv2d(in_channels, 1 if agnostic else num_classes, kernel_size=3, padding=1, bias=bias)
         nn.init.xavier_uniform_(self.conv.weight)
         if self.conv.bias is not None:
@@ -68,10 +68,11 @@ class Generator(nn.Module):
         return maps.sigmoid()
 
     def _remember(self, features: Float[Tensor, "B C h w"]) -> None:
-        if self.training:
-            self._mean = features.detach().float().mean(dim=(0, 2, 3))
+        if self.centred:
+            self._mean = features.detach().mean(dim=(0, 2, 3), dtype=torch.float32) if self.training else None
 
     def _without_common_part(self, gradient: Float[Tensor, "K C 3 3"]) -> Float[Tensor, "K C 3 3"]:
-        assert self._mean is not None, "a gradient comes after a pass"
+        if self._mean is None:  # of a pass in evaluation mode, where nothing learns
+            return gradient
         along = torch.einsum("kcyx,c->kyx", gradient, self._mean) / (1 + self._mean.square().sum())
         return gradient - along[:, None] * self._mean[:, None, None]

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -13,10 +12,11 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from ..data import Batch, evaluation_loader, image_size, normalise
-from ..data.loader import Loader
-from ..formats.seeds import STRIDE, Seed, quarter, working_size
-from ..types import Collection, Photo
+from ..data import Batch, image_size, normalise, reduced
+from ..data.loader import Loader, Photos, loader_of
+from ..data.transforms import to_tensor
+from ..formats.seeds import STRIDE, Seed, quarter
+from ..types import Collection, Photo, working_size
 
 SCALES = (1.0, 0.5, 1.5, 2.0)
 """Of the photo, as in IRN and the authors' code."""
@@ -42,21 +42,15 @@ def make_seeds(
     workers: int = 0,
     precision: Callable[[], Any] = nullcontext,
 ) -> Iterator[tuple[Photo, Seed]]:
-    """The seed of every photo, for its own tags only; photos of equal size share a batch.
+    """The seed of every photo, for its own tags only, in the order of :func:`sized_loader`.
 
     Raises:
         InputError: a photo that cannot be read.
     """
-    for photos in by_size(collection):
-        loader = sized_loader(photos, batch_size, workers)
-        for batch in loader:
-            with torch.no_grad(), precision():
-                summed = multi_scale(mapper, batch, normalisation, scales, device)
-            yield from zip(
-                (photos.photos[number] for number in batch.index.tolist()),
-                _shared_out(summed, batch, photos),
-                strict=True,
-            )
+    for batch in sized_loader(collection, batch_size, workers):
+        with torch.no_grad(), precision():
+            summed = multi_scale(mapper, batch, normalisation, scales, device)
+        yield from _shared_out(summed, batch, collection)
 
 
 def multi_scale(
@@ -88,30 +82,26 @@ def full_size(maps: Float[np.ndarray, "N h w"], size: tuple[int, int]) -> Float[
     """Maps of the quarter grid in pixels of the working size, bilinear; ``size`` is the photo's own."""
     grid = (maps.shape[1] * STRIDE, maps.shape[2] * STRIDE)  # may reach over the photo's edge
     height, width = working_size(size)
+    if not len(maps):
+        return np.zeros((0, height, width), maps.dtype)
     large = F.interpolate(torch.from_numpy(maps)[None], size=grid, mode="bilinear", align_corners=False)
     return large[0, :, :height, :width].numpy()
 
 
-def sized_loader(photos: Collection, batch_size: int, workers: int = 0) -> Loader:
-    """Photos of one size, at their working size."""
-    return evaluation_loader(photos, native_view, batch_size, workers)
+def sized_loader(collection: Collection, batch_size: int, workers: int = 0) -> Loader:
+    """Every photo once at its working size, photos of equal size together: batches without padding."""
+    alike: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for place, photo in enumerate(collection.photos):
+        alike[working_size(image_size(photo.path))].append(place)
+    batches = [
+        places[start : start + batch_size] for places in alike.values() for start in range(0, len(places), batch_size)
+    ]
+    return loader_of(Photos(collection, native_view), batches, workers)
 
 
 def native_view(image: Image.Image) -> UInt8[Tensor, "3 H W"]:
     """The photo at its working size."""
-    height, width = working_size((image.height, image.width))
-    if (width, height) != image.size:
-        image = image.resize((width, height), Image.Resampling.BICUBIC)
-    return torch.from_numpy(np.asarray(image).transpose(2, 0, 1).copy())
-
-
-def by_size(collection: Collection) -> Iterator[Collection]:
-    """The photos in groups of equal size, each a collection of its own, for batches without padding."""
-    groups: dict[tuple[int, int], list[Photo]] = defaultdict(list)
-    for photo in collection.photos:
-        groups[photo.size or image_size(Path(photo.path))].append(photo)
-    for photos in groups.values():
-        yield Collection(collection.root, collection.classes, tuple(photos))
+    return to_tensor(reduced(image))
 
 
 def _rescaled(views: Float[Tensor, "B 3 H W"], scale: float) -> Float[Tensor, "B 3 h w"]:
@@ -122,9 +112,9 @@ def _rescaled(views: Float[Tensor, "B 3 H W"], scale: float) -> Float[Tensor, "B
     return F.interpolate(views, size=size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
 
 
-def _shared_out(summed: Float[Tensor, "B K h w"], batch: Batch, photos: Collection) -> Iterator[Seed]:
+def _shared_out(summed: Float[Tensor, "B K h w"], batch: Batch, collection: Collection) -> Iterator[tuple[Photo, Seed]]:
     """Each photo's own maps."""
     for maps, number, size in zip(summed.cpu(), batch.index.tolist(), batch.size.tolist(), strict=True):
-        labels = list(photos.photos[number].labels)
-        tags = tuple(photos.classes[label] for label in labels)
-        yield Seed(maps[labels].numpy(), tags, (size[0], size[1]))
+        photo = collection.photos[number]
+        tags = tuple(collection.classes[label] for label in photo.labels)
+        yield photo, Seed(maps[list(photo.labels)].numpy(), tags, (size[0], size[1]))

@@ -22,6 +22,7 @@ from ..data.truth import read_mask
 from ..engine import CHECKPOINT, Hooks, fit, make_fabric
 from ..engine.preparation import finished
 from ..errors import InputError
+from ..types import LARGEST
 from .crf import DEEPLAB, DenseCRF, unary_from_probabilities
 from .deeplab import IGNORE
 from .segmenter import Initialisation, Student
@@ -153,7 +154,7 @@ def predict(
     flip: bool = False,
     crf: bool = False,
     batch_size: int = 1,
-    longest: int = 1024,
+    longest: int = LARGEST,
     workers: int = 0,
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> Iterator[Segmentation]:
@@ -165,7 +166,7 @@ def predict(
         flip: average with the mirror image.
         crf: let labels follow the photo's edges afterwards, as DeepLabV2 does; about a second a photo.
         batch_size: photos of one size to look at together.
-        longest: larger photos are looked at in this many pixels on their longer side.
+        longest: larger photos are looked at in this many pixels on their longer side; by default as in training.
         workers: threads that decode and refine.
 
     Raises:
@@ -195,7 +196,7 @@ def _reduced(path: Path, longest: int) -> UInt8[np.ndarray, "H W 3"]:
     image = open_image(path)
     shrink = min(1.0, longest / max(image.size))
     width, height = (max(1, round(side * shrink)) for side in image.size)
-    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+    return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
 
 
 def _refined(

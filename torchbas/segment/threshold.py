@@ -13,7 +13,7 @@ from ..formats.seeds import Seed
 from ..model import BAS
 from ..model.bas import pool
 from ..types import Collection, Photo
-from .seed import by_size, sized_loader
+from .seed import sized_loader
 
 COUNT = 19
 """Thresholds that are tried: .05, .10 ... .95."""
@@ -37,24 +37,21 @@ def seed_thresholds(
     The seeds may be of any method: what is judged is how much evidence each binary map hides, and how large it is.
     """
     model.eval()
-    for photos in by_size(collection):
-        for batch in sized_loader(photos, batch_size, workers):
-            chosen = [photos.photos[number] for number in batch.index.tolist()]
-            seeds = [seed_of(photo) for photo in chosen]
-            maps = torch.from_numpy(np.concatenate([seed.maps for seed in seeds])).to(device)
-            place = torch.tensor([p for p, photo in enumerate(chosen) for _ in photo.labels], device=device)
-            label = torch.tensor([one for photo in chosen for one in photo.labels], device=device)
-            if len(label) == 0:
-                found = []
-            else:
-                with precision():
-                    images = normalise(batch.images.to(device), *normalisation)
-                    features = model.features(images.contiguous(memory_format=torch.channels_last))
-                    logits = pool(model.class_maps(features))[place]
-                    large = images[place] if model.architecture.hide == "image" else None
-                    asked = features[place], large, logits, label
-                    found = image_thresholds(model, *asked, maps, spread(maps, count))[0].tolist()
-            values = iter(found)
-            yield from (
-                (photo, {tag: next(values) for tag in seed.tags}) for photo, seed in zip(chosen, seeds, strict=True)
-            )
+    for batch in sized_loader(collection, batch_size, workers):
+        photos = [collection.photos[number] for number in batch.index.tolist()]
+        seeds = [seed_of(photo) for photo in photos]
+        maps = torch.from_numpy(np.concatenate([seed.maps for seed in seeds])).to(device)
+        place = torch.tensor([p for p, seed in enumerate(seeds) for _ in seed.tags], device=device)
+        label = torch.tensor([collection.classes.index(tag) for seed in seeds for tag in seed.tags], device=device)
+        found: list[float] = []
+        if len(label):
+            with precision():
+                images = normalise(batch.images.to(device), *normalisation)
+                features = model.features(images.contiguous(memory_format=torch.channels_last))
+                logits = pool(model.class_maps(features))[place]
+                large = images[place] if model.architecture.hide == "image" else None
+                asked = features[place], large, logits, label
+                found = image_thresholds(model, *asked, maps, spread(maps, count))[0].tolist()
+        values = iter(found)
+        for photo, seed in zip(photos, seeds, strict=True):
+            yield photo, {tag: next(values) for tag in seed.tags}
