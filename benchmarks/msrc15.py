@@ -19,7 +19,18 @@ RUNS = Path("runs/msrc15")
 RECIPE = "quick_segment"
 TRAINED: dict[str, list[str]] = {
     "irn": ["--method", "irn", "--stem", "frozen"],
-    "recam": ["--method", "recam", "--weights", str(RUNS / "irn"), "--steps", "72", "--stem", "frozen"],
+    "recam": [
+        "--method",
+        "recam",
+        "--weights",
+        str(RUNS / "irn"),
+        "--steps",
+        "72",
+        "--new-layers",
+        "100",
+        "--stem",
+        "frozen",
+    ],
     "no_lbas": ["--suppression", "0"],
     "bas": [],
     "agnostic": ["--agnostic", "--sharing", "0"],
@@ -78,11 +89,12 @@ def train(name: str, more: list[str]) -> None:
 
 
 def segment(row: str, more: list[str]) -> None:
-    photos = data.read(data_folder() / "msrc15")
+    folder = data_folder() / "msrc15"
+    photos = data.read(folder)
     place, score_name, own = ROWS[row]
     out = RUNS / place
     start = time.monotonic()
-    words = ["segment", str(photos.root), "--out", str(out), "--recipe", RECIPE, "--weights", weights()]
+    words = ["segment", str(folder), "--out", str(out), "--recipe", RECIPE, "--weights", weights()]
     if bas([*words, "--student-weights", weights(), *own, *more]):
         raise SystemExit(1)
     score = json.loads((out / "run.json").read_text())["scores"][score_name]

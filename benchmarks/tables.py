@@ -26,6 +26,43 @@ ROWS = {
 }
 
 
+MASKS = {
+    "cam": "seed: CAM (IRN's classifier)",
+    "recam": "seed: ReCAM",
+    "no_lbas": "seed: without L_bas",
+    "bas": "**seed: BAS**",
+    "bas_cam": "seed: BAS + CAM",
+    "bas_foreground": "seed: BAS, weakened by the foreground map",
+    "bas_image_threshold": "seed: BAS, image-specific threshold",
+    "pseudo_crf": "pseudo masks: BAS, dense CRF",
+    "pseudo_irn": "pseudo masks: BAS, IRN",
+    "student": "student on the photos of val",
+}
+
+
+REFINING = {
+    "walk": [
+        (
+            "random walk, 94 x 125, 20 classes, beside a sparse product of torch",
+            "voc_20_cpu_s",
+            "voc_20_sparse_cpu_s",
+            1e3,
+        ),
+        (
+            "the same on 32 x 42, beside dense squaring as in IRN's code",
+            "small_20_ours_beside_dense_cpu_s",
+            "small_20_dense_cpu_s",
+            1e3,
+        ),
+    ],
+    "semantic": [
+        ("a seed at 20 thresholds, beside one threshold at a time", "sweep_one_pass_ms", "sweep_per_threshold_ms", 1),
+        ("a label map, beside torchmetrics", "confusion_ours_ms", "confusion_torchmetrics_ms", 1),
+    ],
+}
+"""What to show of a bench: its name, the key of ours and of what stands beside it, milliseconds in a unit."""
+
+
 def read_results(folder: Path = ROOT / "results") -> Results:
     """Every result in ``folder``."""
     files = sorted(folder.glob("*/*.json"))
@@ -178,6 +215,31 @@ def evaluator_table(results: Results) -> str:
     return "\n\n".join([_table(head, rows), *notes])
 
 
+def masks_table(results: Results) -> str:
+    """Section 5 in small: msrc15, from seeds to a student."""
+    rows = []
+    for row, name in MASKS.items():
+        found = results.get(f"wsss/msrc15_{row}")
+        cells = [MISSING, "", ""]
+        if found:
+            value, chosen = found["threshold"]["value"], found["threshold"]["chosen"].partition(":")[0]
+            cells = [_percent(found["metrics"]["miou"]), chosen if value is None else f"{value:g}, {chosen}"]
+            cells.append(f"{found['photos']} of {found['split']}")
+        rows.append([name, *cells])
+    return _table(["msrc15, 15 classes", "mIoU", "threshold", "photos"], rows)
+
+
+def refine_speed_table(results: Results) -> str:
+    """CPU seconds of a photo of 375 x 500, one thread, each beside what it is compared with in the same run."""
+    rows = []
+    for area, lines in REFINING.items():
+        metrics = results.get(f"speed/{area}", {}).get("metrics", {})
+        for name, key, other, scale in lines:
+            cells = [f"{scale * metrics[one]:.3g}" if one in metrics else MISSING for one in (key, other)]
+            rows.append([name, *cells])
+    return _table(["one thread, CPU milliseconds", "here", "beside it"], rows)
+
+
 def speed_table(results: Results) -> str:
     """A line for each result: ratios ``X_over_Y`` with the two figures they are made of, and photos per second."""
     rows = []
@@ -215,6 +277,8 @@ TABLES = {
     "sweep": sweep_table,
     "small": small_table,
     "evaluator": evaluator_table,
+    "masks": masks_table,
+    "refine_speed": refine_speed_table,
 }
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 
