@@ -45,7 +45,7 @@ def read_seed(path: Path) -> Seed:
         InputError: no such file, a damaged one, or arrays that do not fit together.
     """
     try:
-        with np.load(path, allow_pickle=False) as kept:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as kept:
             maps, tags, size = kept["maps"], tuple(map(str, kept["tags"])), tuple(map(int, kept["size"]))
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing: make the seeds again, for all of the photos.") from error
@@ -63,16 +63,18 @@ def read_irn(path: Path, classes: tuple[str, ...]) -> Seed:
         InputError: no such file, or not such a dictionary.
     """
     try:
-        content = np.load(path, allow_pickle=True).item()
+        with path.open("rb") as stream:
+            content = np.load(stream, allow_pickle=True).item()
         keys = np.asarray(content["keys"]).astype(int)
         maps, size = np.asarray(content["cam"]), np.asarray(content["high_res"]).shape[-2:]
-        order = np.argsort(keys)
-        maps = maps[order]
+        if len(maps) != len(keys):
+            raise ValueError(f"{len(maps)} maps for {len(keys)} keys")
     except Exception as error:  # unpickling runs the writer's code
         raise InputError(f"{path} is no seed of IRN ({error}): give a folder of its cam_out_dir.") from error
     if strange := sorted(set(keys.tolist()) - set(range(len(classes)))):
         raise InputError(f"{path} has maps of class {strange[0]}, but there are {len(classes)}: give IRN's class list.")
-    return _checked(path, maps, tuple(classes[key] for key in keys[order]), size)
+    order = np.argsort(keys)
+    return _checked(path, maps[order], tuple(classes[key] for key in keys[order]), size)
 
 
 def _checked(path: Path, maps: np.ndarray, tags: tuple[str, ...], size: tuple[int, ...]) -> Seed:
