@@ -18,7 +18,7 @@ from torchbas.cli import main as bas
 RUNS = Path("runs/msrc15")
 RECIPE = "quick_segment"
 TRAINED: dict[str, list[str]] = {
-    "irn": ["--method", "irn", "--stem", "frozen"],
+    "irn": ["--method", "irn", "--stem", "frozen", "--lr", "0.03"],
     "recam": [
         "--method",
         "recam",
@@ -34,14 +34,18 @@ TRAINED: dict[str, list[str]] = {
     "no_lbas": ["--suppression", "0"],
     "bas": [],
     "agnostic": ["--agnostic", "--sharing", "0"],
+    "bas_not_centred": ["--no-centred"],
+    "bas_not_shared": ["--sharing", "0"],
 }
-"""What is trained, and how it differs from the recipe."""
+"""What is trained, and how it differs from the recipe. IRN's loss is a mean over classes, so its rate is 15 times BAS's."""
 SEEDS = {name: str(RUNS / f"seeds_{name}" / "seeds" / name) for name in ("bas", "irn")}
 ROWS: dict[str, tuple[str, str, list[str]]] = {
     "cam": ("seeds_irn", "seed", ["--model", str(RUNS / "irn"), "--until", "seed"]),
     "recam": ("seeds_recam", "seed", ["--model", str(RUNS / "recam"), "--until", "seed"]),
-    "no_lbas": ("seeds_no_lbas", "seed", ["--model", str(RUNS / "no_lbas"), "--until", "seed"]),
-    "bas": ("seeds_bas", "seed", ["--model", str(RUNS / "bas"), "--until", "seed"]),
+    **{
+        name: (f"seeds_{name}", "seed", ["--model", str(RUNS / name), "--until", "seed"])
+        for name in ("no_lbas", "bas", "bas_not_centred", "bas_not_shared")
+    },
     "bas_cam": ("bas_cam", "seed", ["--seeds", SEEDS["bas"], SEEDS["irn"], "--until", "seed"]),
     "bas_foreground": (
         "bas_foreground",
