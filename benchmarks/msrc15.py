@@ -37,7 +37,7 @@ TRAINED: dict[str, list[str]] = {
     "bas_not_centred": ["--no-centred"],
     "bas_not_shared": ["--sharing", "0"],
 }
-"""What is trained, and how it differs from the recipe. IRN's loss is a mean over classes, so its rate is 15 times BAS's."""
+"""What is trained, and how it differs from the recipe; IRN's loss is a mean over classes, hence its rate."""
 SEEDS = {name: str(RUNS / f"seeds_{name}" / "seeds" / name) for name in ("bas", "irn")}
 ROWS: dict[str, tuple[str, str, list[str]]] = {
     "cam": ("seeds_irn", "seed", ["--model", str(RUNS / "irn"), "--until", "seed"]),
