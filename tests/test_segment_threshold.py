@@ -1,0 +1,117 @@
+"""Where the right threshold is known, every photo and tag gets it, whichever other photos there are."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from torchbas.config import Architecture
+from torchbas.formats.seeds import Seed, quarter
+from torchbas.model.bas import BAS
+from torchbas.model.extractor import Extractor
+from torchbas.segment.threshold import seed_thresholds
+from torchbas.types import Collection, Photo
+
+CLASSES = ("red", "green", "blue")
+PLAIN = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+
+
+def _colour_meter(hide="features"):
+    """Class k scores the mean of colour k."""
+    model = BAS(Extractor(nn.AvgPool2d(4), nn.Identity(), 3, 3), 3, Architecture(head="linear", hide=hide))
+    nn.init.eye_(model.head[0].weight.data[:, :, 0, 0])
+    return model.train()  # the judge must not depend on how it was left
+
+
+def _photo(folder, number, size, objects):
+    """A black photo whose quarters from left to right show an object each, of the colour of its class, and its seed.
+
+    Each class's map is ``high`` on its object, ``low`` where nothing is, and 0.02 elsewhere: the threshold that hides
+    the object and nothing else lies between the two.
+    """
+    height, width = size
+    pixels = np.zeros((height, width, 3), np.uint8)
+    maps = np.full((len(objects), *quarter(size)), 0.02, np.float32)
+    cells = maps.shape[2] // 4
+    for one, (colour, (low, high)) in zip(maps, sorted(objects.items()), strict=True):
+        pixels[:, colour * cells * 4 : (colour + 1) * cells * 4, colour] = 250
+        one[:, colour * cells : (colour + 1) * cells] = high
+        one[:, 3 * cells :] = low
+    Image.fromarray(pixels).save(folder / f"{number}.png")
+    labels = tuple(sorted(objects))
+    seed = Seed(maps, tuple(CLASSES[label] for label in labels), size)
+    return Photo(folder / f"{number}.png", f"{number}.png", labels), seed
+
+
+OBJECTS = [
+    {0: (0.38, 0.62)},
+    {},
+    {0: (0.12, 0.31), 2: (0.71, 0.93)},
+    {1: (0.52, 0.58)},
+    {0: (0.03, 0.07), 1: (0.44, 0.9), 2: (0.88, 0.98)},
+]
+SIZES = [(32, 64), (32, 64), (48, 32), (32, 64), (48, 32)]
+
+
+@pytest.fixture
+def known(tmp_path):
+    flat = [
+        _photo(tmp_path, number, size, objects)
+        for number, (size, objects) in enumerate(zip(SIZES, OBJECTS, strict=True))
+    ]
+    collection = Collection(tmp_path, CLASSES, tuple(photo for photo, _ in flat))
+    return collection, {photo.name: seed for photo, seed in flat}
+
+
+def _found(model, known, **options):
+    collection, seeds = known
+    found = seed_thresholds(model, collection, lambda photo: seeds[photo.name], PLAIN, **options)
+    return {photo.name: own for photo, own in found}
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+def test_every_tag_of_every_photo_gets_the_threshold_between_object_and_rest(known, batch_size):
+    found = _found(_colour_meter(), known, batch_size=batch_size)
+    assert found.keys() == {f"{number}.png" for number in range(5)}
+    for number, objects in enumerate(OBJECTS):
+        own = found[f"{number}.png"]
+        assert list(own) == [CLASSES[label] for label in sorted(objects)]
+        for label, (low, high) in objects.items():
+            assert low <= own[CLASSES[label]] < high
+
+
+def test_of_equal_masks_the_lowest_threshold_is_taken(known):
+    assert _found(_colour_meter(), known)["0.png"] == pytest.approx({"red": 0.40})
+    assert _found(_colour_meter(), known, count=3)["0.png"] == pytest.approx({"red": 0.50})
+
+
+def test_hiding_in_the_image_finds_the_same(known):
+    plain, hidden = _found(_colour_meter(), known), _found(_colour_meter("image"), known)
+    for name, own in plain.items():
+        assert hidden[name] == pytest.approx(own)
+
+
+def test_a_map_that_hides_no_evidence_is_cut_as_high_as_it_can(tmp_path):
+    photo, seed = _photo(tmp_path, 0, (32, 64), {0: (0.3, 0.6)})
+    empty = seed._replace(maps=np.where(seed.maps == np.float32(0.6), 0, seed.maps).astype(np.float32))
+    collection = Collection(tmp_path, CLASSES, (photo,))
+    ((_, own),) = seed_thresholds(_colour_meter(), collection, lambda _: empty, PLAIN)
+    assert own["red"] >= 0.3
+
+
+def test_photos_without_tags_ask_nothing(known):
+    collection, seeds = known
+    untagged = replace(collection, photos=collection.photos[1:2])
+    assert _found(_colour_meter(), (untagged, seeds)) == {"1.png": {}}
+    assert _found(_colour_meter(), (replace(collection, photos=()), seeds)) == {}
+
+
+def test_nothing_is_learnt_and_no_graph_is_kept(known):
+    model = _colour_meter()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    _found(model, known)
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
