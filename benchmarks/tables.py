@@ -41,6 +41,11 @@ MASKS = {
 
 
 REFINING = {
+    "crf": [
+        ("dense CRF, 375 x 500, 3 labels, IRN's setting, beside pydensecrf2", "irn_3_ours_s", "irn_3_theirs_s", 1e3),
+        ("both CRFs that find what is certain, on one lattice", "ir_label_ours_s", "ir_label_theirs_s", 1e3),
+        ("dense CRF, 21 labels, DeepLab's setting", "deeplab_21_ours_s", "deeplab_21_theirs_s", 1e3),
+    ],
     "walk": [
         (
             "random walk, 94 x 125, 20 classes, beside a sparse product of torch",
@@ -235,7 +240,7 @@ def refine_speed_table(results: Results) -> str:
     for area, lines in REFINING.items():
         metrics = results.get(f"speed/{area}", {}).get("metrics", {})
         for name, key, other, scale in lines:
-            cells = [f"{scale * metrics[one]:.3g}" if one in metrics else MISSING for one in (key, other)]
+            cells = [f"{scale * metrics[one]:.4g}" if one in metrics else MISSING for one in (key, other)]
             rows.append([name, *cells])
     return _table(["one thread, CPU milliseconds", "here", "beside it"], rows)
 
