@@ -96,6 +96,25 @@ def test_a_photo_of_one_pixel_is_enlarged_and_padded(tmp_path):
     assert padding.T.unique(dim=0).tolist() == [[124, 116, 104]]
 
 
+@pytest.mark.parametrize(
+    ("size", "working"), [((1280, 960), (640, 480)), ((700, 1400), (320, 640)), ((640, 9), (640, 9))]
+)
+def test_large_photos_and_their_labels_are_reduced_before_anything_else(tmp_path, size, working):
+    values = np.random.default_rng(0).choice(np.array([0, 3, 20, 255], np.uint8), (4, 3))
+    labels = np.kron(values, np.ones((-(-size[0] // 4), -(-size[1] // 3)), np.uint8))[: size[0], : size[1]]
+    photo, mask = _save(tmp_path, 0, labels)
+    (batch,) = pair_loader([(photo, mask)], 1, 0, crop=1500, scales=(1.0,), flip=False, fill=(1, 1, 1))
+    seen = np.array((batch.images[0] != 1).any(dim=0) | (batch.labels[0] != 255))
+    rows, columns = (np.flatnonzero(seen.any(axis=axis)) for axis in (1, 0))
+    top, left = rows[0], columns[0]
+    assert (rows[-1] + 1 - top, columns[-1] + 1 - left) == working
+    cut = np.s_[top : top + working[0], left : left + working[1]]
+    nearest = Image.fromarray(labels).resize(working[::-1], Image.Resampling.NEAREST)
+    assert np.array_equal(batch.labels[0][cut], nearest)
+    reduced = Image.open(photo).resize(working[::-1], Image.Resampling.BICUBIC)
+    assert np.array_equal(batch.images[0][:, *cut].permute(1, 2, 0), reduced)
+
+
 def test_scales_lie_between_the_two_or_are_one_of_the_list():
     image, labels = Image.new("RGB", (100, 100), "white"), Image.new("L", (100, 100), 1)
 

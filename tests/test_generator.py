@@ -58,3 +58,113 @@ def test_sharing_learns_like_a_common_filter_plus_a_difference_per_class():
     learnt = differences - lr * differences.grad + sharing**0.5 * (common - lr * common.grad)
     torch.testing.assert_close(generator.conv.weight - lr * generator.conv.weight.grad, learnt)
     assert learnt[2].ne(differences[2]).all(), "a class without photos learns, too"
+
+
+def test_an_agnostic_map_is_the_same_for_every_class_and_every_class_teaches_it():
+    torch.manual_seed(0)
+    generator, features = Generator(6, 5, agnostic=True), torch.randn(3, 6, 7, 9)
+    maps = generator(features)
+    expected = torch.nn.functional.conv2d(features, generator.conv.weight, generator.conv.bias, padding=1).sigmoid()
+    assert maps.shape == (3, 5, 7, 9)
+    torch.testing.assert_close(maps, expected.expand(-1, 5, -1, -1))
+    for classes in ([[3], [0], [3]], [[0, 4, 2], [1, 1, 3], [2, 0, 4]]):
+        torch.testing.assert_close(
+            generator.of(features, torch.tensor(classes)), expected.expand(-1, len(classes[0]), -1, -1)
+        )
+    for target in range(5):
+        generator.zero_grad()
+        generator.of(features, torch.full((3, 1), target)).sum().backward()
+        assert generator.conv.weight.grad.shape == (1, 6, 3, 3)
+        assert generator.conv.weight.grad.abs().sum() > 0
+
+
+def _gradient(features, weigh, classes, train=True, **options):
+    """Of filters that are the same for the same options, of maps that are weighed."""
+    torch.manual_seed(0)
+    generator = Generator(4, 3, **options).train(train)
+    maps = generator.of(features, classes)
+    (maps * weigh).sum().backward()
+    return maps.detach(), generator.conv.weight.grad, generator.conv.bias.grad
+
+
+def _features():
+    """What a ReLU leaves: a large common part."""
+    torch.manual_seed(1)
+    return torch.randn(5, 4, 6, 7).add(torch.tensor([0.5, 1.0, 2.0, 0.0])[:, None, None]).relu()
+
+
+CLASSES = torch.tensor([[0], [2], [2], [0], [1]])
+
+
+def test_a_centred_generator_says_the_same_and_learns_the_mean_feature_less():
+    features, weigh = _features(), torch.randn(5, 1, 6, 7)
+    maps, plain, bias = _gradient(features, weigh, CLASSES)
+    centred_maps, centred, centred_bias = _gradient(features, weigh, CLASSES, centred=True)
+    assert torch.equal(maps, centred_maps)
+    assert torch.equal(bias, centred_bias)
+    mean = torch.stack([features[:, channel].mean() for channel in range(4)])
+    direction = mean / mean.norm()
+    for k in range(3):
+        for y in range(3):
+            for x in range(3):
+                before, after = plain[k, :, y, x], centred[k, :, y, x]
+                along = before @ direction
+                torch.testing.assert_close(after @ direction, along / (1 + mean @ mean), atol=1e-5, rtol=1e-4)
+                rest = before - along * direction
+                torch.testing.assert_close(after - (after @ direction) * direction, rest, atol=1e-5, rtol=1e-4)
+
+
+def test_all_maps_and_chosen_maps_are_centred_alike():
+    features, weigh, gradients = _features(), torch.randn(5, 1, 6, 7), []
+    for maps_of in (lambda g: g.of(features, CLASSES), lambda g: _chosen(g(features), CLASSES)):
+        torch.manual_seed(0)
+        generator = Generator(4, 3, centred=True)
+        (maps_of(generator) * weigh).sum().backward()
+        gradients.append(generator.conv.weight.grad)
+    torch.testing.assert_close(*gradients)
+
+
+def test_centring_and_sharing_both_hold_at_once():
+    features, weigh = _features(), torch.randn(5, 1, 6, 7)
+    _, centred, _ = _gradient(features, weigh, CLASSES, centred=True)
+    _, both, _ = _gradient(features, weigh, CLASSES, centred=True, sharing=0.5)
+    torch.testing.assert_close(both, centred + 0.5 * centred.sum(dim=0, keepdim=True))
+
+
+def test_the_common_part_is_that_of_the_latest_training_pass():
+    features, weigh = _features(), torch.randn(5, 1, 6, 7)
+    _, once, _ = _gradient(features, weigh, CLASSES, centred=True)
+    torch.manual_seed(0)
+    generator = Generator(4, 3, centred=True)
+    generator.of(100 * torch.rand_like(features), CLASSES)
+    (generator.of(features, CLASSES) * weigh).sum().backward()
+    torch.testing.assert_close(generator.conv.weight.grad, once)
+
+
+def test_in_evaluation_nothing_is_centred_and_nothing_breaks():
+    features, weigh = _features(), torch.randn(5, 1, 6, 7)
+    _, plain, _ = _gradient(features, weigh, CLASSES, train=False)
+    _, centred, _ = _gradient(features, weigh, CLASSES, train=False, centred=True)
+    assert torch.equal(centred, plain)
+
+
+def test_centred_and_agnostic_weights_are_saved_and_loaded_like_any(tmp_path):
+    for options in ({"centred": True}, {"agnostic": True}, {"centred": True, "agnostic": True}):
+        generator = Generator(4, 3, **options)
+        generator(_features())
+        assert set(generator.state_dict()) == {"conv.weight", "conv.bias"}
+        torch.save(generator.state_dict(), tmp_path / "g.pt")
+        plain = Generator(4, 3, agnostic=options.get("agnostic", False))
+        plain.load_state_dict(torch.load(tmp_path / "g.pt", weights_only=True))
+        assert torch.equal(plain(_features()), generator.eval()(_features()))
+
+
+def test_loaded_weights_are_still_centred():
+    features, weigh = _features(), torch.randn(5, 1, 6, 7)
+    _, expected, _ = _gradient(features, weigh, CLASSES, centred=True)
+    torch.manual_seed(0)
+    source, loaded = Generator(4, 3), Generator(4, 3, centred=True)
+    loaded.load_state_dict(source.state_dict())
+    loaded.to(memory_format=torch.channels_last)
+    (loaded.of(features, CLASSES) * weigh).sum().backward()
+    torch.testing.assert_close(loaded.conv.weight.grad, expected)

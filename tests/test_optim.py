@@ -101,3 +101,29 @@ def test_the_step_schedule_takes_a_tenth_every_step_epochs(step, rate):
 @pytest.mark.parametrize(("step", "rate"), [(0, 2.0), (50, 2 * 0.5**0.9), (75, 2 * 0.25**0.9), (100, 0.0)])
 def test_the_poly_schedule_falls_to_zero(step, rate):
     assert learning_rate(Training(lr=2.0, schedule="poly"), step, 10, 100) == pytest.approx(rate)
+
+
+def test_biases_stay_where_they_are_with_a_factor_of_zero(tiny_bas):
+    before = {name: parameter.detach().clone() for name, parameter in tiny_bas.named_parameters()}
+    training = Training(lr=0.05, bias_factor=0.0, weight_decay=0.1)
+    optimizer = sgd(tiny_bas, training)
+    for step in range(3):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(training, step, 1, 3) * group["factor"]
+        evidence = tiny_bas.evidence(torch.randn(4, 3, 16, 16), torch.tensor([0, 3, 1, 4]))
+        sum(part.square().mean() for part in evidence).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    for name, parameter in tiny_bas.named_parameters():
+        assert torch.equal(parameter, before[name]) == name.endswith("bias"), name
+
+
+def test_a_stretched_poly_schedule_ends_where_a_longer_one_has_come_to():
+    training = Training(lr=2.0, schedule="poly", poly_stretch=4.0)
+    assert learning_rate(training, 0, 10, 100) == 2.0
+    assert learning_rate(training, 100, 10, 100) == pytest.approx(2 * 0.75**0.9)
+    for step in (1, 37, 99):
+        longer = learning_rate(Training(lr=2.0, schedule="poly"), step, 10, 400)
+        assert learning_rate(training, step, 10, 100) == pytest.approx(longer)
+    with pytest.raises(ValueError, match="poly_stretch must be 1 or more"):
+        Training(poly_stretch=0.5)
