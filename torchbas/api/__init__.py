@@ -32,6 +32,7 @@ from .compute import Source
 from .compute import Watch as Watch
 from .compute import load as load
 from .scores import evaluate as evaluate
+from .scores import score_labels as score_labels
 from .scores import score_maps as score_maps
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .. import data
 from ..baselines.evaluate import evaluate as evaluate_baselines
 from ..baselines.train import Baseline
 from ..config import Inference
+from ..data.listed import pictures_below
 from ..engine.evaluate import Listener, Pass
 from ..engine.outcomes import OutcomeTable
 from ..engine.scoremaps import read_predictions
@@ -20,6 +21,7 @@ from ..localize import Row, Scores
 from ..localize import evaluate as _evaluate
 from ..localize.localizer import Localizer
 from ..metrics import Protocol as Evaluator
+from ..segment.score import Report, mask_score
 from ..types import Collection
 from .compute import Compute, Source, Watch, open_any
 
@@ -141,6 +143,38 @@ def score_maps(
         return board.scores(level)
 
     return score(held_out(collection), _validated(collection, score) if threshold == "validation" else threshold)
+
+
+def score_labels(source: Source, labels: str | Path) -> Report:
+    """Score anybody's label maps: a folder of PNGs named like the photos, 0 background, n the n-th class, 255 too.
+
+    The photos with a true mask are judged, of those splits of which the folder holds any.
+
+    Args:
+        source: as for :func:`evaluate`; the photos themselves need not be there.
+
+    Raises:
+        InputError: nothing to compare; a label map that is missing or unfit, by name.
+    """
+    collection = source if isinstance(source, Collection) else data.read(source, need_photos=False)
+    judged = [photo for photo in collection.photos if photo.mask]
+    found = pictures_below(Path(labels))
+    place = {photo.name: _found(found, photo.name) for photo in judged}
+    splits = {photo.split for photo in judged if place[photo.name]}
+    photos = tuple(photo for photo in judged if photo.split in splits)
+    if not photos:
+        raise InputError(f"{labels} holds no PNG that is named like a photo with a true mask of {collection.root}.")
+    if lost := next((photo.name for photo in photos if not place[photo.name]), None):
+        raise InputError(f"{labels} holds no label map of {lost}: give one for every photo of the split.")
+    report = mask_score(replace(collection, photos=photos), lambda photo: place[photo.name])  # pyright: ignore[reportArgumentType, reportReturnType]
+    assert report is not None
+    return report
+
+
+def _found(files: Mapping[str, Path], name: str) -> Path | None:
+    """The picture of a photo, in the same folders or in none."""
+    stem = PurePosixPath(name).with_suffix("")
+    return files.get(str(stem), files.get(stem.name))
 
 
 def held_out(collection: Collection) -> str:

@@ -5,14 +5,16 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from .. import data
 from ..baselines.train import load as load_baseline
 from ..config import Segmentation
 from ..errors import InputError
 from ..localize.localizer import Localizer
-from ..segment.pipeline import Follow, Machine, Pipeline, Start, Until
+from ..segment.pipeline import Objects, Pipeline, Until
 from ..segment.score import Report
+from ..segment.setup import Follow, Machine, Start
 from ..segment.sources import Method, Ready
 from ..segment.stage import Silent
 from ..types import Collection
@@ -28,6 +30,7 @@ def segment(
     seeds: Sequence[str | Path] = (),
     trust_pickle: bool = False,
     settings: Segmentation = Segmentation(),
+    objects: Objects = "semantic",
     until: Until = "student",
     start: Start = Start(),
     seed: int = 0,
@@ -43,6 +46,7 @@ def segment(
             method that has the same network.
         foreground: a run of a class-agnostic model, which weakens the seeds (Table 13).
         seeds: folders of seeds that are added, too.
+        objects: ``instances`` also writes the masks of single objects, ``instances/instances.coco.json``.
         trust_pickle: also unpickle IRN's ``.npy`` in them, which runs what their writer put in.
         start: pretrained weights of IRN and the student.
         follow: a progress bar for a piece of work, by its name.
@@ -57,30 +61,34 @@ def segment(
     collection = source if isinstance(source, Collection) else data.read(source)
     opened = [open_method(model) for model in (*models, *([foreground] if foreground else []))]
     for method, classes in opened:
+        if classes != opened[0][1]:
+            raise InputError(f"{method.name} and {opened[0][0].name} have other classes: train both on the same data.")
         collection = _with_classes(collection, classes, method.name)
-    methods = _distinct([method for method, _ in opened])
-    for method in methods:
+    for method, _ in opened:
         method.network.to(compute.place()).eval()
-    agnostic = methods.pop() if foreground else None
+    ready = [Ready(Path(folder).resolve().name, Path(folder), trust_pickle) for folder in seeds]
+    sources = _distinct([*(method for method, _ in opened), *ready])
+    agnostic = sources.pop(len(models)) if foreground else None
     if agnostic and not (agnostic.judge and agnostic.judge.architecture.agnostic):
         raise InputError(f"{foreground} has a map for each class: train one with --agnostic to be the foreground.")
-    ready = [Ready(Path(folder).name, Path(folder), trust_pickle) for folder in seeds]
     machine = Machine(
         device=compute.device,
         place=compute.place(),
         workers=compute.workers,
+        training=compute.precision,  # pyright: ignore[reportArgumentType] - checked by config.Training
         precision=compute.context(),
         follow=follow,
     )
     pipeline = Pipeline(
         collection,
         Path(out),
-        (*methods, *ready),
+        sources,
         settings=settings,
         foreground=agnostic,
         start=start,
         machine=machine,
         seed=seed,
+        objects=objects,
         overwrite=overwrite,
     )
     return pipeline.run(until)
@@ -111,11 +119,11 @@ def _with_classes(collection: Collection, classes: tuple[str, ...], name: str) -
     return collection.relabelled(classes)
 
 
-def _distinct(methods: Sequence[Method]) -> list[Method]:
-    """Methods of one name get numbers, for each has a folder."""
+def _distinct(sources: Sequence[Method | Ready]) -> list[Any]:
+    """Sources of one name get numbers, for each has a folder."""
     seen: dict[str, int] = {}
-    answer: list[Method] = []
-    for method in methods:
-        seen[method.name] = number = seen.get(method.name, 0) + 1
-        answer.append(method if number == 1 else replace(method, name=f"{method.name}_{number}"))
+    answer: list[Method | Ready] = []
+    for source in sources:
+        seen[source.name] = number = seen.get(source.name, 0) + 1
+        answer.append(source if number == 1 else replace(source, name=f"{source.name}_{number}"))
     return answer

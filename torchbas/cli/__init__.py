@@ -5,8 +5,11 @@ import difflib
 import importlib
 import json
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from ..errors import InputError
@@ -54,18 +57,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, rest: list[str]) -> int:
+    command = None
     try:
-        command = importlib.import_module(f"{__name__}.{name}").parse(rest)
-        answer = command.run()
+        with _terminable():
+            command = importlib.import_module(f"{__name__}.{name}").parse(rest)
+            answer = command.run()
     except InputError as error:
         _say(str(error))
         return 2
     except KeyboardInterrupt as stopped:
-        _say(f"{stopped or 'Stopped.'} Go on with the same command and --resume.")
+        more = " and --resume" if hasattr(command, "resume") else ""
+        _say(f"{stopped or 'Stopped.'} Go on with the same command{more}.")
         return 130
     if command.json:
         sys.stdout.write(json.dumps(answer, default=_plain) + "\n")
     return 0
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does: what is open is closed, and the way to go on is said."""
+    if threading.current_thread() is not threading.main_thread():  # no other may handle signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _plain(value: Any) -> Any:

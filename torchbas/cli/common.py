@@ -80,12 +80,12 @@ def flags(words: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def weights_of(word: str) -> bool | Path:
+def weights_of(word: str, flag: str = "--weights") -> bool | Path:
     """``auto``, ``none``, a file or a run's folder. Raises :class:`InputError` for one that is not there."""
     if word in ("auto", "none"):
         return word == "auto"
     if not Path(word).exists():
-        raise InputError(f"--weights {word} is no file: check the path, or give auto or none.")
+        raise InputError(f"{flag} {word} is no file: check the path, or give auto or none.")
     return Path(word)
 
 

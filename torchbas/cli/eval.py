@@ -1,4 +1,4 @@
-"""``bas eval``: score a model, or anybody's score maps, against true boxes and masks."""
+"""``bas eval``: score a model, or anybody's score maps or label maps, against true boxes and masks."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -27,6 +27,8 @@ class Eval(Common):
     """Folder of a run, Hub repository user/name, or the authors' .pth.tar."""
     maps: Path | None = None
     """Folder of score maps instead of a model: one IMAGE.npz or IMAGE.npy each, 224 x 224 numbers from 0 to 1."""
+    labels: Path | None = None
+    """Folder of label maps instead: one PNG each, 0 background, n the n-th class; scored by mIoU."""
     protocol: Literal["authors", "wsoleval"] | None = None
     """authors for a model and wsoleval for maps, unless given."""
     threshold: str = "auto"
@@ -50,8 +52,8 @@ class Eval(Common):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if (self.model is None) == (self.maps is None):
-            raise InputError("bas eval scores one thing: give --model RUN, or --maps FOLDER.")
+        if sum(given is not None for given in (self.model, self.maps, self.labels)) != 1:
+            raise InputError("bas eval scores one thing: give --model RUN, --maps FOLDER or --labels FOLDER.")
         if self.predictions and not self.maps:
             raise InputError("--predictions goes with --maps; a model predicts for itself.")
         self.level = _level(self.threshold)
@@ -65,6 +67,8 @@ class Eval(Common):
         reporter = Reporter(self.quiet)
         if self.out:
             prepare(self.out, None, FILES, overwrite=self.overwrite, resume=self.resume)
+        if self.labels:
+            return self._score_labels(self.labels)
         scores = self._score_maps(reporter) if self.maps else self._score_model(reporter)
         show(scores)
         answer = {"command": "eval", "words": chosen(self), **asdict(scores)}
@@ -116,6 +120,22 @@ class Eval(Common):
                 workers=self.workers,
                 progress=stage.each,
             )
+
+    def _score_labels(self, labels: Path) -> dict[str, Any]:
+        from .. import api
+        from ..formats import write_manifest
+        from .progress import table
+
+        if not labels.is_dir():
+            raise InputError(f"--labels {labels} is no folder: check the path.")
+        collection = api.data.read(self.data, images=self.images, masks=self.masks, need_photos=False)
+        scores = api.score_labels(collection, labels)
+        rows = [*scores["iou"].items(), ("mean", scores["miou"])]
+        table(f"IoU of {scores['photos']} label maps, percent", ["class", "IoU"], [[*row] for row in rows])
+        answer = {"command": "eval", "words": chosen(self), **scores}
+        if self.out:
+            write_manifest(self.out, answer)
+        return answer
 
     def _table(self, level: Any) -> Any:
         from ..engine.outcomes import OutcomeTable

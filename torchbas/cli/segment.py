@@ -30,8 +30,14 @@ class Segment(Common):
     """Folders of seeds (.npz) that are added, too."""
     trust_pickle: bool = False
     """Also read IRN's .npy in --seeds. This runs whatever their writer put in."""
+    objects: Literal["semantic", "instances"] = "semantic"
+    """instances: after the masks also those of single objects, as COCO, for which --refine irn has learned."""
     until: Literal["seed", "refine", "student"] = "student"
     """The last stage to do."""
+    images: Path | None = None
+    """Folder that the lists' paths are relative to, where the format expects the photos elsewhere."""
+    masks: Path | None = None
+    """The same for true masks, by which stages are scored; nothing learns from them."""
     weights: str = "auto"
     """ImageNet weights of irn: auto fetches them, a FILE is read, none starts from nothing."""
     student_weights: str = "auto"
@@ -59,8 +65,8 @@ class Segment(Common):
         alone("segment")
         if not (self.model or self.seeds):
             raise InputError(f"give --model, a run of: bas train {self.data} --recipe {self.recipe} --out RUN")
-        irn, student = weights_of(self.weights), weights_of(self.student_weights)
-        collection = data.read(self.data)
+        irn, student = weights_of(self.weights), weights_of(self.student_weights, "--student-weights")
+        collection = data.read(self.data, images=self.images, masks=self.masks)
         prepare(self.out, self.data, (), overwrite=False, resume=True)
         reporter = Reporter(self.quiet)
         compute = api.Compute(self.device, self.workers, self.precision)
@@ -74,6 +80,7 @@ class Segment(Common):
             seeds=self.seeds,
             trust_pickle=self.trust_pickle,
             settings=self.settings,
+            objects=self.objects,
             until=self.until,
             start=Start(irn, student, self.student_initialisation if student else "none"),
             seed=self.seed,
@@ -86,13 +93,29 @@ class Segment(Common):
         known = {name: score for name, score in scores.items() if score}
         if known and not self.json:
             table("mIoU, percent", ["stage", "mIoU"], [[name, score["miou"]] for name, score in known.items()])
-        reporter.say(f"All of it is in {self.out}, described in {self.out / MANIFEST}. {self._next()}")
+        reporter.say(f"All of it is in {self.out}, described in {self.out / MANIFEST}.")
+        for sentence in self._results({photo.split for photo in checked.photos}):
+            reporter.say(sentence)
         return answer
 
-    def _next(self) -> str:
-        if self.until == "student":
-            return f"Next: look at {self.out / 'predictions'} and {self.out / 'masks'}"
-        return f"Next: the same command with --until {'refine' if self.until == 'seed' else 'student'}"
+    def _results(self, splits: set[str]) -> list[str]:
+        """Where to look, and what comes next."""
+        if self.until == "seed":
+            return ["Next: the same command with --until refine"]
+        results = [f"Label maps of the photos learned from: {self.out / 'masks'}"]
+        if self.objects == "instances":
+            results.append(f"Their single objects: {self.out / 'instances/instances.coco.json'}")
+        if self.until == "refine":
+            return [*results, "Next: the same command with --until student"]
+        if splits & {"val", "test"}:
+            results.append(f"Label maps of the others, by the student: {self.out / 'predictions'}")
+        else:
+            results.append(
+                f"Nothing is predicted without a split val or test; the student is in {self.out / 'student'}"
+            )
+        if "test" in splits and (self.out / "submission").is_dir():
+            results.append(f"For VOC's server: {self.out / 'submission/results.tar.gz'}")
+        return results
 
 
 def parse(words: Sequence[str]) -> Segment:

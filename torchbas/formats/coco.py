@@ -28,6 +28,17 @@ class Scored(NamedTuple):
     """Confidence in [0, 1]; 1 where the file has none, as in hand-made annotations."""
 
 
+class Found(NamedTuple):
+    """One object with a mask, whatever has found it."""
+
+    name: str
+    """Of its photo."""
+    label: str
+    rle: dict[str, Any]
+    """Run lengths as COCO has them, ``counts`` as bytes or words."""
+    score: float
+
+
 def write_boxes(found: Sequence[Localization], classes: Sequence[str], images: Sizes, path: Path) -> None:
     """Write one annotation with an empty segmentation per object.
 
@@ -51,10 +62,34 @@ def write_masks(
     def annotations() -> Iterator[dict]:
         for one, annotation in zip(found, _annotations(found, classes, images), strict=True):
             rle: Any = one.rle
-            run_lengths = {"size": list(map(int, rle["size"])), "counts": rle["counts"].decode("ascii")}
             annotation["area"] = float(coco_mask.area(rle))
-            annotation["segmentation"] = polygons(one.mask) if outlines else run_lengths
+            annotation["segmentation"] = polygons(one.mask) if outlines else _in_words(rle)
             yield annotation
+
+    _write(path, classes, images, annotations())
+
+
+def write_objects(found: Iterable[Found], classes: Sequence[str], images: Sizes, path: Path) -> None:
+    """Write the mask, its box and ``score`` of each object; memory does not grow with their number.
+
+    Raises :class:`InputError` for a disk that is full.
+    """
+    categories = {label: number for number, label in enumerate(classes, 1)}
+    photos = {name: number for number, name in enumerate(images, 1)}
+
+    def annotations() -> Iterator[dict]:
+        for number, one in enumerate(found, 1):
+            rle: Any = one.rle
+            yield {
+                "id": number,
+                "image_id": photos[one.name],
+                "category_id": categories[one.label],
+                "bbox": coco_mask.toBbox(rle).tolist(),
+                "area": float(coco_mask.area(rle)),
+                "iscrowd": 0,
+                "segmentation": _in_words(rle),
+                "score": float(one.score),
+            }
 
     _write(path, classes, images, annotations())
 
@@ -99,6 +134,14 @@ def _annotations(found: Sequence[Localization], classes: Sequence[str], images: 
             "score": float(one.confidence),
             "evidence_left": float(one.evidence_left),
         }
+
+
+def _in_words(rle: dict[str, Any]) -> dict[str, Any]:
+    counts = rle["counts"]
+    return {
+        "size": list(map(int, rle["size"])),
+        "counts": counts if isinstance(counts, str) else counts.decode("ascii"),
+    }
 
 
 def _write(path: Path, classes: Sequence[str], images: Sizes, annotations: Iterable[dict]) -> None:

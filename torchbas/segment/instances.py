@@ -1,14 +1,24 @@
 """Instances (IRN, Ahn et al. 2019, Sec. 5): cells whose displacements lead to one centre are one object."""
 
-from typing import NamedTuple
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Float32, Int32
+from pycocotools import mask as coco
 from torch import Tensor
 
+from ..formats.coco import Found, write_objects
+from ..formats.files import replacing
+from ..types import Photo, working_size
+from .irn import Grids
+from .refine import Seeds
 from .walk import random_walk
 
 STEPS = 300
@@ -29,6 +39,43 @@ class Instance(NamedTuple):
     mask: Bool[np.ndarray, "H W"]
     score: float
     """The highest value of its map within the mask, as a share of the highest in the image."""
+
+
+@dataclass(frozen=True)
+class Separate:
+    """Writes the objects of a photo, one JSON each photo, from its seeds and IRN's boundaries and displacements."""
+
+    seeds: Seeds
+    folder: Path
+    places: Mapping[str, Path]
+    power: float = 1.5
+
+    def path(self, photo: Photo) -> Path:
+        """The photo's file."""
+        return self.folder / self.places[photo.name]
+
+    def __call__(self, photo: Photo, grids: Grids) -> None:
+        seed = self.seeds(photo)
+        found = instances(seed.maps**self.power, *grids, working_size(seed.size))
+        objects = [
+            {"tag": seed.tags[one.label], "score": one.score, "rle": _run_lengths(one.mask, seed.size)} for one in found
+        ]
+        with replacing(self.path(photo)) as partial:
+            partial.write_text(json.dumps({"size": seed.size, "objects": objects}), encoding="utf-8")
+
+    def collect(self, photos: Sequence[Photo], classes: Sequence[str], path: Path) -> None:
+        """All that was written, as one file of COCO."""
+
+        def found() -> Iterator[Found]:
+            for photo in photos:
+                for one in self._read(photo)["objects"]:
+                    yield Found(photo.name, one["tag"], one["rle"], one["score"])
+
+        sizes = {photo.name: (height, width) for photo in photos for height, width in [self._read(photo)["size"]]}
+        write_objects(found(), classes, sizes, path)
+
+    def _read(self, photo: Photo) -> dict[str, Any]:
+        return json.loads(self.path(photo).read_text("utf-8"))
 
 
 def instances(
@@ -90,6 +137,15 @@ def _follow(displacement: Float[Tensor, "2 h w"]) -> Float[Tensor, "2 h w"]:
         step = F.grid_sample(displacement[None], grid, mode="bilinear", padding_mode="border", align_corners=True)[0]
         place = (place + step).clamp(min=torch.zeros(()), max=last)
     return place
+
+
+def _run_lengths(mask: Bool[np.ndarray, "H W"], size: tuple[int, int]) -> dict[str, Any]:
+    """COCO's, of the mask at the photo's own height and width."""
+    large: Any = mask.astype(np.uint8)
+    if mask.shape != size:
+        large = cv2.resize(large, size[::-1], interpolation=cv2.INTER_NEAREST)
+    rle: Any = coco.encode(np.asfortranarray(large))
+    return {"size": list(size), "counts": rle["counts"].decode("ascii")}
 
 
 def _regions(mask: Bool[np.ndarray, "H W"]) -> list[Bool[np.ndarray, "H W"]]:

@@ -26,6 +26,7 @@ from ..model.weights import load_network, normalisation, save_model
 from .affinity import pair_losses
 from .seed import native_view
 
+BACKBONE = "resnet50_wsss"
 STRIDE, DEEPEST = 4, 16
 """Pixels between the cells of the result, and of the deepest features."""
 
@@ -185,7 +186,7 @@ def train_irn(
     training: Training,
     out: Path,
     *,
-    backbone: str = "resnet50_wsss",
+    backbone: str = BACKBONE,
     weights: bool | str | Path = True,
     device: str = "auto",
     workers: int = 0,

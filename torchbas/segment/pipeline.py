@@ -1,63 +1,36 @@
 """From tags to a segmenter: seed, refine, student. Each stage is a folder that is kept, continued and never mixed."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
-from ..config import Segmentation, Training
+from ..config import Segmentation
+from ..data import read_mask
+from ..data.voctags import VOC
 from ..engine import Hooks
 from ..errors import InputError
-from ..formats.files import replacing
 from ..formats.seeds import write_seed
-from ..formats.voc import write_labels
+from ..formats.voc import write_labels, write_submission
+from ..model.weights import normalisation
 from ..types import Collection, Photo
-from .irn import edges_of, load_irn, train_irn
-from .refine import Certain, Cut, LabelMaps, Seeds, Walk, places
-from .score import Report, image_threshold_score, mask_score, seed_score
+from .instances import Separate
+from .irn import BACKBONE, Grids, IRNet, edges_of, load_irn, train_irn
+from .lineage import Lineage, Parts
+from .refine import Certain, Cut, LabelMaps, Seeds, Thresholds, Walk, places
+from .score import Report, check_truth, image_threshold_score, mask_score, seed_score
 from .seed import make_seeds
-from .segmenter import Initialisation, Student
+from .segmenter import Student
+from .setup import Machine, Start
 from .sources import Method, Ready
-from .stage import Bar, Silent, Stage, Work, for_each, identity, in_flight
-from .student import TRAINING, predict, train_student
+from .stage import Stage, Work, for_each, identity, in_flight
+from .student import predict, train_student
 from .threshold import seed_thresholds
 
 Until = Literal["seed", "refine", "student"]
-Parts = tuple[object, ...]
-Follow = Callable[[str], AbstractContextManager[Bar]]
-
-
-@dataclass(frozen=True)
-class Start:
-    """Pretrained weights of IRN and the student."""
-
-    irn: bool | Path = True
-    """True fetches ImageNet weights by name, a path reads a local file, False starts from nothing."""
-    student: bool | Path = True
-    """The same for the student."""
-    initialisation: Initialisation = "imagenet"
-    """What the student's weights have learned from; it stands in every result."""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where and how to compute, and who is told."""
-
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N, for training."""
-    place: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    """For everything else."""
-    workers: int = 0
-    precision: Callable[[], AbstractContextManager[Any]] = nullcontext
-    batch_size: int = 8
-    follow: Follow = lambda _: nullcontext(Silent())
-    """A progress bar for a piece of work, by its name."""
+Objects = Literal["semantic", "instances"]
 
 
 @dataclass
@@ -68,6 +41,7 @@ class Pipeline:
         collection: photos with tags; the splits ``train`` and none are learned from, ``val`` and ``test`` predicted.
         sources: networks and folders whose seeds are added.
         foreground: a class-agnostic network that weakens them.
+        objects: what to refine to: a label map each photo, or the masks of single objects as well.
 
     Raises:
         InputError: anything that is missing, or was made with other settings.
@@ -82,55 +56,74 @@ class Pipeline:
     start: Start = field(default_factory=Start)
     machine: Machine = field(default_factory=Machine)
     seed: int = 0
+    objects: Objects = "semantic"
     overwrite: bool = False
 
     def run(self, until: Until = "student") -> dict[str, Report | None]:
         """Every stage up to ``until``; how good each one's result is where there is truth, by name."""
-        if not self.sources:
-            raise InputError("there is nothing to make seeds with: give a model, or a folder of seeds.")
+        self._check(until)
         scores = {"seed": self.make_seeds()}
         if self.settings.cut == "image":
             scores["image_threshold"] = self.choose_thresholds()
         if until != "seed":
             scores["masks"] = self.refine()
+        if until != "seed" and self.objects == "instances":
+            self.find_instances()
         if until == "student":
             self.train_student()
-            held_out = {photo.split for photo in self.collection.photos} & {"val", "test"}
-            scores |= {f"student_{split}": self.predict(split) for split in sorted(held_out, reverse=True)}
+            scores |= {f"student_{split}": self.predict(split) for split in self.held_out}
         return scores
 
     def make_seeds(self) -> Report | None:
         """Maps of every training photo by every source, each in its folder, and how good they are together."""
         for source in self._all_sources:
             make = partial(self._adopt, source) if isinstance(source, Ready) else partial(self._look, source)
-            self._once(f"seeds/{source.name}", self._part_of(source), make)
-        return self._once("scores", self._seeding, lambda _: seed_score(self.photos, self.seeds))
+            self._once(f"seeds/{source.name}", self._from.source(source), make)
+        return self._score("seed", self._from.seeds, self.photos, lambda: seed_score(self.photos, self.seeds))
 
     def choose_thresholds(self) -> Report | None:
         """For each photo and tag the threshold that the first BAS network prefers (Table 15)."""
-        judges = [source for source in self.sources if isinstance(source, Method) and source.judge]
-        if not judges:
-            raise InputError("--cut image needs a BAS model that judges thresholds: give one, or a number.")
-        return self._once("thresholds", (*self._seeding, judges[0].identity), lambda _: self._choose(judges[0]))
+        judge = self._judges[0]
+        parts = (*self._from.seeds, judge.identity)
+        self._once("thresholds", parts, lambda _: self._choose(judge))
+        score = partial(image_threshold_score, self.photos, self.seeds, self._thresholds)
+        return self._score("image_threshold", parts, self.photos, score)
 
     def refine(self) -> Report | None:
         """A pseudo mask for every training photo."""
         if self.settings.refine == "irn":
-            self._once("certain", self._sure, lambda _: self._find_certain())
-            self._once("irn", self._bounding, self._learn_boundaries)
-        return self._once("masks", self._refining, lambda _: self._write_masks())
+            self._once("certain", self._from.certain, lambda _: self._find_certain())
+            self._once("irn", self._from.irn, self._learn_boundaries)
+        self._once("masks", self._from.masks, lambda _: self._write_masks())
+        return self._score("masks", self._from.masks, self.photos, lambda: mask_score(self.photos, self.masks.path))
+
+    def find_instances(self) -> None:
+        """The masks of single objects in every training photo: ``instances/instances.coco.json``."""
+        self._once("instances", self._from.masks, self._separate)
 
     def train_student(self) -> None:
         """A segmenter that learns from the masks, in the folder ``student``."""
-        self._once("student", self._learning, self._learn)
+        self._once("student", self._from.student, self._learn)
 
     def predict(self, split: str) -> Report | None:
-        """What the student says of photos that nobody has learned from; it needs no tags."""
-        photos = tuple(photo for photo in self.collection.photos if photo.split == split)
-        strange = replace(self.collection, photos=photos)
-        labels = LabelMaps(self.out / "predictions" / split, places(photos, ".png"))
-        parts = (*self._learning, self.settings.student_crf)
-        return self._once(f"predictions/{split}", parts, lambda _: self._predict(strange, labels), strange)
+        """What the student says of photos that nobody has learned from; it needs no tags.
+
+        Of VOC's test photos also what its server takes: ``submission/results.tar.gz``.
+        """
+        strange = replace(self.collection, photos=tuple(p for p in self.collection.photos if p.split == split))
+        labels = LabelMaps(self.out / "predictions" / split, places(strange.photos, ".png"))
+        parts = self._from.predictions
+        self._once(f"predictions/{split}", parts, lambda _: self._predict(strange, labels), strange)
+        if split == "test" and strange.classes == VOC:
+            predicted = ((photo.name, read_mask(labels.path(photo))) for photo in strange.photos)
+            self._once("submission", parts, lambda folder: write_submission(predicted, folder), strange)
+        score = self._score(f"student_{split}", parts, strange, lambda: mask_score(strange, labels.path))
+        return score and score | {"initialisation": self.start.initialisation}
+
+    @property
+    def held_out(self) -> list[str]:
+        """The splits that are predicted."""
+        return [split for split in ("val", "test") if any(photo.split == split for photo in self.collection.photos)]
 
     @property
     def photos(self) -> Collection:
@@ -161,15 +154,16 @@ class Pipeline:
 
     def _adopt(self, ready: Ready, folder: Path) -> None:
         where = places(self.photos.photos, ".npz")
-        for photo in self._follow(f"reading {ready.name}", self.photos.photos):
+        missing = [photo for photo in self.photos.photos if not (folder / where[photo.name]).is_file()]
+        for photo in self._follow(f"reading {ready.name}", missing, len(missing)):
             write_seed(folder / where[photo.name], ready.read(photo, where[photo.name], self.photos.classes))
 
-    def _choose(self, judge: Method) -> Report | None:
-        found = seed_thresholds(judge.judge, self.photos, self.seeds, judge.normalisation, **self._inference)  # pyright: ignore[reportArgumentType]
-        chosen = {photo.name: own for photo, own in self._follow("choosing thresholds", found)}
-        with replacing(self._thresholds) as partial:
-            partial.write_text(json.dumps(chosen), encoding="utf-8")
-        return image_threshold_score(self.photos, self.seeds, chosen)
+    def _choose(self, judge: Method) -> None:
+        missing = tuple(self._missing(self._thresholds))
+        todo = replace(self.photos, photos=missing)
+        found = seed_thresholds(judge.judge, todo, self.seeds, judge.normalisation, **self._inference)  # pyright: ignore[reportArgumentType]
+        for photo, own in self._follow("choosing thresholds", found, len(missing)):
+            self._thresholds.write(photo, own)
 
     def _find_certain(self) -> None:
         self._write_missing(Certain(self.seeds, self._certain, self.settings), self._certain, "finding what is certain")
@@ -177,48 +171,52 @@ class Pipeline:
     def _learn_boundaries(self, folder: Path) -> None:
         with self.machine.follow("learning boundaries") as bar:
             train_irn(
-                [(photo.path, self._certain.path(photo)) for photo in self.photos.photos],
-                irn_training(self.settings, self.seed),
+                self._lessons(self._certain),
+                self._from.irn_training,
                 folder,
+                backbone=BACKBONE,
                 weights=self.start.irn,
                 device=self.machine.device,
                 workers=self.machine.workers,
                 resume=True,
-                made_of=self._sure,
+                made_of=self._from.certain,
                 hooks=lambda _: Hooks(on_step=bar.step),
             )
 
-    def _write_masks(self) -> Report | None:
+    def _write_masks(self) -> None:
         settings = self.settings
         if settings.refine == "irn":
-            self._walk()
+            self._between_boundaries("walking", Walk(self.seeds, self.masks, settings), self._missing(self.masks))
         else:
-            own = json.loads(self._thresholds.read_text("utf-8")) if settings.cut == "image" else None
+            own = self._thresholds if settings.cut == "image" else None
             self._write_missing(Cut(self.seeds, self.masks, settings, own), self.masks, "cutting masks")
-        return mask_score(self.photos, self.masks)
 
-    def _walk(self) -> None:
-        net = load_irn(self.out / "irn").to(self.machine.place)
-        missing = self._missing(self.masks)
+    def _separate(self, folder: Path) -> None:
+        separate = Separate(self.seeds, folder, places(self.photos.photos, ".json"), self.settings.power)
+        self._between_boundaries("separating objects", separate, self._missing(separate))
+        separate.collect(self.photos.photos, self.photos.classes, folder / "instances.coco.json")
+
+    def _between_boundaries(self, what: str, work: Callable[[Photo, Grids], None], missing: list[Photo]) -> None:
+        """Do ``work`` for photos and what IRN sees in them."""
         grids = edges_of(
-            net,
+            load_irn(self.out / "irn").to(self.machine.place),
             [photo.path for photo in missing],
             batch_size=self.machine.batch_size,
             workers=self.machine.workers,
             forward=self.machine.precision,
         )
-        walk, threads = Walk(self.seeds, self.masks, self.settings), max(1, self.machine.workers)
+        threads = max(1, self.machine.workers)
         with ThreadPoolExecutor(threads) as pool:  # the walk is compiled and lets other threads run
-            walked = in_flight(pool, walk, zip(missing, grids, strict=True), 4 * threads)
-            for _ in self._follow("walking", walked, len(missing)):
+            done = in_flight(pool, work, zip(missing, grids, strict=True), 4 * threads)
+            for _ in self._follow(what, done, len(missing)):
                 pass
 
     def _learn(self, folder: Path) -> None:
         with self.machine.follow("training the student") as bar:
             train_student(
-                [(photo.path, self.masks.path(photo)) for photo in self.photos.photos],
+                self._lessons(self.masks),
                 self.collection.classes,
-                student_training(self.settings, self.seed),
+                self._from.student_training,
                 folder,
                 initialisation=self.start.initialisation,
                 network=self.settings.student,
@@ -229,7 +227,7 @@ class Pipeline:
                 hooks=lambda _: Hooks(on_step=bar.step),
             )
 
-    def _predict(self, photos: Collection, labels: LabelMaps) -> Report | None:
+    def _predict(self, photos: Collection, labels: LabelMaps) -> None:
         student = Student.load(self.out / "student").to(self.machine.place)
         todo = {photo.path: photo for photo in photos.photos if not labels.path(photo).is_file()}
         found = predict(
@@ -241,17 +239,48 @@ class Pipeline:
         )
         for one in self._follow("labelling with the student", found, len(todo)):
             write_labels(labels.path(todo[one.path]), one.labels)
-        return mask_score(photos, labels)
+
+    def _check(self, until: Until) -> None:
+        """What only a late stage would miss is said before hours are spent."""
+        if not self.sources:
+            raise InputError("there is nothing to make seeds with: give a model, or a folder of seeds.")
+        if not any(photo.labels for photo in self.photos.photos):
+            root = self.collection.root
+            raise InputError(f"{root} has no tagged photos to learn from; run bas check {root}.")
+        for source in self.sources:
+            if isinstance(source, Ready) and source.folder.resolve().is_relative_to(self.out.resolve()):
+                raise InputError(f"--seeds {source.folder} lies in {self.out}, where stages are made: choose another.")
+        if self.settings.cut == "image" and not self._judges:
+            raise InputError("--cut image needs a BAS model that judges thresholds: give one, or a number.")
+        learns = self.settings.refine == "irn" and until != "seed"
+        if self.objects == "instances" and not learns:
+            raise InputError(
+                "--objects instances needs IRN's boundaries: give --refine irn, and --until past the seed."
+            )
+        check_truth(self.collection)
+        if learns and not self._stage("irn", self._from.irn).complete:
+            IRNet(BACKBONE, self.start.irn, normalisation(BACKBONE, self.start.irn))
+        if until == "student" and not self._stage("student", self._from.student).complete:
+            settings = self.settings
+            Student.start(settings.student, self.collection.classes, self.start.initialisation, self.start.student)
+
+    def _lessons(self, maps: LabelMaps) -> list[tuple[Path, Path]]:
+        """Photos and their label maps; not of those without tags, for they may show anything."""
+        return [(photo.path, maps.path(photo)) for photo in self.photos.photos if photo.labels]
+
+    @property
+    def _judges(self) -> list[Method]:
+        return [source for source in self.sources if isinstance(source, Method) and source.judge]
 
     @property
     def _certain(self) -> LabelMaps:
         return LabelMaps(self.out / "certain", self.masks.places)
 
     @property
-    def _thresholds(self) -> Path:
-        return self.out / "thresholds" / "thresholds.json"
+    def _thresholds(self) -> Thresholds:
+        return Thresholds(self.out / "thresholds", places(self.photos.photos, ".json"))
 
-    def _missing(self, maps: LabelMaps) -> list[Photo]:
+    def _missing(self, maps: LabelMaps | Thresholds | Separate) -> list[Photo]:
         return [photo for photo in self.photos.photos if not maps.path(photo).is_file()]
 
     def _write_missing(self, work: Work, maps: LabelMaps, what: str) -> None:
@@ -272,75 +301,28 @@ class Pipeline:
             "precision": here.precision,
         }
 
-    def _part_of(self, source: Method | Ready) -> Parts:
-        return (source.identity,) if isinstance(source, Ready) else (source.identity, self.settings.scales)
-
     @property
-    def _seeding(self) -> Parts:
-        parts = tuple(part for source in self._all_sources for part in self._part_of(source))
-        return (*parts, self.settings.strategy) if self.foreground else parts
+    def _from(self) -> Lineage:
+        return Lineage(self.sources, self.foreground, self.settings, self.start, self.seed, self.machine.training)
 
-    @property
-    def _sure(self) -> Parts:
-        return (*self._seeding, self.settings.certain, self.settings.doubtful)
-
-    @property
-    def _bounding(self) -> Parts:
-        return (*self._sure, irn_training(self.settings, self.seed), self.start.irn)
-
-    @property
-    def _refining(self) -> Parts:
-        settings = self.settings
-        if settings.refine == "irn":
-            return (*self._bounding, settings.power, settings.ground)
-        return (*self._seeding, settings.refine, settings.cut)
-
-    @property
-    def _learning(self) -> Parts:
-        start = self.start.student, self.start.initialisation
-        return (*self._refining, self.settings.student, student_training(self.settings, self.seed), *start)
-
-    def _follow(self, what: str, items: Iterable[Any], total: int | None = None) -> Iterator[Any]:
+    def _follow(self, what: str, items: Iterable[Any], total: int) -> Iterator[Any]:
         with self.machine.follow(what) as bar:
-            yield from bar.each(items, len(self.photos.photos) if total is None else total)
+            yield from bar.each(items, total)
 
-    def _once(
-        self, name: str, parts: Parts, make: Callable[[Path], Report | None], photos: Collection | None = None
-    ) -> Report | None:
+    def _once(self, name: str, parts: Parts, make: Callable[[Path], object], photos: Collection | None = None) -> None:
         """Do a stage, unless it is done."""
-        stage = Stage(self.out / name, identity(photos or self.photos, name, *parts))
+        stage = self._stage(name, parts, photos)
         if not stage.begin(overwrite=self.overwrite):
-            stage.finish(make(stage.folder))
+            make(stage.folder)
+            stage.finish(None)
+
+    def _score(self, name: str, parts: Parts, photos: Collection, judge: Callable[[], Report | None]) -> Report | None:
+        """How good a result is; judged again when it or the truth is another, for nothing is lost by that."""
+        truth = [(photo.name, photo.mask.stat().st_mtime_ns) for photo in photos.photos if photo.mask]
+        stage = self._stage(f"scores/{name}", (*parts, truth), photos)
+        if not stage.begin(overwrite=True):
+            stage.finish(judge())
         return stage.result
 
-
-def irn_training(settings: Segmentation, seed: int) -> Training:
-    """IRN's optimiser and schedule, and what the settings say."""
-    return Training(
-        epochs=settings.irn_epochs,
-        steps=settings.irn_steps,
-        batch_size=settings.irn_batch_size,
-        lr=settings.irn_lr,
-        bias_factor=1.0,
-        momentum=0.0,  # IRN's optimiser takes its weight decay for a momentum, and so has next to none
-        nesterov=False,
-        weight_decay=1e-4,
-        schedule="poly",
-        resize=settings.irn_crop,
-        crop=settings.irn_crop,
-        seed=seed,
-    )
-
-
-def student_training(settings: Segmentation, seed: int) -> Training:
-    """The student's optimiser and schedule, and what the settings say."""
-    return replace(
-        TRAINING,
-        steps=settings.student_steps,
-        batch_size=settings.student_batch_size,
-        accumulate=1,
-        lr=settings.student_lr,
-        resize=settings.student_crop,
-        crop=settings.student_crop,
-        seed=seed,
-    )
+    def _stage(self, name: str, parts: Parts, photos: Collection | None = None) -> Stage:
+        return Stage(self.out / name, identity(photos or self.photos, name, *parts))

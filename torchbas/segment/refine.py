@@ -1,5 +1,6 @@
 """From seeds to label maps on disk: what is certain for IRN to learn from, and pseudo masks for the student."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from PIL import Image
 
 from ..config import Segmentation
 from ..data import open_image
-from ..formats.files import mirrored
+from ..formats.files import mirrored, replacing
 from ..formats.seeds import Seed, read_seed
 from ..formats.voc import write_labels
 from ..types import Photo
@@ -63,6 +64,26 @@ class LabelMaps:
         write_labels(self.path(photo), labels)
 
 
+@dataclass(frozen=True)
+class Thresholds:
+    """A folder of thresholds, one JSON a photo: by tag."""
+
+    folder: Path
+    places: Mapping[str, Path]
+
+    def path(self, photo: Photo) -> Path:
+        """The photo's file."""
+        return self.folder / self.places[photo.name]
+
+    def __call__(self, photo: Photo) -> dict[str, float]:
+        return json.loads(self.path(photo).read_text("utf-8"))
+
+    def write(self, photo: Photo, own: Mapping[str, float]) -> None:
+        """Write a photo's."""
+        with replacing(self.path(photo)) as partial:
+            partial.write_text(json.dumps(own), encoding="utf-8")
+
+
 def places(photos: Sequence[Photo], suffix: str) -> dict[str, Path]:
     """Where each photo's file goes, relative to its folder."""
     return {name: Path(place) for name, place in mirrored((photo.name for photo in photos), suffix).items()}
@@ -73,15 +94,15 @@ class Cut:
     """Writes label maps: seeds cut at a threshold, one for all or one for each photo and tag; then perhaps a CRF."""
 
     seeds: Seeds
-    masks: "LabelMaps"
+    masks: LabelMaps
     settings: Segmentation
-    thresholds: Mapping[str, Mapping[str, float]] | None = None
+    thresholds: Thresholds | None = None
 
     def __call__(self, photo: Photo) -> None:
         seed = self.seeds(photo)
         maps, cut = full_size(seed.maps, seed.size), self.settings.cut
         if self.thresholds is not None:
-            own = self.thresholds[photo.name]
+            own = self.thresholds(photo)
             maps, cut = recut(maps, [own[tag] for tag in seed.tags]), 0.5
         if self.settings.refine == "crf":
             local = crf_labels(pixels(photo), maps, float(cut))
@@ -95,7 +116,7 @@ class Certain:
     """Writes what a seed and two dense CRFs are sure of, 255 elsewhere: the labels that IRN learns from."""
 
     seeds: Seeds
-    masks: "LabelMaps"
+    masks: LabelMaps
     settings: Segmentation
 
     def __call__(self, photo: Photo) -> None:
@@ -110,7 +131,7 @@ class Walk:
     """Writes pseudo masks: seeds after IRN's random walk between the photo's boundaries, in it the class that wins."""
 
     seeds: Seeds
-    masks: "LabelMaps"
+    masks: LabelMaps
     settings: Segmentation
 
     def __call__(self, photo: Photo, grids: Grids) -> None:

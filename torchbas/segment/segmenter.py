@@ -165,5 +165,7 @@ class Student(nn.Module):
 def _check_initialisation(initialisation: Initialisation, weights: bool | str | Path) -> None:
     if not weights and initialisation != "none":
         raise InputError(f'Initialisation "{initialisation}" needs its weights: give their file, or say "none".')
+    if weights is True and initialisation != "imagenet":
+        raise InputError(f'What is fetched has learned from ImageNet, not "{initialisation}": give a file of weights.')
     if weights and initialisation == "none":
         raise InputError(f'{weights} has learned from something: say initialisation "imagenet" or "coco segmentation".')

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -46,9 +47,15 @@ class Ready:
     folder: Path
     trusted: bool = False
 
-    @property
+    @cached_property
     def identity(self) -> str:
-        """Of the files, by name, size and time."""
+        """Of the files, by name, size and time.
+
+        Raises:
+            InputError: there is no such folder.
+        """
+        if not self.folder.is_dir():
+            raise InputError(f"--seeds {self.folder} is no folder: check the path.")
         files = sorted(path for path in self.folder.rglob("*.np[yz]"))
         said = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
         return hashlib.sha256(repr(said).encode()).hexdigest()

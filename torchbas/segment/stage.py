@@ -61,6 +61,12 @@ class Stage:
         """What the complete stage has found out."""
         return (self._stamp() or {}).get("result")
 
+    @property
+    def complete(self) -> bool:
+        """Whether it is done, with these settings."""
+        stamp = self._stamp()
+        return stamp is not None and stamp["identity"] == self.identity and "result" in stamp
+
     def begin(self, *, overwrite: bool = False) -> bool:
         """Whether the stage is complete already; if not, the folder is made this stage's.
 
@@ -76,7 +82,10 @@ class Stage:
                     f"{self.folder} was made with other settings or data: give the same, or add --overwrite to make "
                     "it and what follows from it again."
                 )
-            shutil.rmtree(self.folder)
+            old = self.folder.with_name(f".{self.folder.name}.old")  # killed meanwhile, it is all there or all gone
+            shutil.rmtree(old, ignore_errors=True)
+            self.folder.rename(old)
+            shutil.rmtree(old)
             stamp = None
         if stamp is None:
             self._write({"identity": self.identity})
@@ -92,12 +101,14 @@ class Stage:
 
     def _stamp(self) -> dict[str, Any] | None:
         try:
-            return json.loads((self.folder / STAMP).read_text("utf-8"))
+            stamp = json.loads((self.folder / STAMP).read_text("utf-8"))
+            return stamp | {"identity": stamp["identity"]}
         except FileNotFoundError:
-            if self.folder.is_dir() and any(self.folder.iterdir()):
+            # A process killed while it wrote the first stamp has left a part of it, under a hidden name.
+            if self.folder.is_dir() and not all(file.name.startswith(".") for file in self.folder.iterdir()):
                 raise InputError(f"{self.folder} holds files of something else: choose another --out.") from None
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError, KeyError) as error:
             raise InputError(f"{self.folder / STAMP} is damaged ({error}): remove {self.folder}.") from error
 
 
