@@ -304,7 +304,7 @@ def test_bars_leave_a_picture_and_its_numbers(tmp_path):
 
 
 def test_a_grid_shows_every_photo_in_its_row_and_column(tmp_path):
-    red, blue = (Image.new("RGB", (60, 40), colour) for colour in ("red", "blue"))
+    red, blue = (plots.Picture(Image.new("RGB", (60, 40), colour)) for colour in ("red", "blue"))
     plots.grid_of_images(tmp_path / "g.png", {"one": [red, blue], "two": [blue]}, ["left", "right"], title="T")
     picture = np.asarray(Image.open(tmp_path / "g.png").convert("RGB")).astype(int)
     height, width = picture.shape[:2]
@@ -314,3 +314,13 @@ def test_a_grid_shows_every_photo_in_its_row_and_column(tmp_path):
     assert {tuple(place) for place in (blues // [height // 2 + 1, width // 2 + 1])} >= {(0, 1), (1, 0)}
     wide, high = np.ptp(reds[:, 1]), np.ptp(reds[:, 0])
     assert wide / high == pytest.approx(1.5, rel=0.03)
+
+
+def test_the_chosen_photo_of_a_grid_is_framed(tmp_path):
+    plain = plots.Picture(Image.new("RGB", (60, 40), "white"), "t .3")
+    rows = {"one": [plain, plain._replace(marked=True)]}
+    plots.grid_of_images(tmp_path / "g.png", rows)
+    picture = np.asarray(Image.open(tmp_path / "g.png").convert("RGB")).astype(int)
+    frame = np.argwhere((picture == [0xD5, 0x5E, 0x00]).all(-1))
+    assert len(frame)
+    assert frame[:, 1].min() > picture.shape[1] * 0.5

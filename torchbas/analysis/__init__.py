@@ -1,9 +1,15 @@
 """The paper's analysis figures from one's own runs: each a PNG with its numbers beside it as CSV."""
 
+from .cuts import Cuts as Cuts
+from .cuts import cut as cut
+from .cuts import draw_cuts as draw_cuts
 from .iou import draw_ious as draw_ious
 from .mask_sweep import Curve as Curve
 from .mask_sweep import draw_sweep as draw_sweep
 from .mask_sweep import sweep as sweep
+from .masks import draw_masks as draw_masks
+from .seeds import draw_seeds as draw_seeds
 from .size import draw_sizes as draw_sizes
 from .terms import draw_terms as draw_terms
 from .thresholds import draw_thresholds as draw_thresholds
+from .weights import draw_weights as draw_weights

@@ -18,6 +18,10 @@ FIGURES = {
     "thresholds": ("thresholds.png", "thresholds.csv"),
     "size": ("size.png", "size.csv", "size_bins.csv"),
     "terms": ("terms.png", "terms.csv"),
+    "seeds": ("seeds.png", "seeds.csv"),
+    "masks": ("masks.png", "masks.csv"),
+    "cuts": ("cuts.png", "cuts.csv", "process.png", "process.csv"),
+    "weights": ("weights.png", "weights.csv"),
 }
 """What each writes into its folder."""
 
@@ -162,7 +166,7 @@ class Size(Tables):
 class Terms(Analysis):
     """The terms of the objective while training, run beside run (Fig. 12a)."""
 
-    runs: tyro.conf.Positional[tuple[Path, ...]] = field(kw_only=True)
+    runs: Files = field(kw_only=True)
     """Folders of runs."""
     terms: tuple[str, ...] = ("suppress",)
     """Columns of log.csv: suppress, area, guide, classify, total."""
@@ -176,12 +180,107 @@ class Terms(Analysis):
         return answer
 
 
+@dataclass
+class Pictures(Analysis):
+    """What the figures of photos share."""
+
+    data: Data = field(kw_only=True)
+    folders: Files = field(kw_only=True)
+    """Of bas segment: of seeds (seeds/NAME), or of label maps for masks (masks, predictions/val)."""
+    photos: tuple[str, ...] = ()
+    """Names of the photos to draw; evenly spaced ones when not given."""
+    count: int = 6
+    """How many, when they are not named."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.count < 1:
+            raise InputError("--count must be at least 1.")
+
+
+@dataclass
+class Seeds(Pictures):
+    """Seeds of several methods beside photo and truth (Figs. 14, 17 and 20)."""
+
+    def run(self) -> dict[str, Any]:
+        """Read and draw."""
+        from .. import data
+        from ..analysis import draw_seeds
+
+        with self.writing(self.folders, self.data) as answer:
+            collection = data.read(self.data)
+            answer["files"] = draw_seeds(collection, self.folders, self.out, photos=self.photos, count=self.count)
+        return answer
+
+
+@dataclass
+class Masks(Pictures):
+    """Label maps of several methods beside photo and truth (Figs. 16 and 19)."""
+
+    def run(self) -> dict[str, Any]:
+        """Read and draw."""
+        from .. import data
+        from ..analysis import draw_masks
+
+        with self.writing(self.folders, self.data) as answer:
+            collection = data.read(self.data)
+            answer["files"] = draw_masks(collection, self.folders, self.out, photos=self.photos, count=self.count)
+        return answer
+
+
+@dataclass
+class Cuts(Pictures):
+    """IoU, and L_bas + L_ac, against the threshold at which seeds are cut; and one photo cut at several (Fig. 22)."""
+
+    model: str = field(kw_only=True)
+    """Folder of a run of BAS, whose losses judge."""
+    count: int = 50
+    """How many photos count, when they are not named; the first one is drawn."""
+
+    def run(self) -> dict[str, Any]:
+        """Load, cut every map at every threshold, draw."""
+        from .. import analysis, api, data
+        from .progress import Reporter
+
+        alone("analyze")
+        compute, reporter = api.Compute(self.device, self.workers), Reporter(self.quiet)
+        with self.writing((*self.folders, Path(self.model)), self.data) as answer:
+            localizer = api.load(self.model)
+            localizer.model.to(compute.place())
+            chosen = {"photos": self.photos, "count": self.count}
+            with reporter.stage("cutting") as stage:
+                found = analysis.cut(localizer, data.read(self.data), self.folders, **chosen)
+                followed = stage.each(found, len(self.photos) or self.count)
+                answer["files"] = analysis.draw_cuts(followed, self.out)
+        return answer
+
+
+@dataclass
+class Weights(Analysis):
+    """mIoU of the seeds against alpha, beta and lambda, one at a time (Fig. 18)."""
+
+    folders: Files = field(kw_only=True)
+    """Folders of bas segment, each of one model that bas train made."""
+
+    def run(self) -> dict[str, Any]:
+        """Read and draw."""
+        from ..analysis import draw_weights
+
+        with self.writing(self.folders) as answer:
+            answer["files"] = draw_weights(self.folders, self.out)
+        return answer
+
+
 Figure = (
     Annotated[Sweep, tyro.conf.subcommand("sweep")]
     | Annotated[Iou, tyro.conf.subcommand("iou")]
     | Annotated[Thresholds, tyro.conf.subcommand("thresholds")]
     | Annotated[Size, tyro.conf.subcommand("size")]
     | Annotated[Terms, tyro.conf.subcommand("terms")]
+    | Annotated[Seeds, tyro.conf.subcommand("seeds")]
+    | Annotated[Masks, tyro.conf.subcommand("masks")]
+    | Annotated[Cuts, tyro.conf.subcommand("cuts")]
+    | Annotated[Weights, tyro.conf.subcommand("weights")]
 )
 
 

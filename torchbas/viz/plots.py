@@ -35,6 +35,16 @@ class Line(NamedTuple):
     """What ``y`` was smoothed from, drawn faintly behind it."""
 
 
+class Picture(NamedTuple):
+    """One photo of a grid."""
+
+    image: Image.Image
+    caption: str = ""
+    """Stands below it."""
+    marked: bool = False
+    """Framed, as the one that was chosen."""
+
+
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5f5f5f")
 """Okabe and Ito's colours, which colour-blind readers tell apart, the darkest first."""
 
@@ -168,25 +178,31 @@ def bars(
 
 
 def grid_of_images(
-    path: Path, rows: Mapping[str, Sequence[Image.Image]], columns: Sequence[str] = (), *, title: str = ""
+    path: Path, rows: Mapping[str, Sequence[Picture]], columns: Sequence[str] = (), *, title: str = ""
 ) -> None:
     """Draw photos in rows with a name each, under the names of the columns; every photo keeps its proportions.
 
     An :class:`OSError` of the disk is passed on.
     """
     across = max(len(row) for row in rows.values())
-    heights = [max(image.height / image.width for image in row) for row in rows.values()]
-    with figure_at(path, width=1.5 * across + 0.3, height=1.5 * sum(heights) + 0.5) as figure:
+    heights = [max(one.image.height / one.image.width for one in row) for row in rows.values()]
+    captions = sum(any(one.caption for one in row) for row in rows.values())
+    with figure_at(path, width=1.5 * across + 0.3, height=1.5 * sum(heights) + 0.2 * captions + 0.5) as figure:
         if title:
             figure.suptitle(title, fontsize=10, fontweight="bold")
         grid = figure.subplots(len(rows), across, squeeze=False, gridspec_kw={"height_ratios": heights})
         for axes in grid.flat:
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
-        for line, (label, images) in zip(grid, rows.items(), strict=True):
+        for line, (label, pictures) in zip(grid, rows.items(), strict=True):
             line[0].set_ylabel(label)
-            for axes, image in zip(line, images, strict=False):
-                axes.imshow(np.asarray(image.convert("RGB")), interpolation="lanczos")
+            for axes, one in zip(line, pictures, strict=False):
+                axes.imshow(np.asarray(one.image.convert("RGB")), interpolation="lanczos")
+                axes.set_xlabel(one.caption, fontsize=8, fontweight="bold" if one.marked else "normal")
+                frame = (
+                    {"color": COLOURS[1], "linewidth": 2.5} if one.marked else {"color": "#e3e5ea", "linewidth": 0.7}
+                )
+                axes.spines[:].set(visible=True, **frame)
         for axes, column in zip(grid[0], columns, strict=False):
             axes.set_title(column, loc="center", fontsize=9, fontweight="normal")
 

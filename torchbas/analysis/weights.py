@@ -1,0 +1,78 @@
+"""Figure 18: how the quality of the seeds depends on alpha, beta and lambda, one at a time."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..errors import InputError
+from ..formats import read_manifest
+from ..viz.plots import Line, panels
+
+
+class Weighed(NamedTuple):
+    """One training and what came of it."""
+
+    guidance: float
+    area: float
+    suppression: float
+    miou: float
+    """Of its seeds, percent."""
+
+
+SIGNS = {"guidance": "alpha", "area": "beta", "suppression": "lambda"}
+TERMS = {"guidance": "L_frg", "area": "L_ac", "suppression": "L_bas"}
+
+
+def read_weighed(folder: Path) -> Weighed:
+    """The mIoU of the seeds that ``bas segment`` made in ``folder``, and the weights its only model was trained with.
+
+    Raises:
+        InputError: unfinished, without true masks, of several models, or of a model that ``bas train`` did not make.
+    """
+    made = read_manifest(folder)
+    score = (made.get("scores") or {}).get("seed")
+    if not score:
+        raise InputError(f"{folder} has no score of seeds: give the --out of bas segment, of photos with true masks.")
+    words = made["words"]
+    if len(words["model"]) != 1 or words["seeds"] or words["foreground"]:
+        raise InputError(f"{folder} is of several models, so its weights are not those of one: give it one --model.")
+    run = Path(words["model"][0])
+    trained: dict[str, Any] = read_manifest(run)["words"].get("settings", {}).get("objective", {})
+    if not trained:
+        raise InputError(f"{run}, the model of {folder}, does not say how it was trained: use a run of bas train.")
+    return Weighed(trained["guidance"], trained["area"], trained["suppression"], score["miou"])
+
+
+def lines_of(points: Sequence[Weighed], varied: str) -> dict[str, Line]:
+    """mIoU against one weight: a line for each pair of the two others under which it takes several values."""
+    others = [name for name in SIGNS if name != varied]
+    groups: dict[tuple[float, ...], list[tuple[float, float]]] = {}
+    for point in sorted(points):
+        groups.setdefault(tuple(getattr(point, name) for name in others), []).append(
+            (getattr(point, varied), point.miou)
+        )
+    return {
+        _caption(zip(others, fixed, strict=True)): Line(*zip(*sorted(group), strict=True))
+        for fixed, group in groups.items()
+        if len({value for value, _ in group}) > 1
+    }
+
+
+def draw_weights(folders: Sequence[Path], out: Path) -> list[Path]:
+    """Write ``weights.png`` and ``weights.csv`` into ``out``: a panel for each weight that varies; return their paths.
+
+    Raises:
+        InputError: no two trainings differ in one weight alone; see also :func:`read_weighed`.
+    """
+    points = [read_weighed(folder) for folder in dict.fromkeys(folders)]
+    found = {f"{SIGNS[name]}, of {TERMS[name]}": lines_of(points, name) for name in SIGNS}
+    found = {panel: lines for panel, lines in found.items() if lines}
+    if not found:
+        raise InputError("no two of these runs differ in --guidance, --area or --suppression alone: train such ones.")
+    path = out / "weights.png"
+    panels(path, found, xlabel="weight", ylabel="mIoU of the seeds, %", title="Weights of the terms", share_y=True)
+    return [path, path.with_suffix(".csv")]
+
+
+def _caption(fixed: Iterable[tuple[str, float]]) -> str:
+    return ", ".join(f"{SIGNS[name]} {value:g}" for name, value in fixed)
