@@ -59,7 +59,7 @@ ROWS: dict[str, tuple[str, str, list[str]]] = {
     ),
     "pseudo_crf": ("pseudo_crf", "masks", ["--seeds", SEEDS["bas"], "--refine", "crf", "--until", "refine"]),
     "pseudo_irn": ("pseudo_irn", "masks", ["--seeds", SEEDS["bas"], "--until", "refine"]),
-    "student": ("pseudo_irn", "student_val", ["--seeds", SEEDS["bas"]]),
+    "student": ("pseudo_crf", "student_val", ["--seeds", SEEDS["bas"], "--refine", "crf"]),
 }
 """Folder, the score that counts, and the words of bas segment."""
 
