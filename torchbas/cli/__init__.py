@@ -22,7 +22,7 @@ COMMANDS = {
     "predict": "find objects with a trained model",
     "segment": "tags to pseudo masks to a segmenter: seed, refine, student; each stage kept and resumable",
     "eval": "score a model against true boxes",
-    "analyze": "the paper's figures from your own runs: sweep, iou, thresholds, size, terms",
+    "analyze": "the paper's figures from your own runs; bas analyze --help lists them",
     "recipes": "list the recipes, or print one with its promise",
 }
 HELP = """usage: bas COMMAND ... (bas COMMAND --help says more)
