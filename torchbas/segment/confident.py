@@ -11,6 +11,13 @@ from jaxtyping import Float32, UInt8
 from .crf import IRN, DenseCRF, Kernel, unary_from_labels
 
 
+def local_labels(maps: Float32[np.ndarray, "N H W"], threshold: float) -> UInt8[np.ndarray, "H W"]:
+    """The map that says most, or ground where none is above the threshold."""
+    if not len(maps):
+        return np.zeros(maps.shape[1:], np.uint8)
+    return np.where(maps.max(axis=0) > threshold, 1 + maps.argmax(axis=0), 0).astype(np.uint8)
+
+
 def confident_labels(
     image: UInt8[np.ndarray, "H W 3"],
     maps: Float32[np.ndarray, "N H W"],
@@ -27,7 +34,9 @@ def confident_labels(
     """
     if not len(maps):
         return np.zeros(image.shape[:2], np.uint8)
-    unaries = [unary_from_labels(_labels(maps, threshold), 1 + len(maps)) for threshold in (foreground, background)]
+    unaries = [
+        unary_from_labels(local_labels(maps, threshold), 1 + len(maps)) for threshold in (foreground, background)
+    ]
     strict, loose = (probabilities.argmax(axis=0) for probabilities in DenseCRF(image, kernels).solve(unaries))
     return np.where(strict > 0, strict, np.where(loose > 0, 255, 0)).astype(np.uint8)
 
@@ -46,10 +55,5 @@ def crf_labels(
     """
     if not len(maps):
         return np.zeros(image.shape[:2], np.uint8)
-    unary = unary_from_labels(_labels(maps, threshold), 1 + len(maps))
+    unary = unary_from_labels(local_labels(maps, threshold), 1 + len(maps))
     return DenseCRF(image, kernels)(unary).argmax(axis=0).astype(np.uint8)
-
-
-def _labels(maps: Float32[np.ndarray, "N H W"], threshold: float) -> UInt8[np.ndarray, "H W"]:
-    """The class that says most, or ground where none is above the threshold."""
-    return np.where(maps.max(axis=0) > threshold, 1 + maps.argmax(axis=0), 0).astype(np.uint8)

@@ -16,7 +16,7 @@ from ..formats.seeds import Seed, read_seed
 from ..formats.voc import write_labels
 from ..types import Photo
 from .combine import Strategy, combine, weaken
-from .confident import confident_labels, crf_labels
+from .confident import confident_labels, crf_labels, local_labels
 from .irn import Grids
 from .seed import full_size, native_view
 from .walk import random_walk
@@ -141,13 +141,6 @@ class Walk:
         # IRN divides by the largest value in the photo, whatever its class.
         local = local_labels(maps / max(float(maps.max(initial=0)), 1e-5), self.settings.ground)
         self.masks.write(photo, local, seed.size)
-
-
-def local_labels(maps: Float32[np.ndarray, "N H W"], threshold: float) -> UInt8[np.ndarray, "H W"]:
-    """0 where no map is above the threshold, else 1 + the map that says most."""
-    if not len(maps):
-        return np.zeros(maps.shape[1:], np.uint8)
-    return np.where(maps.max(axis=0) > threshold, maps.argmax(axis=0) + 1, 0).astype(np.uint8)
 
 
 def recut(maps: Float32[np.ndarray, "N H W"], thresholds: Sequence[float]) -> Float32[np.ndarray, "N H W"]:

@@ -16,7 +16,8 @@ from ..errors import InputError
 from ..formats.seeds import Seed
 from ..metrics.semantic import IGNORED, Confusion, ThresholdSweep
 from ..types import Collection, Photo
-from .refine import local_labels, numbered, recut
+from .confident import local_labels
+from .refine import numbered, recut
 from .seed import full_size
 
 SWEPT = tuple(float(t) for t in np.arange(1, 100) / 100)
