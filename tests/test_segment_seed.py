@@ -94,6 +94,33 @@ def test_a_seed_is_the_sum_over_scales_and_mirror_images_by_its_largest_value(tm
     torch.testing.assert_close(exact, _authors(net, image, [1.0, 0.0, 1.0], scales=(1.0,))[0])
 
 
+def _seen(pixels, scale):
+    """What the network is shown of a photo at a scale, in [0, 1]."""
+    seen = []
+
+    def look(images, _):
+        seen.append(images)
+        return images
+
+    multi_scale(look, _batch(Image.fromarray(pixels), [1, 1, 1]), ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)), scales=(scale,))
+    return seen[0][0]
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.5])
+def test_noise_is_resized_as_pillow_does_it(scale):
+    pixels = np.random.default_rng(0).integers(90, 166, (32, 24, 3), np.uint8)
+    resized = Image.fromarray(pixels).resize((int(24 * scale), int(32 * scale)), Image.Resampling.BICUBIC)
+    # Pillow rounds to whole bytes after each direction.
+    np.testing.assert_allclose(_seen(pixels, scale) * 255, np.asarray(resized).transpose(2, 0, 1), atol=1.5)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.5])
+def test_edges_that_overshoot_stay_colours(scale):
+    pixels = np.random.default_rng(0).integers(0, 2, (32, 24, 3), np.uint8) * 255
+    assert _seen(pixels, scale).min() == 0
+    assert _seen(pixels, scale).max() == 1
+
+
 @pytest.mark.parametrize("size", [(64, 48), (53, 70)])
 def test_enlarged_seeds_are_the_authors_large_maps_but_for_interpolating_twice(tmp_path, size):
     collection, net = _photos(tmp_path, [size]), Net().eval()

@@ -11,7 +11,7 @@ import timm
 import torch
 from PIL import Image
 
-from torchbas.data.pairs import Pairs
+from torchbas.data.pairs import Pairs, pair_loader
 from torchbas.engine import CHECKPOINT, Hooks, sgd
 from torchbas.errors import InputError, Interrupted
 from torchbas.segment.modern import Modern
@@ -207,6 +207,20 @@ def test_photos_of_any_size_come_back_in_their_own(tmp_path):
     assert [one_by_one[path].shape for path in paths] == sizes
     assert all(np.array_equal(one_by_one[path], together[path]) for path in paths)
     assert {labels.dtype for labels in together.values()} == {np.dtype(np.uint8)}
+
+
+def test_a_large_photo_is_looked_at_as_small_as_in_training(tmp_path, monkeypatch):
+    path, pair, seen = tmp_path / "a.png", (tmp_path / "a.png", tmp_path / "labels.png"), []
+    Image.new("RGB", (1280, 40)).save(path)
+    Image.new("L", (1280, 40)).save(pair[1])
+    student = Student("deeplabv2_tiny", CLASSES)
+    look = student.logits
+    monkeypatch.setattr(student, "logits", lambda images, flip: (seen.append(images), look(images, flip))[1])
+    (found,) = predict(student, [path])
+    assert found.labels.shape == (40, 1280)
+    (batch,) = pair_loader([pair], 1, 0, crop=700, scales=(1.0,))
+    known = (batch.labels[0] != 255).nonzero()
+    assert seen[0].shape == (1, 3, *(known.amax(dim=0) - known.amin(dim=0) + 1).tolist()) == (1, 3, 20, 640)
 
 
 def test_the_mirror_image_gives_the_mirrored_labels():
