@@ -267,7 +267,7 @@ TEXT = st.text(st.sampled_from("<>&\"'`/!-ab\n\r\u2028\udcff🦓{}$]") | st.char
 @example('" onmouseover="alert(1)', "' onerror='alert(1)", "&lt;b&gt; &amp; ]]>")
 def test_nothing_user_given_becomes_markup(tmp_path, tag, name, words):
     def page(tag, name, words):
-        options = {"problems": [Problem(name, words)], "facts": {words: words}, "title": words}
+        options = {"problems": [Problem(name, words)], "facts": {f"fact {words}": words}, "title": words}
         return gallery(tmp_path, [find(name, tag)], (tag, "x"), {name: (80, 100), "y" + name: (1, 1)}, **options)
 
     plain, wild = page("cat", "a.jpg", "words"), page(tag, name, words)

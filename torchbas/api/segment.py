@@ -27,6 +27,7 @@ def segment(
     models: Sequence[str | Path] = (),
     *,
     foreground: str | Path | None = None,
+    judge: str | Path | None = None,
     seeds: Sequence[str | Path] = (),
     trust_pickle: bool = False,
     settings: Segmentation = Segmentation(),
@@ -45,6 +46,7 @@ def segment(
         models: runs whose seeds are added, of BAS or of a baseline; ``RUN:advcam`` reads a classifier by another
             method that has the same network.
         foreground: a run of a class-agnostic model, which weakens the seeds (Table 13).
+        judge: a run of BAS that judges thresholds where ``models`` have none, such as for the seeds of CAM (Table 15).
         seeds: folders of seeds that are added, too.
         objects: ``instances`` also writes the masks of single objects, ``instances/instances.coco.json``.
         trust_pickle: also unpickle IRN's ``.npy`` in them, which runs what their writer put in.
@@ -59,7 +61,7 @@ def segment(
         Interrupted: stopped by the user.
     """
     collection = source if isinstance(source, Collection) else data.read(source)
-    opened = [open_method(model) for model in (*models, *([foreground] if foreground else []))]
+    opened = [open_method(model) for model in (*models, *filter(None, (foreground, judge)))]
     for method, classes in opened:
         if classes != opened[0][1]:
             raise InputError(f"{method.name} and {opened[0][0].name} have other classes: train both on the same data.")
@@ -67,6 +69,9 @@ def segment(
     for method, _ in opened:
         method.network.to(compute.place()).eval()
     ready = [Ready(Path(folder).resolve().name, Path(folder), trust_pickle) for folder in seeds]
+    critic = opened.pop()[0] if judge else None
+    if critic and not critic.judge:
+        raise InputError(f"{judge} is no BAS model, and only BAS judges thresholds: give a run of bas train.")
     sources = _distinct([*(method for method, _ in opened), *ready])
     agnostic = sources.pop(len(models)) if foreground else None
     if agnostic and not (agnostic.judge and agnostic.judge.architecture.agnostic):
@@ -85,6 +90,7 @@ def segment(
         sources,
         settings=settings,
         foreground=agnostic,
+        judge=critic,
         start=start,
         machine=machine,
         seed=seed,

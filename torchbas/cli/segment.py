@@ -26,6 +26,8 @@ class Segment(Common):
     """Folders of runs (bas train) whose seeds are added; RUN:advcam reads a classifier by another method."""
     foreground: str | None = None
     """Folder of a class-agnostic run (bas train --agnostic), which weakens the seeds."""
+    judge: str | None = None
+    """Folder of a BAS run that judges thresholds for --cut image, where no --model is one."""
     seeds: tuple[Path, ...] = ()
     """Folders of seeds (.npz) that are added, too."""
     trust_pickle: bool = False
@@ -77,6 +79,7 @@ class Segment(Common):
             self.out,
             self.model,
             foreground=self.foreground,
+            judge=self.judge,
             seeds=self.seeds,
             trust_pickle=self.trust_pickle,
             settings=self.settings,

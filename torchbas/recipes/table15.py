@@ -1,8 +1,9 @@
 """Table 15, Pascal VOC 2012: seeds cut where L_bas + L_ac are least, image by image, instead of at one threshold.
 
 bas segment VOC2012/ --model runs/voc --recipe table15:bas --until seed --out image/
+bas segment VOC2012/ --model runs/irn --judge runs/voc --recipe table15:irn --until seed --out image_irn/
 The score image_threshold is that of these cuts, seed that of the best threshold for all. The losses of a BAS network
-judge every method's maps; for another method's seeds that is torchbas.segment.threshold.seed_thresholds in Python.
+judge every method's maps.
 """
 
 from . import vary

@@ -16,6 +16,7 @@ class Lineage:
 
     sources: Sequence[Method | Ready]
     foreground: Method | None
+    judge: Method | None
     settings: Segmentation
     start: Start
     seed: int
@@ -33,6 +34,10 @@ class Lineage:
         return (*parts, self.settings.strategy) if self.foreground else parts
 
     @property
+    def thresholds(self) -> Parts:
+        return (*self.seeds, *([self.judge.identity] if self.judge else []))
+
+    @property
     def certain(self) -> Parts:
         return (*self.seeds, self.settings.certain, self.settings.doubtful)
 
@@ -45,7 +50,7 @@ class Lineage:
         settings = self.settings
         if settings.refine == "irn":
             return (*self.irn, settings.power, settings.ground)
-        return (*self.seeds, settings.refine, settings.cut)
+        return (*(self.thresholds if settings.cut == "image" else self.seeds), settings.refine, settings.cut)
 
     @property
     def student(self) -> Parts:

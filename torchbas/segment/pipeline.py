@@ -41,6 +41,7 @@ class Pipeline:
         collection: photos with tags; the splits ``train`` and none are learned from, ``val`` and ``test`` predicted.
         sources: networks and folders whose seeds are added.
         foreground: a class-agnostic network that weakens them.
+        judge: the BAS network that judges thresholds, the first among the sources if not given.
         objects: what to refine to: a label map each photo, or the masks of single objects as well.
 
     Raises:
@@ -53,6 +54,7 @@ class Pipeline:
     sources: Sequence[Method | Ready]
     settings: Segmentation = field(default_factory=Segmentation)
     foreground: Method | None = None
+    judge: Method | None = None
     start: Start = field(default_factory=Start)
     machine: Machine = field(default_factory=Machine)
     seed: int = 0
@@ -82,10 +84,9 @@ class Pipeline:
         return self._score("seed", self._from.seeds, self.photos, lambda: seed_score(self.photos, self.seeds))
 
     def choose_thresholds(self) -> Report | None:
-        """For each photo and tag the threshold that the first BAS network prefers (Table 15)."""
-        judge = self._judges[0]
-        parts = (*self._from.seeds, judge.identity)
-        self._once("thresholds", parts, lambda _: self._choose(judge))
+        """For each photo and tag the threshold that a BAS network prefers (Table 15)."""
+        parts = self._from.thresholds
+        self._once("thresholds", parts, lambda _: self._choose(self._judges[0]))
         score = partial(image_threshold_score, self.photos, self.seeds, self._thresholds)
         return self._score("image_threshold", parts, self.photos, score)
 
@@ -251,7 +252,7 @@ class Pipeline:
             if isinstance(source, Ready) and source.folder.resolve().is_relative_to(self.out.resolve()):
                 raise InputError(f"--seeds {source.folder} lies in {self.out}, where stages are made: choose another.")
         if self.settings.cut == "image" and not self._judges:
-            raise InputError("--cut image needs a BAS model that judges thresholds: give one, or a number.")
+            raise InputError("--cut image needs a BAS model to judge thresholds: give one as --judge, or a number.")
         learns = self.settings.refine == "irn" and until != "seed"
         if self.objects == "instances" and not learns:
             raise InputError(
@@ -270,7 +271,8 @@ class Pipeline:
 
     @property
     def _judges(self) -> list[Method]:
-        return [source for source in self.sources if isinstance(source, Method) and source.judge]
+        known = [self.judge] if self.judge else self.sources
+        return [source for source in known if isinstance(source, Method) and source.judge]
 
     @property
     def _certain(self) -> LabelMaps:
@@ -303,7 +305,10 @@ class Pipeline:
 
     @property
     def _from(self) -> Lineage:
-        return Lineage(self.sources, self.foreground, self.settings, self.start, self.seed, self.machine.training)
+        judge = next(iter(self._judges), None)
+        return Lineage(
+            self.sources, self.foreground, judge, self.settings, self.start, self.seed, self.machine.training
+        )
 
     def _follow(self, what: str, items: Iterable[Any], total: int) -> Iterator[Any]:
         with self.machine.follow(what) as bar:
