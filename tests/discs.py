@@ -1,6 +1,11 @@
 """Photos of coloured discs in VOC's layout, with true masks and seeds that nearly know them."""
 
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -9,6 +14,10 @@ from torchbas import data
 from torchbas.config import Segmentation
 from torchbas.formats.seeds import Seed, quarter, write_seed
 from torchbas.formats.voc import write_labels
+from torchbas.segment import pipeline
+from torchbas.segment.setup import Machine, Start
+from torchbas.segment.sources import Ready
+from torchbas.segment.stage import Silent
 from torchbas.types import Collection
 
 CLASSES = ("red", "green", "blue")
@@ -74,3 +83,30 @@ def seeds_of(collection: Collection, folder: Path) -> Path:
         tags = tuple(collection.classes[label] for label in one.labels)
         write_seed(folder / Path(one.name).with_suffix(".npz"), Seed(stacked.astype(np.float32), tags, mask.shape))
     return folder
+
+
+class Deadly:
+    """A bar that kills its process without a warning when a piece of work has come so far."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def each(self, items: Iterable[Any], total: int) -> Iterator[Any]:  # noqa: ARG002
+        """The items, up to the deadly one."""
+        for number, item in enumerate(items, start=1):
+            yield item
+            self.step(number, 0, {})
+
+    def step(self, done: int, total: int, losses: dict[str, float]) -> None:  # noqa: ARG002
+        """The end, when it is time."""
+        if done == self.at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run(root: Path, seeds: Path, out: Path, deadly: str = "", at: int = 0) -> None:
+    """A whole run of the pipeline on a drawn folder; it dies in the work of that name."""
+    pipeline.BACKBONE = "test_resnet"
+    machine = Machine(device="cpu", follow=lambda name: nullcontext(Deadly(at) if name == deadly else Silent()))
+    start = Start(irn=False, student=False, initialisation="none")
+    how = {"settings": SETTINGS, "start": start, "machine": machine, "objects": "instances"}
+    pipeline.Pipeline(data.read(root), out, [Ready("blurred", seeds)], **how).run()

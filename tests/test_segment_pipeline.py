@@ -207,7 +207,7 @@ def test_thresholds_of_each_image_are_chosen_used_and_kept(photos, ready, tmp_pa
     assert all(set(chosen) <= set(discs.CLASSES) and chosen for chosen in own.values())
     victim = photos.photos[0]
     run._thresholds.path(victim).unlink()  # as if it had been stopped before this one
-    stage = run._stage("thresholds", (*run._from.seeds, bas().identity))
+    stage = run._stage("thresholds", run._from.thresholds)
     assert stage.complete
     stage._write({"identity": stage.identity})
     before = times(tmp_path / "thresholds")
@@ -248,7 +248,7 @@ def test_objects_are_written_as_coco(photos, ready, tmp_path, monkeypatch):
     assert times(tmp_path) == before
 
 
-def test_the_test_photos_of_voc_become_a_submission(photos, ready, tmp_path):
+def test_the_test_photos_of_voc_become_a_submission(photos, tmp_path):
     strangers = tuple(replace(photo, split="test", mask=None) for photo in photos.only("val").photos)
     voc = replace(photos, classes=VOC, photos=(*photos.only("train").photos, *strangers))
     seeds = Ready("voc", discs.seeds_of(voc, tmp_path / "voc"))
@@ -275,7 +275,7 @@ def test_what_a_late_stage_would_miss_is_said_before_the_first(photos, ready, tm
 
 def test_seeds_that_lie_where_stages_are_made_are_refused(photos, tmp_path):
     seeds = Ready("bas", discs.seeds_of(photos, tmp_path / "out/seeds/bas"))
-    with pytest.raises(InputError, match="lies in .*, where stages are made"):
+    with pytest.raises(InputError, match=r"lies in .*, where stages are made"):
         run_of(photos, tmp_path / "out", seeds, overwrite=True).run("seed")
     assert list(seeds.folder.glob("*.npz"))
     with pytest.raises(InputError, match="nothing to make seeds with"):

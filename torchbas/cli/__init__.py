@@ -67,7 +67,7 @@ def _run(name: str, rest: list[str]) -> int:
         return 2
     except KeyboardInterrupt as stopped:
         more = " and --resume" if hasattr(command, "resume") else ""
-        _say(f"{stopped or 'Stopped.'} Go on with the same command{more}.")
+        _say(f"{str(stopped) or 'Stopped.'} Go on with the same command{more}.")
         return 130
     if command.json:
         sys.stdout.write(json.dumps(answer, default=_plain) + "\n")

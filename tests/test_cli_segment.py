@@ -1,0 +1,242 @@
+"""bas segment as a new user meets it: mistakes, a whole job on discs, stopped and killed; bas eval --labels."""
+
+import json
+import multiprocessing
+import shutil
+import signal
+from pathlib import Path
+
+import discs
+import numpy as np
+import pytest
+from PIL import Image
+
+from torchbas import data
+from torchbas.cli import main
+from torchbas.cli.progress import Stage
+from torchbas.data import paint, read_mask
+from torchbas.formats.voc import write_labels
+from torchbas.segment import pipeline
+
+TRAIN = "--backbone test_resnet --weights none --hidden 16 --resize 64 --crop 48 --steps 4 --classifier-steps 2"
+TINY = [
+    *("--student", "deeplabv2_tiny", "--student-weights", "none", "--student-steps", "2", "--student-crop", "33"),
+    *("--weights", "none", "--irn-crop", "48", "--irn-steps", "2", "--scales", "0.5", "--quiet"),
+]
+QUICK = [*TINY, "--refine", "none"]
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setattr(pipeline, "BACKBONE", "test_resnet")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    return discs.draw(tmp_path_factory.mktemp("voc"), 5, val=2).root.parent
+
+
+@pytest.fixture(scope="module")
+def bas(photos, tmp_path_factory) -> Path:
+    """A run of bas train."""
+    out = tmp_path_factory.mktemp("runs") / "bas"
+    assert main(["train", str(photos), "--out", str(out), *TRAIN.split(), "--precision", "32-true", "--quiet"]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def seeds(photos, tmp_path_factory) -> Path:
+    return discs.seeds_of(data.read(photos), tmp_path_factory.mktemp("seeds") / "blurred")
+
+
+def refused(capsys, *words: str | Path) -> str:
+    """What is said when a command ends with the exit code of the user's mistakes: one line."""
+    assert main([str(word) for word in words]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("bas: ")
+    return said
+
+
+def ran(*words: str | Path) -> None:
+    assert main([str(word) for word in words]) == 0
+
+
+def test_from_a_model_to_predictions_and_where_to_find_them(photos, bas, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = [word for word in TINY if word != "--quiet"]
+    ran("segment", photos, "--model", bas, "--out", out, "--objects", "instances", *words)
+    said = " ".join(capsys.readouterr().err.split())
+    for place in ("masks", "instances/instances.coco.json", "predictions", "run.json"):
+        assert str(out / place).replace(" ", "") in said.replace(" ", "")
+        assert (out / place).exists()
+    manifest = json.loads((out / "run.json").read_text())
+    assert set(manifest["scores"]) == {"seed", "masks", "student_val"}
+    assert manifest["words"]["model"] == [str(bas)]
+    ran("segment", photos, "--model", bas, "--out", out, "--objects", "instances", "--json", *TINY)
+    assert json.loads(capsys.readouterr().out)["scores"] == manifest["scores"]
+
+
+def test_tags_alone_end_with_a_student_and_say_that_nothing_is_predicted(photos, bas, tmp_path, capsys):
+    root = tmp_path / "photos"
+    for photo in data.read(photos).photos:
+        tag = discs.CLASSES[photo.labels[0]]
+        (root / tag).mkdir(parents=True, exist_ok=True)
+        shutil.copy(photo.path, root / tag)
+    words = [word for word in QUICK if word != "--quiet"]
+    ran("segment", root, "--model", bas, "--out", tmp_path / "out", *words)
+    assert "Nothing is predicted without a split val or test" in " ".join(capsys.readouterr().err.split())
+    assert (tmp_path / "out/student/model.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "give --model, a run of: bas train"),
+        (["--model", "nowhere"], "nowhere is no folder of a model"),
+        (["--model", "nowhere:advcam"], "nowhere is no folder of a model"),
+        (["--model", "{photos}"], "has no model.json"),
+        (["--model", "{bas}:advcam"], "does not hold the network that was asked for"),
+        (["--model", "{bas}", "--foreground", "{bas}"], "has a map for each class: train one with --agnostic"),
+        (["--seeds", "nowhere"], "--seeds nowhere is no folder"),
+        (["--seeds", "{photos}"], "is missing: make the seeds again"),
+        (["--seeds", "{seeds}", "--cut", "image"], "--cut image needs a BAS model"),
+        (["--model", "{bas}", "--device", "cuda:77"], "--device cuda:77 cannot be used here"),
+        (["--model", "{bas}", "--student-weights", "no.pth"], "--student-weights no.pth is no file"),
+        (["--model", "{bas}", "--images", "nowhere"], "nowhere"),
+        (
+            ["--seeds", "{seeds}", "--student-initialisation", "coco segmentation", "--student-weights", "auto"],
+            "fetched",
+        ),
+    ],
+)
+def test_a_mistake_is_one_sentence(photos, bas, seeds, tmp_path, capsys, words, sentence):
+    filled = [word.format(photos=photos, bas=bas, seeds=seeds) for word in words]
+    assert sentence in refused(capsys, "segment", photos, "--out", tmp_path / "out", *QUICK, *filled)
+    assert not (tmp_path / "out/masks").exists()
+
+
+def test_results_go_neither_among_the_photos_nor_where_nothing_can_be_written(photos, bas, tmp_path, capsys):
+    assert "choose another --out" in refused(capsys, "segment", photos, "--model", bas, "--out", photos / "out")
+    (tmp_path / "file").touch()
+    words = ["segment", photos, "--model", bas, "--out", tmp_path / "file/out", *QUICK]
+    assert "cannot be written" in refused(capsys, *words)
+
+
+def test_models_of_other_classes_are_refused(photos, bas, tmp_path, capsys):
+    for tag in ("red", "yellow"):
+        (tmp_path / "other" / tag).mkdir(parents=True)
+        Image.new("RGB", (20, 20), tag).save(tmp_path / "other" / tag / "1.png")
+    other = tmp_path / "run"
+    ran("train", tmp_path / "other", "--out", other, *TRAIN.split(), "--precision", "32-true", "--quiet")
+    words = ["segment", photos, "--out", tmp_path / "out", *QUICK, "--model"]
+    assert "was trained with other classes (red, yellow" in refused(capsys, *words, other)
+    assert "have other classes: train both on the same data" in refused(capsys, *words, bas, other)
+
+
+def test_two_sources_of_one_name_have_a_folder_each(photos, bas, seeds, tmp_path):
+    shutil.copytree(seeds, tmp_path / "bas")
+    words = ["segment", photos, "--model", bas, bas, "--seeds", tmp_path / "bas", "--out", tmp_path / "out"]
+    ran(*words, *QUICK, "--until", "seed")
+    assert sorted(path.name for path in (tmp_path / "out/seeds").iterdir()) == ["bas", "bas_2", "bas_3"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_between_two_photos_the_same_command_goes_on(photos, bas, tmp_path, monkeypatch, capsys, number):
+    written = []
+
+    def write(path, seed):
+        if len(written) == 2:
+            signal.raise_signal(number)
+        written.append(path)
+        write_seed(path, seed)
+
+    write_seed = pipeline.write_seed
+    words = ["segment", str(photos), "--model", str(bas), "--out", str(tmp_path / "out"), *QUICK, "--until", "seed"]
+    handler = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "write_seed", write)
+        assert main(words) == 130
+    assert signal.getsignal(signal.SIGTERM) == handler
+    assert capsys.readouterr().err.splitlines()[-1] == "bas: Stopped. Go on with the same command."
+    before = {path: path.stat().st_mtime_ns for path in written}
+    assert main(words) == 0
+    assert len(written) == 2
+    assert {path: path.stat().st_mtime_ns for path in written} == before
+    assert len(list((tmp_path / "out/seeds/bas").glob("*.npz"))) == 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_training_that_was_stopped_says_what_is_saved(photos, seeds, tmp_path, monkeypatch, capsys, number):
+    words = ["segment", str(photos), "--seeds", str(seeds), "--out", str(tmp_path / "out"), *QUICK]
+    with monkeypatch.context() as patch:
+        patch.setattr(Stage, "step", lambda *_: signal.raise_signal(number))
+        assert main(words) == 130
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == "bas: Stopped after step 1 of 2; all of it is saved. Go on with the same command."
+    assert main(words) == 0
+
+
+DEADLY = {
+    "reading blurred": 2,
+    "finding what is certain": 3,
+    "learning boundaries": 1,
+    "walking": 2,
+    "separating objects": 2,
+    "training the student": 1,
+    "labelling with the student": 1,
+}
+
+
+@pytest.mark.slow
+def test_killed_in_any_stage_it_ends_as_if_it_had_never_been(photos, seeds, tmp_path):
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torchbas.segment.pipeline", "torch.utils.tensorboard"])
+
+    def run(out: Path, *deadly: str | int) -> int | None:
+        child = context.Process(target=discs.run, args=(photos, seeds, out, *deadly))
+        child.start()
+        child.join()
+        return child.exitcode
+
+    def results(out: Path) -> dict[str, bytes]:
+        files = [path for path in out.rglob("*") if path.suffix in (".png", ".npz", ".json", ".safetensors")]
+        return {str(path.relative_to(out)): path.read_bytes() for path in files}
+
+    assert run(tmp_path / "whole") == 0
+    killed = tmp_path / "killed"
+    for work, at in DEADLY.items():
+        assert run(killed, work, at) == -signal.SIGKILL, work
+    assert run(killed) == 0
+    assert results(killed) == results(tmp_path / "whole")
+
+
+def test_label_maps_of_anybody_are_scored(photos, seeds, tmp_path, capsys):
+    folder = tmp_path / "found"
+    val = data.read(photos).only("val").photos
+    for photo in val:
+        truth = read_mask(photo.mask)
+        write_labels(folder / f"{photo.path.stem}.png", np.where(truth == 255, 0, truth).astype(np.uint8))
+    ran("eval", photos, "--labels", folder, "--out", tmp_path / "out", "--json")
+    scores = json.loads(capsys.readouterr().out)
+    assert (scores["miou"], scores["photos"]) == (100, 2)
+    assert json.loads((tmp_path / "out/run.json").read_text())["iou"] == scores["iou"]
+    (folder / f"{val[0].path.stem}.png").unlink()
+    assert "holds no label map of val_0" in refused(capsys, "eval", photos, "--labels", folder)
+    assert "holds no PNG that is named like" in refused(capsys, "eval", photos, "--labels", seeds)
+    assert "is no folder" in refused(capsys, "eval", photos, "--labels", tmp_path / "nowhere")
+    assert "scores one thing" in refused(capsys, "eval", photos, "--labels", folder, "--maps", folder)
+
+
+def test_true_masks_of_coco_are_painted_in_two_lines(tmp_path):
+    content = {
+        "categories": [{"id": 1, "name": "red"}, {"id": 7, "name": "green"}],
+        "images": [{"id": 3, "file_name": "a.jpg", "height": 40, "width": 56}],
+        "annotations": [{"id": 1, "image_id": 3, "category_id": 7, "segmentation": [[8, 8, 40, 8, 40, 30, 8, 30]]}],
+    }
+    (tmp_path / "coco/annotations").mkdir(parents=True)
+    (tmp_path / "coco/train2014").mkdir()
+    (tmp_path / "coco/annotations/instances_train2014.json").write_text(json.dumps(content))
+    Image.new("RGB", (56, 40)).save(tmp_path / "coco/train2014/a.jpg")
+    for photo, labels in paint(tmp_path / "coco", data.read(tmp_path / "coco").photos):
+        write_labels(tmp_path / "truth" / f"{photo.path.stem}.png", labels)
+    ran("eval", tmp_path / "coco", "--masks", tmp_path / "truth", "--labels", tmp_path / "truth")
