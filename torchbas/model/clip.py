@@ -4,6 +4,7 @@ The network is not trained, but gradient passes through it to the image. Nothing
 """
 
 import difflib
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,7 @@ def load_clip(source: str | Path, device: torch.device) -> CLIP:
 
 def _of_open_clip(name: str, file: Path, device: torch.device) -> CLIP:
     try:
-        import open_clip
+        open_clip: Any = importlib.import_module("open_clip")
     except ImportError as error:
         raise InputError("CLIP needs open_clip: pip install 'torch-bas[clip]'.") from error
     config = open_clip.get_model_config(name)
@@ -73,7 +74,7 @@ def _of_open_clip(name: str, file: Path, device: torch.device) -> CLIP:
     if {"hf_tokenizer_name", "hf_model_name"} & config["text_cfg"].keys():
         raise InputError(f"{name} reads words by files of its own from the Hub: choose a network with CLIP's tokens.")
     try:
-        network: Any = open_clip.create_model(name, pretrained=str(file))
+        network = open_clip.create_model(name, pretrained=str(file))
     except Exception as error:  # a damaged or foreign file makes its readers fail in a dozen ways
         raise InputError(f"{file} does not hold {name}: save its state_dict alone, or as safetensors.") from error
     network = network.eval().requires_grad_(False).to(device)
@@ -86,12 +87,12 @@ def _of_open_clip(name: str, file: Path, device: torch.device) -> CLIP:
 
 def _of_transformers(folder: Path, device: torch.device) -> CLIP:
     try:
-        from transformers import CLIPModel, CLIPTokenizer  # pyright: ignore[reportMissingImports]
+        transformers: Any = importlib.import_module("transformers")
     except ImportError as error:
         raise InputError(f"{folder} needs transformers: pip install transformers.") from error
     try:
-        network = CLIPModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-        tokens = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        network = transformers.CLIPModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+        tokens = transformers.CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # what is missing in a folder makes transformers fail in a dozen ways
         raise InputError(f"{folder} is no CLIPModel that transformers saved: {error}") from error
     network = network.eval().requires_grad_(False).to(device)
