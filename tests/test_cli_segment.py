@@ -117,6 +117,8 @@ def test_a_mistake_is_one_sentence(photos, bas, seeds, tmp_path, capsys, words, 
 
 def test_results_go_neither_among_the_photos_nor_where_nothing_can_be_written(photos, bas, tmp_path, capsys):
     assert "choose another --out" in refused(capsys, "segment", photos, "--model", bas, "--out", photos / "out")
+    assert "holds a model" in refused(capsys, "segment", photos, "--model", bas, "--out", bas)
+    assert (bas / "run.json").is_file()
     (tmp_path / "file").touch()
     words = ["segment", photos, "--model", bas, "--out", tmp_path / "file/out", *QUICK]
     assert "cannot be written" in refused(capsys, *words)
@@ -131,6 +133,20 @@ def test_models_of_other_classes_are_refused(photos, bas, tmp_path, capsys):
     words = ["segment", photos, "--out", tmp_path / "out", *QUICK, "--model"]
     assert "was trained with other classes (red, yellow" in refused(capsys, *words, other)
     assert "have other classes: train both on the same data" in refused(capsys, *words, bas, other)
+
+
+def test_bas_judges_the_thresholds_of_another_method_s_seeds(photos, bas, seeds, tmp_path, capsys):
+    words = ["segment", photos, "--seeds", seeds, "--cut", "image", "--out", tmp_path / "out", *QUICK]
+    ran(*words, "--judge", bas, "--until", "refine")
+    assert (tmp_path / "out/thresholds").is_dir()
+    assert [path.name for path in (tmp_path / "out/seeds").iterdir()] == [seeds.name]
+    other = tmp_path / "other"
+    trained = [*TRAIN.split(), "--precision", "32-true", "--seed", "1", "--quiet"]
+    ran("train", photos, "--out", other, *trained)
+    for until in ("seed", "refine"):  # another judge, other thresholds
+        assert "other settings" in refused(capsys, *words, "--judge", other, "--until", until)
+    ran("train", photos, "--out", tmp_path / "cam", "--method", "cam", "--stem", "frozen", *trained)
+    assert "is no BAS model" in refused(capsys, *words, "--judge", tmp_path / "cam")
 
 
 def test_two_sources_of_one_name_have_a_folder_each(photos, bas, seeds, tmp_path):

@@ -69,6 +69,8 @@ class Segment(Common):
             raise InputError(f"give --model, a run of: bas train {self.data} --recipe {self.recipe} --out RUN")
         irn, student = weights_of(self.weights), weights_of(self.student_weights, "--student-weights")
         collection = data.read(self.data, images=self.images, masks=self.masks)
+        if (self.out / "model.json").is_file():
+            raise InputError(f"{self.out} holds a model: choose another --out.")
         prepare(self.out, self.data, (), overwrite=False, resume=True)
         reporter = Reporter(self.quiet)
         compute = api.Compute(self.device, self.workers, self.precision)
