@@ -14,6 +14,7 @@ from PIL import Image
 from torchbas import data
 from torchbas.cli import main
 from torchbas.cli.progress import Stage
+from torchbas.cli.segment import parse
 from torchbas.data import paint, read_mask
 from torchbas.formats.voc import write_labels
 from torchbas.segment import pipeline
@@ -147,6 +148,19 @@ def test_bas_judges_the_thresholds_of_another_method_s_seeds(photos, bas, seeds,
         assert "other settings" in refused(capsys, *words, "--judge", other, "--until", until)
     ran("train", photos, "--out", tmp_path / "cam", "--method", "cam", "--stem", "frozen", *trained)
     assert "is no BAS model" in refused(capsys, *words, "--judge", tmp_path / "cam")
+
+
+def test_the_stages_follow_the_recipe_that_trained_the_model(tmp_path):
+    def student(*words):
+        return parse(["photos", "--out", "out", *map(str, words)]).settings.student
+
+    for recipe, name in (("quick_segment", "deeplabv2_resnet50"), ("strange", "deeplabv2_resnet101")):
+        (tmp_path / recipe).mkdir()
+        (tmp_path / recipe / "model.json").write_text(json.dumps({"recipe": recipe}))
+        assert student("--model", tmp_path / recipe) == name
+        assert student(f"--model={tmp_path / recipe}:advcam") == name
+    assert student("--model", tmp_path / "strange", "--recipe", "quick_segment") == "deeplabv2_resnet50"
+    assert student("--seeds", "seeds") == "deeplabv2_resnet101"
 
 
 def test_two_sources_of_one_name_have_a_folder_each(photos, bas, seeds, tmp_path):

@@ -1,5 +1,6 @@
 """``bas segment``: tags to pseudo masks to a segmenter."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,8 @@ from ..config import Segmentation
 from ..errors import InputError
 from .common import MANIFEST, Common, Data, alone, chosen, flags, prepare, weights_of
 from .common import parse as read
+
+DEFAULT = "voc_resnet50"
 
 
 @dataclass
@@ -46,8 +49,9 @@ class Segment(Common):
     """The same for the student."""
     student_initialisation: Literal["imagenet", "coco segmentation"] = "imagenet"
     """What a FILE of --student-weights has learned from; every result names it."""
-    recipe: str = "voc_resnet50"
-    """Whose settings of the stages are the defaults (bas recipes lists them), or your own FILE.py."""
+    recipe: str = DEFAULT
+    """Whose settings of the stages are the defaults (bas recipes lists them), or your own FILE.py; when not given, the
+    recipe that the first --model was trained by."""
     seed: int = 0
     """Seed of order and augmentation."""
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
@@ -66,7 +70,7 @@ class Segment(Common):
 
         alone("segment")
         if not (self.model or self.seeds):
-            raise InputError(f"give --model, a run of: bas train {self.data} --recipe {self.recipe} --out RUN")
+            raise InputError(f"give --model, a run of: bas train {self.data} --recipe quick_segment --out RUN")
         irn, student = weights_of(self.weights), weights_of(self.student_weights, "--student-weights")
         collection = data.read(self.data, images=self.images, masks=self.masks)
         if (self.out / "model.json").is_file():
@@ -125,5 +129,15 @@ class Segment(Common):
 
 def parse(words: Sequence[str]) -> Segment:
     """The command from its words."""
-    recipe = flags(words).get("--recipe", "voc_resnet50")
+    given = flags(words)
+    recipe = given.get("--recipe") or _trained_by(given.get("--model", ""))
     return read(Segment, words, recipe=recipe, settings=recipes.load(recipe).segmentation)
+
+
+def _trained_by(model: str) -> str:
+    """The recipe that a run says it was trained by, so that its stages follow; VOC's where it says nothing known."""
+    try:
+        name = json.loads((Path(model.partition(":")[0]) / "model.json").read_text("utf-8"))["recipe"]
+        return recipes.load(name).name
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, InputError):
+        return DEFAULT

@@ -1,7 +1,7 @@
 """Masks for your own photos: small photos, few steps, an eased start; a GPU helps, two CPU cores do for some hundreds.
 
 bas train photos/ --out runs/pets --recipe quick_segment
-bas segment photos/ --model runs/pets --out masks/ --recipe quick_segment
+bas segment photos/ --model runs/pets --out masks/
 """
 
 from ..config import Architecture, Objective, Recipe, Segmentation, Training
