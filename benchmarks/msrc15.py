@@ -37,6 +37,7 @@ TRAINED: dict[str, list[str]] = {
     "bas_not_centred": ["--no-centred"],
     "bas_not_shared": ["--sharing", "0"],
     "bas_half": ["--guidance", "0.5", "--area", "1.5"],
+    "bas_warm": ["--area-steps", "60"],
 }
 """What is trained, and how it differs from the recipe; IRN's loss is a mean over classes, hence its rate."""
 SEEDS = {name: str(RUNS / f"seeds_{name}" / "seeds" / name) for name in ("bas", "irn")}
@@ -45,7 +46,7 @@ ROWS: dict[str, tuple[str, str, list[str]]] = {
     "recam": ("seeds_recam", "seed", ["--model", str(RUNS / "recam"), "--until", "seed"]),
     **{
         name: (f"seeds_{name}", "seed", ["--model", str(RUNS / name), "--until", "seed"])
-        for name in ("no_lbas", "bas", "bas_not_centred", "bas_not_shared", "bas_half")
+        for name in ("no_lbas", "bas", "bas_not_centred", "bas_not_shared", "bas_half", "bas_warm")
     },
     "bas_cam": ("bas_cam", "seed", ["--seeds", SEEDS["bas"], SEEDS["irn"], "--until", "seed"]),
     "bas_foreground": (

@@ -33,6 +33,7 @@ MASKS = {
     "bas_not_centred": "seed: BAS, not centred",
     "bas_not_shared": "seed: BAS, not shared",
     "bas_half": "seed: BAS, alpha .5 and beta 1.5",
+    "bas_warm": "seed: BAS, area warmed up",
     "bas": "**seed: BAS**",
     "bas_cam": "seed: BAS + CAM",
     "bas_foreground": "seed: BAS, weakened by the foreground map",
