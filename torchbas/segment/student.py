@@ -139,7 +139,7 @@ def _fingerprint(
     return hashlib.sha256(said.encode()).hexdigest()
 
 
-class Segmentation(NamedTuple):
+class Labelled(NamedTuple):
     """What a student makes of a photo."""
 
     path: Path
@@ -157,7 +157,7 @@ def predict(
     longest: int = LARGEST,
     workers: int = 0,
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
-) -> Iterator[Segmentation]:
+) -> Iterator[Labelled]:
     """Label every pixel of every photo, photos of one size after the other; memory does not grow with their number.
 
     Works where the student lies, and leaves it in evaluation mode.
@@ -189,7 +189,7 @@ def predict(
                 for path, labels in zip(paths, best, strict=True):
                     height, width = sizes[path]
                     full = Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST)
-                    yield Segmentation(path, np.array(full))
+                    yield Labelled(path, np.array(full))
 
 
 def _reduced(path: Path, longest: int) -> UInt8[np.ndarray, "H W 3"]:
