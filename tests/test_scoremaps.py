@@ -237,8 +237,8 @@ def test_the_command_scores_a_folder_of_maps(tmp_path, capsys, sample):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "give --model RUN, or --maps FOLDER"),
-        (["--model", "m", "--maps", "n"], "give --model RUN, or --maps FOLDER"),
+        ([], "give --model RUN, --maps FOLDER or --labels FOLDER"),
+        (["--model", "m", "--maps", "n"], "give --model RUN, --maps FOLDER or --labels FOLDER"),
         (["--maps", "nowhere"], "--maps nowhere is no folder"),
         (["--maps", "n", "--threshold", "1.5"], "--threshold 1.5 makes no sense: give auto, validation"),
         (["--model", "m", "--predictions", "p.csv"], "--predictions goes with --maps"),
