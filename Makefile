@@ -25,7 +25,7 @@ test: setup
 	$(BIN)/ruff format --check
 	@if command -v node > /dev/null; then $(BIN)/pyright --pythonpath $(BIN)/python; \
 		else echo 'No node on PATH: types are not checked.'; fi
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 demo: setup
 	$(BIN)/bas demo --overwrite

@@ -170,6 +170,15 @@ def test_two_sources_of_one_name_have_a_folder_each(photos, bas, seeds, tmp_path
     assert sorted(path.name for path in (tmp_path / "out/seeds").iterdir()) == ["bas", "bas_2", "bas_3"]
 
 
+@pytest.fixture
+def heard():
+    """Ctrl-C is heard even where the tests themselves run in the background of a script, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_between_two_photos_the_same_command_goes_on(photos, bas, tmp_path, monkeypatch, capsys, number):
     written = []
