@@ -1,5 +1,6 @@
 """Devices, processes and precision: Lightning Fabric, set up from a few words."""
 
+import atexit
 import os
 import re
 from typing import Any
@@ -32,11 +33,18 @@ def make_fabric(device: str, precision: str, *, unused_parameters: bool = False,
         here, everywhere = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
         strategy = DDPStrategy(find_unused_parameters=unused_parameters)
         extra |= {"strategy": strategy, "devices": here, "num_nodes": everywhere // here}
+        atexit.register(_part)
     else:
         extra |= {"devices": [int(index)] if index else 1}
     fabric = Fabric(accelerator=accelerator, precision=resolve_precision(precision, accelerator), **extra)
     fabric.launch()
     return fabric
+
+
+def _part() -> None:
+    """Leave the other processes in order; a process that just ends may abort while its connections still work."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def resolve_precision(precision: str, accelerator: str) -> Any:
