@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -126,19 +126,19 @@ class Pipeline:
         """The splits that are predicted."""
         return [split for split in ("val", "test") if any(photo.split == split for photo in self.collection.photos)]
 
-    @property
+    @cached_property
     def photos(self) -> Collection:
         """What is learned from."""
         return self.collection.only("train", "")
 
-    @property
+    @cached_property
     def seeds(self) -> Seeds:
         """The sources' seeds as one."""
         folders = tuple(self.out / "seeds" / source.name for source in self.sources)
         weaker = self.out / "seeds" / self.foreground.name if self.foreground else None
         return Seeds(folders, places(self.photos.photos, ".npz"), weaker, self.settings.strategy)
 
-    @property
+    @cached_property
     def masks(self) -> LabelMaps:
         """The pseudo masks."""
         return LabelMaps(self.out / "masks", places(self.photos.photos, ".png"))
@@ -274,11 +274,11 @@ class Pipeline:
         known = [self.judge] if self.judge else self.sources
         return [source for source in known if isinstance(source, Method) and source.judge]
 
-    @property
+    @cached_property
     def _certain(self) -> LabelMaps:
         return LabelMaps(self.out / "certain", self.masks.places)
 
-    @property
+    @cached_property
     def _thresholds(self) -> Thresholds:
         return Thresholds(self.out / "thresholds", places(self.photos.photos, ".json"))
 
