@@ -1,5 +1,6 @@
 """The network that every baseline shares: BAS's own classifier (stem, tail, head, GAP), so only the method differs."""
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -25,7 +26,7 @@ class Looked(NamedTuple):
     """Scores of the target class by place, at the method's own resolution and scale; the evaluation normalises."""
 
 
-class Classifier(nn.Module):
+class Classifier(nn.Module, ABC):
     """``stem``, ``tail`` and ``head`` of :class:`torchbas.model.BAS`, with its names and random weights.
 
     A method says how it learns, ``forward(batch, step)``, and how it looks, :meth:`look`. All that is random comes
@@ -74,9 +75,9 @@ class Classifier(nn.Module):
             InputError: what the method needs was not given, or cannot be used.
         """
 
+    @abstractmethod
     def look(self, images: Float[Tensor, "B 3 H W"], target: Int[Tensor, " B"]) -> Looked:
         """Class scores, and where ``target`` is; ``images`` are normalised already."""
-        raise NotImplementedError
 
     def seed_maps(self, images: Float[Tensor, "B 3 H W"], labels: Float[Tensor, "B K"]) -> Float[Tensor, "B K h w"]:
         """Where the classes are that ``labels`` (multi-hot) says are there: maps from 0 up, comparable across sizes of

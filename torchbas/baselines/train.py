@@ -8,9 +8,8 @@ from typing import Any
 import torch
 
 from ..config import Architecture, Recipe
-from ..data import training_loader
 from ..engine import CHECKPOINT, Hooks, fit, make_fabric
-from ..engine.preparation import fingerprint, finished, trainable
+from ..engine.preparation import fingerprint, finished, photo_loader, trainable
 from ..errors import InputError
 from ..model.weights import CARD, is_run, load_network, normalisation, origin, save_model, start_from
 from ..types import Collection
@@ -132,17 +131,7 @@ def train(
     place = (training.resize, training.crop, recipe.name, identity)
     baseline = Baseline(method, model, photos.classes, *place, options=options)
     out.mkdir(parents=True, exist_ok=True)
-    share = {"rank": fabric.global_rank, "world_size": fabric.world_size}
-    loader = training_loader(
-        photos,
-        training.batch_size,
-        training.seed,
-        training.resize,
-        training.crop,
-        workers,
-        view=training.view,
-        **share,
-    )
+    loader = photo_loader(fabric, photos, training, workers)
     chosen = hooks(baseline)
     fit(fabric, model, loader, training, out, resume=resume, fingerprint=identity, hooks=chosen, new=model.new)
     if fabric.is_global_zero:

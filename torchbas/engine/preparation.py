@@ -7,7 +7,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
-from ..config import Recipe
+from lightning.fabric import Fabric
+
+from ..config import Recipe, Training
+from ..data import training_loader
+from ..data.loader import Loader
 from ..errors import InputError
 from ..model.weights import CARD
 from ..types import Collection
@@ -41,6 +45,21 @@ def trainable(collection: Collection) -> Collection:
             "photos without it: add some under another tag, e.g. a folder named other."
         )
     return replace(chosen, photos=photos)
+
+
+def photo_loader(fabric: Fabric, photos: Collection, training: Training, workers: int) -> Loader:
+    """This process's share of the photos, in the views and batches that ``training`` says."""
+    return training_loader(
+        photos,
+        training.batch_size,
+        training.seed,
+        training.resize,
+        training.crop,
+        workers,
+        rank=fabric.global_rank,
+        world_size=fabric.world_size,
+        view=training.view,
+    )
 
 
 def fingerprint(recipe: Recipe, photos: Collection, *more: object) -> str:

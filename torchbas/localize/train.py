@@ -3,17 +3,16 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning.fabric import Fabric
 
 from ..config import Architecture, Recipe
-from ..data import Order, training_loader
+from ..data import Order
 from ..engine import CHECKPOINT, Hooks, fit, make_fabric
 from ..engine.language import Judge
 from ..engine.loop import Loader
-from ..engine.preparation import fingerprint, finished, trainable
+from ..engine.preparation import fingerprint, finished, photo_loader, trainable
 from ..errors import InputError
 from ..model import BAS
 from ..model.weights import is_run, normalisation, origin, start_from
@@ -111,24 +110,13 @@ def _loader(
 ) -> tuple[Loader, bool]:
     """Photos, or the features of a frozen stem where keeping them pays; and which of the two it is."""
     training, model = recipe.training, localizer.model
-    share: dict[str, Any] = {"rank": fabric.global_rank, "world_size": fabric.world_size}
     views = 0
     if training.stem == "cached" and fabric.world_size == 1 and recipe.architecture.hide == "features":
         (out / FEATURES).unlink(missing_ok=True)  # a stopped run's; they are computed again
         room = min(LARGEST, shutil.disk_usage(out).free / 2)  # a mapped file that outgrows its disk kills the process
         views = worthwhile_views(training, len(photos.photos), feature_bytes(model, training.crop), room)
     if not views:
-        plain = training_loader(
-            photos,
-            training.batch_size,
-            training.seed,
-            training.resize,
-            training.crop,
-            workers,
-            view=training.view,
-            **share,
-        )
-        return plain, False
+        return photo_loader(fabric, photos, training, workers), False
     features = cache_features(
         model,
         photos,
