@@ -4,7 +4,7 @@ READY := .venv/ready
 
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: setup test demo clean
+.PHONY: setup test docs demo clean
 
 setup: $(READY)
 
@@ -26,6 +26,10 @@ test: setup
 	@if command -v node > /dev/null; then $(BIN)/pyright --pythonpath $(BIN)/python; \
 		else echo 'No node on PATH: types are not checked.'; fi
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+
+docs: setup
+	$(BIN)/python benchmarks/tables.py
+	$(BIN)/python benchmarks/api_reference.py
 
 demo: setup
 	$(BIN)/bas demo --overwrite

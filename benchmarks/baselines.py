@@ -1,7 +1,7 @@
-"""One of the methods BAS is compared with, trained on 25 bird species as cub25.py trains BAS; scored elsewhere.
+"""Training of a method that BAS is compared with, on 25 bird species as cub25.py trains BAS; wsol.py evaluates it.
 
 python benchmarks/baselines.py cam --steps 240 --seed 0
-python benchmarks/baselines.py acol --option threshold=0.7
+python benchmarks/baselines.py acol --option erase_threshold=0.7
 
 Leaves the model in runs/cub25_<backbone>_<method>_seed<n>/, with the seconds it took in log.json.
 """
@@ -18,10 +18,10 @@ import torch
 from record import circumstances, data_fingerprint, data_folder
 
 from torchbas import data, recipes
-from torchbas.baselines import METHODS
-from torchbas.baselines.train import train
 from torchbas.config import Recipe
-from torchbas.engine import Hooks
+from torchbas.methods import METHODS
+from torchbas.training.loop import Hooks
+from torchbas.training.recipe import train_recipe
 
 WEIGHTS = {"mobilenetv1": "mobilenetv1_imagenet_fp16.pth", "resnet50": "resnet50_imagenet_fp16.pth"}
 
@@ -31,24 +31,22 @@ def main() -> None:
     birds = data.read(data_folder() / "cub25")
     out = Path("runs") / f"cub25_{words.backbone}_{words.method}_seed{words.seed}"
     weights = data_folder() / "weights" / WEIGHTS[words.backbone]
-    recipe, options = tailor(recipes.load("small"), words), dict(words.option)
+    recipe = tailor(recipes.load("small"), words)
     hooks = Hooks(on_step=lambda step, _, terms: print(step, terms, flush=True))
     start = time.monotonic()
-    train(
+    train_recipe(
         birds,
         recipe,
-        words.method,
         out,
         weights=weights,
         device=words.device,
         workers=words.workers,
         resume=words.resume,
         hooks=lambda _: hooks,
-        **options,
     )
     log = {
-        "data": f"cub25, {data_fingerprint([photo.name for photo in birds.photos])}",
-        "recipe": f"small, {words.backbone}, {words.steps} steps, {words.method} {options or ''}".strip(),
+        "data": f"cub25, {data_fingerprint([sample.name for sample in birds.samples])}",
+        "recipe": f"small, {words.backbone}, {words.steps} steps, {words.method} {recipe.options or ''}".strip(),
         "seed": words.seed,
         "seconds": round(time.monotonic() - start),
         "threads": torch.get_num_threads(),
@@ -59,7 +57,7 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("method", choices=METHODS)
+    parser.add_argument("method", choices=[name for name in METHODS if name != "bas"])
     parser.add_argument("--backbone", choices=WEIGHTS, default="mobilenetv1")
     parser.add_argument("--steps", type=int, default=240)
     parser.add_argument("--seed", type=int, default=0)
@@ -82,7 +80,8 @@ def tailor(recipe: Recipe, words: argparse.Namespace) -> Recipe:
     activation = "relu6" if words.backbone == "mobilenetv1" else "relu"
     architecture = replace(recipe.architecture, backbone=words.backbone, activation=activation)
     training = replace(recipe.training, steps=words.steps, seed=words.seed, precision="bf16-mixed")
-    return replace(recipe, architecture=architecture, training=training)
+    options = dict(words.option)
+    return replace(recipe, method=words.method, options=options, architecture=architecture, training=training)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The dense CRF against pydensecrf2, the C++ of its authors: CPU seconds and memory of one 375 x 500 photo.
+"""The dense CRF beside pydensecrf2, the C++ of its authors: CPU seconds and memory of one 375 x 500 photo.
 
 taskset -c 0 env OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python benchmarks/crf.py
 
-Needs the extra ``crf``. The photo is drawn: soft noise at three scales, discs of one colour, grain. Labels are soft
+Needs the extra ``crf``. The photo is drawn: soft noise at three scales, discs of one color, grain. Labels are soft
 random regions. Memory is the peak of a fresh process minus its size before; Linux only.
 """
 
@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from record import record
 
-from torchbas.segment.crf import DEEPLAB, IRN, DenseCRF, dense_crf, unary_from_labels
+from torchbas.wsss.crf.dense_crf import DEEPLAB, IRN, DenseCRF, dense_crf, unary_from_labels
 
 HEIGHT, WIDTH = 375, 500
 SETTINGS = {"irn_3": (IRN, 3), "irn_21": (IRN, 21), "deeplab_3": (DEEPLAB, 3), "deeplab_21": (DEEPLAB, 21)}
@@ -36,7 +36,7 @@ PROTOCOL = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--grain", type=float, default=6.0, help="standard deviation of the photo's noise, grey levels")
+    parser.add_argument("--grain", type=float, default=6.0, help="standard deviation of the photo's noise, gray levels")
     parser.add_argument("--memory", help=argparse.SUPPRESS)
     parser.add_argument("--backend", help=argparse.SUPPRESS)
     words = parser.parse_args()
@@ -66,21 +66,19 @@ def main() -> None:
 
 
 def first_call() -> float:
-    """In a process that finds no machine code of an earlier one."""
+    """CPU seconds in a process with an empty compilation cache."""
     code = (
-        "import time, numpy as np; from torchbas.segment.crf import DenseCRF; start = time.process_time();"
+        "import time, numpy as np; from torchbas.wsss.crf.dense_crf import DenseCRF; start = time.process_time();"
         "DenseCRF(np.zeros((4, 4, 3), np.uint8))(np.zeros((2, 4, 4), np.float32)); print(time.process_time() - start)"
     )
     with tempfile.TemporaryDirectory() as place:
-        surroundings = {**os.environ, "NUMBA_CACHE_DIR": place}
-        done = subprocess.run(
-            [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=surroundings
-        )
+        environment = {**os.environ, "NUMBA_CACHE_DIR": place}
+        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
     return round(float(done.stdout), 2)
 
 
 def speed(repeats: int, grain: float) -> dict[str, float]:
-    image, metrics = photo(grain), {}
+    image, metrics = sample(grain), {}
     for name, (kernels, count) in SETTINGS.items():
         unary = unary_from_labels(regions(count, seed=0), count)
         least: dict[str, float] = {}
@@ -93,11 +91,11 @@ def speed(repeats: int, grain: float) -> dict[str, float]:
         metrics[f"{name}_lattices_s"] = round(least["lattices"], 3)
         metrics[f"{name}_dq"] = float(f"{np.abs(ours - theirs).max():.1e}")
         metrics[f"{name}_argmax"] = float(f"{(ours.argmax(axis=0) != theirs.argmax(axis=0)).mean():.1e}")
-    passes = [unary_from_labels(regions(3, seed), 3) for seed in (1, 2)]
+    unaries = [unary_from_labels(regions(3, seed), 3) for seed in (1, 2)]
     least = {}
     for _ in range(repeats):
-        timed(least, "ours", lambda: DenseCRF(image).solve(passes))
-        timed(least, "theirs", lambda: [dense_crf(image, unary, backend="pydensecrf") for unary in passes])
+        timed(least, "ours", lambda: DenseCRF(image).infer(unaries))
+        timed(least, "theirs", lambda: [dense_crf(image, unary, backend="pydensecrf") for unary in unaries])
     return metrics | rows("ir_label", least)
 
 
@@ -110,7 +108,7 @@ def rows(name: str, least: dict[str, float]) -> dict[str, float]:
 
 
 def megabytes(name: str, backend: Any, grain: float) -> float:
-    image, (kernels, count) = photo(grain), SETTINGS[name]
+    image, (kernels, count) = sample(grain), SETTINGS[name]
     unary = unary_from_labels(regions(count, seed=0), count)
     dense_crf(image[:8, :8].copy(), np.ascontiguousarray(unary[:, :8, :8]), kernels, backend=backend)
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far; a child's getrusage knows its parent's
@@ -125,7 +123,7 @@ def resident() -> dict[str, int]:
     return {words[0].rstrip(":"): int(words[1]) for words in lines if words[-1] == "kB"}
 
 
-def photo(grain: float) -> np.ndarray:
+def sample(grain: float) -> np.ndarray:
     rng = np.random.default_rng(0)
     image = np.full((HEIGHT, WIDTH, 3), 120.0)
     for scale in (4, 16, 64):

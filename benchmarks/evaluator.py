@@ -1,4 +1,4 @@
-"""The threshold sweep against a simple exact rewrite, per map; and `bas eval` of a test set of synthetic maps.
+"""The threshold sweep beside a simple exact implementation, per map; and `bas eval` of a test set of synthetic maps.
 
 python benchmarks/evaluator.py sweep
 python benchmarks/evaluator.py folder --images 5794 --workers 2
@@ -23,10 +23,10 @@ import cv2
 import numpy as np
 from record import record
 
-from torchbas.data.truth import foreground
-from torchbas.metrics import PixelScores, iou_inclusive, overlaps, threshold_grid
-from torchbas.metrics.regions import contour_overlap
-from torchbas.types import Photo
+from torchbas.data.ground_truth import foreground
+from torchbas.evaluation.metrics import PixelHistogram, box_ious, iou_inclusive, threshold_grid
+from torchbas.evaluation.metrics.regions import contour_ious
+from torchbas.structures import Sample
 
 SIDE, THRESHOLDS = 224, threshold_grid("wsoleval")
 KINDS = ("blob14", "noise7", "noise14", "noise28")
@@ -79,17 +79,17 @@ def sweep(count: int) -> dict[str, float]:
         rng = np.random.default_rng(0)
         heats = [draw(kind, rng) for _ in range(count)]
         for boxes in (1, 2):
-            truths = [draw_boxes(rng, boxes) for _ in heats]
+            box_sets = [draw_boxes(rng, boxes) for _ in heats]
             taken: dict[str, list[float]] = {"simple": [], "ours": [], "ours_both": [], "ours_authors": []}
-            for heat, truth in zip(heats, truths, strict=True):
-                grey = (255 * heat).astype(np.uint8)
-                levels = (THRESHOLDS * grey.max()).astype(np.int64)
-                expected = timed(taken["simple"], lambda g=grey, t=truth, v=levels: simple(g, t, v))
-                found = timed(taken["ours"], lambda g=grey, t=truth, v=levels: ours(g, t, v))
+            for heat, ground_truth in zip(heats, box_sets, strict=True):
+                gray = (255 * heat).astype(np.uint8)
+                levels = (THRESHOLDS * gray.max()).astype(np.int64)
+                expected = timed(taken["simple"], lambda g=gray, t=ground_truth, v=levels: simple(g, t, v))
+                found = timed(taken["ours"], lambda g=gray, t=ground_truth, v=levels: ours(g, t, v))
                 np.testing.assert_array_equal(found, expected)
-                timed(taken["ours_both"], lambda h=heat, t=truth: overlaps("wsoleval", h, t, THRESHOLDS))
+                timed(taken["ours_both"], lambda h=heat, t=ground_truth: box_ious("wsoleval", h, t, THRESHOLDS))
                 grid = threshold_grid("authors")
-                timed(taken["ours_authors"], lambda h=heat, t=truth, g=grid: overlaps("authors", h, t, g))
+                timed(taken["ours_authors"], lambda h=heat, t=ground_truth, g=grid: box_ious("authors", h, t, g))
             for name, seconds in taken.items():
                 metrics[f"{kind}_{boxes}gt_{name}_ms"] = round(1000 * statistics.median(seconds), 2)
             ratio = statistics.median(a / b for a, b in zip(taken["simple"], taken["ours"], strict=True))
@@ -103,16 +103,16 @@ def masks(count: int) -> dict[str, float]:
         files = (Path(place) / "instance.png", Path(place) / "ignore.png")
         for file in files:
             cv2.imwrite(str(file), cv2.resize((draw("noise7", rng) > 0.5).astype(np.uint8) * 255, (1024, 768)))
-        photo = Photo(Path("none.jpg"), "none.jpg", instances=files[:1], ignore=files[1])
+        sample = Sample(Path("none.jpg"), "none.jpg", instances=files[:1], ignore=files[1])
         for _ in range(count):
-            heat, scores = draw("blob14", rng), PixelScores(THRESHOLDS)
-            truth = timed(taken["decode"], lambda: foreground(photo, (SIDE, SIDE)))
-            timed(taken["pixels"], lambda h=heat, t=truth, s=scores: s.update(h, t))
+            heat, histogram = draw("blob14", rng), PixelHistogram(THRESHOLDS)
+            ground_truth = timed(taken["decode"], lambda: foreground(sample, (SIDE, SIDE)))
+            timed(taken["pixels"], lambda h=heat, t=ground_truth, s=histogram: s.update(h, t))
     return {f"mask_{name}_ms": round(1000 * statistics.median(seconds), 2) for name, seconds in taken.items()}
 
 
 def folder(images: int, workers: int) -> dict[str, float]:
-    """A test set in wsolevaluation's metadata format, its maps, and the command."""
+    """`bas eval` of a test set in wsolevaluation's metadata format."""
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
@@ -166,23 +166,23 @@ def draw_boxes(rng: np.random.Generator, count: int) -> np.ndarray:
     return np.concatenate([ends[:, 0], ends[:, 1]], axis=1)
 
 
-def ours(grey: np.ndarray, truth: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    return contour_overlap(grey, truth, largest=False).best[levels]
+def ours(gray: np.ndarray, ground_truth: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    return contour_ious(gray, ground_truth, largest=False).best[levels]
 
 
-def simple(grey: np.ndarray, truth: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """What a careful user would write: every distinct level once."""
-    height, width = grey.shape
+def simple(gray: np.ndarray, ground_truth: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """The simplest exact implementation: OpenCV at every distinct level."""
+    height, width = gray.shape
     distinct, back = np.unique(levels, return_inverse=True)
     boxes: list[tuple[int, int, int, int]] = []
     starts = []
     for level in distinct.tolist():
-        cut = cv2.threshold(grey, level, 255, cv2.THRESH_BINARY)[1]
+        cut = cv2.threshold(gray, level, 255, cv2.THRESH_BINARY)[1]
         contours = cv2.findContours(cut, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)[0]
         starts.append(len(boxes))
         spans = [cv2.boundingRect(contour) for contour in contours] or [(0, 0, 0, 0)]
         boxes += [(x, y, min(x + w, width - 1), min(y + h, height - 1)) for x, y, w, h in spans]
-    best = iou_inclusive(np.array(boxes, float)[:, None], truth[None].astype(float)).max(axis=1)
+    best = iou_inclusive(np.array(boxes, float)[:, None], ground_truth[None].astype(float)).max(axis=1)
     return np.maximum.reduceat(best, starts)[back]
 
 

@@ -1,4 +1,4 @@
-"""`bas label` as its user runs it: the training photos of 25 bird species as a bare folder of tags, boxes scored after.
+"""`bas label` as a user runs it: training photos of 25 bird species as a bare folder of tags, boxes evaluated after.
 
 python benchmarks/label.py
 """
@@ -15,7 +15,7 @@ from torchvision.ops import box_iou
 
 from torchbas import data
 from torchbas.cli import main as bas
-from torchbas.formats.coco import read_boxes
+from torchbas.export.coco import read_boxes
 
 
 def main() -> None:
@@ -23,13 +23,13 @@ def main() -> None:
     weights = data_folder() / "weights" / "mobilenetv1_imagenet_fp16.pth"
     with TemporaryDirectory() as folder:
         photos = Path(folder) / "photos"
-        truth = {}
-        for photo in birds.photos:
-            tag = birds.classes[photo.labels[0]]
-            name = f"{tag}/{photo.path.name}"
-            truth[name] = photo.boxes
+        ground_truth = {}
+        for sample in birds.samples:
+            tag = birds.classes[sample.labels[0]]
+            name = f"{tag}/{sample.path.name}"
+            ground_truth[name] = sample.boxes
             (photos / tag).mkdir(parents=True, exist_ok=True)
-            (photos / name).symlink_to(photo.path.resolve())
+            (photos / name).symlink_to(sample.path.resolve())
         out = Path("runs") / "label"
         start, cpu = time.monotonic(), time.process_time()
         code = bas(["label", str(photos), "--out", str(out), "--weights", str(weights), "--overwrite", *sys.argv[1:]])
@@ -37,21 +37,21 @@ def main() -> None:
         if code:
             sys.exit(code)
     found = read_boxes(out / "boxes.coco.json")
-    overlap = torch.tensor(
+    iou = torch.tensor(
         [
             box_iou(torch.tensor([found[name][0].xyxy]), torch.tensor(boxes)).max().item() if found[name] else 0.0
-            for name, boxes in truth.items()
+            for name, boxes in ground_truth.items()
         ]
     )
     record(
         "wsol",
         "cub25_mobilenetv1_label",
-        data=f"cub25, {data_fingerprint(list(truth))}",
+        data=f"cub25, {data_fingerprint(list(ground_truth))}",
         recipe="quick, by bas label on a folder of tags",
         protocol="boxes.coco.json against the official boxes in original pixels, IoU >= .5",
-        split=f"train, {len(truth)} photos",
+        split=f"train, {len(ground_truth)} photos",
         threshold={"value": "auto", "chosen": "auto"},
-        metrics={"gt_known": 100 * (overlap >= 0.5).double().mean().item(), "iou_median": overlap.median().item()},
+        metrics={"gt_known": 100 * (iou >= 0.5).double().mean().item(), "iou_median": iou.median().item()},
         seconds=round(seconds),
         cpu_seconds=round(cpu),
         stages=json.loads((out / "run.json").read_text())["seconds"],

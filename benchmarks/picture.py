@@ -1,4 +1,4 @@
-"""docs/demo.jpg: the first test photo of each kind in the built-in set, and what `bas demo` found there.
+"""docs/demo.jpg: the first test photo of each kind in the built-in set, with the detections of `bas demo`.
 
 python benchmarks/picture.py demo/
 """
@@ -19,17 +19,17 @@ SIDE, GAP = 200, 6
 
 def main() -> None:
     folder = Path(sys.argv[1])
-    photos = data.read(folder / "photos").only("test")
-    first = {photo.labels: photo for photo in reversed(photos.photos)}
-    shown = replace(photos, photos=tuple(first[key] for key in sorted(first)))
-    found = tb.predict(shown, folder)
+    test = data.read(folder / "photos").only("test")
+    first = {sample.labels: sample for sample in reversed(test.samples)}
+    shown = replace(test, samples=tuple(first[key] for key in sorted(first)))
+    detections = list(tb.predict(shown, folder))
     sheet = Image.new("RGB", (len(first) * (SIDE + GAP) - GAP, 2 * SIDE + GAP), "white")
-    for column, photo in enumerate(shown.photos):
-        image = data.open_image(photo.path)
+    for column, sample in enumerate(shown.samples):
+        image = data.open_image(sample.path)
         image = image.resize((SIDE * image.width // max(image.size), SIDE * image.height // max(image.size)))
-        here = [one for one in found if one.name == photo.name]
-        for row, drawn in enumerate((draw(image, here, heat=True, mask=False, box=False, truth=False), None)):
-            drawn = drawn or draw(image, here, classes=photos.classes)
+        here = [one for one in detections if one.name == sample.name]
+        for row, drawn in enumerate((draw(image, here, heat=True, mask=False, box=False, ground_truth=False), None)):
+            drawn = drawn or draw(image, here, classes=test.classes)
             x, y = column * (SIDE + GAP), row * (SIDE + GAP)
             sheet.paste(drawn, (x + (SIDE - drawn.width) // 2, y + (SIDE - drawn.height) // 2))
     sheet.save(OUT, quality=85, optimize=True)

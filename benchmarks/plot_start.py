@@ -31,17 +31,17 @@ def main() -> None:
         steps = [point["step"] for point in found["curve"]]
         for way, name in WAYS.items():
             series[f"{whose}, {name}"] = (steps, [point[way] for point in found["curve"]])
-        levels["best centred box"] = found["metrics"]["centred_box_gt_known"]
+        levels["center prior"] = found["metrics"]["center_prior_gt_known"]
     title = f"GT-known from two starts, {backbone}"
     curves(FOLDER / "start.png", series, xlabel="training steps", ylabel="GT-known Loc, %", title=title, hlines=levels)
     lines: dict[str, dict[str, Line]] = {}
     for way in ("k1", "kall"):
         found = {
-            said: json.loads((FOLDER / f"start_{name}.json").read_text("utf-8")) for name, said in REMEDIES.items()
+            title: json.loads((FOLDER / f"start_{name}.json").read_text("utf-8")) for name, title in REMEDIES.items()
         }
         lines[WAYS[way]] = {
-            said: Line([point["step"] for point in start["curve"]], [point[way] for point in start["curve"]])
-            for said, start in found.items()
+            title: Line([point["step"] for point in start["curve"]], [point[way] for point in start["curve"]])
+            for title, start in found.items()
         }
     title = "GT-known from six starts, recipe quick"
     panels(FOLDER / "starts.png", lines, xlabel="training steps", ylabel="GT-known Loc, %", title=title, share_y=True)

@@ -1,4 +1,4 @@
-"""One measured thing, one file: ``results/<area>/<name>.json``, with all that is needed to measure it again."""
+"""Results on disk: ``results/<area>/<name>.json``, each with all that is needed to measure it again."""
 
 import datetime
 import hashlib
@@ -26,7 +26,7 @@ def data_folder() -> Path:
 
 
 def record(area: str, name: str, **content: Any) -> Path:
-    """Write one result; numbers come from the caller's run, circumstances from here."""
+    """Write one result with commit, hardware, date and command."""
     folder = RESULTS / area
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
@@ -36,7 +36,7 @@ def record(area: str, name: str, **content: Any) -> Path:
 
 
 def circumstances() -> dict[str, Any]:
-    """Commit, hardware, date and command."""
+    """Commit, hardware, date and command of this process."""
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     cores = f"{torch.get_num_threads()} threads on {os.cpu_count()} CPU cores"
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else cores
@@ -50,10 +50,10 @@ def circumstances() -> dict[str, Any]:
 
 
 def _anywhere(word: str) -> str:
-    """A word of the command without where this machine keeps its files."""
+    """A word of the command without the absolute path of this machine."""
     return Path(word).name if Path(word).is_absolute() else word
 
 
 def data_fingerprint(names: list[str]) -> str:
-    """Which photos a number was measured on."""
+    """Hash of the photos' names."""
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]

@@ -2,8 +2,8 @@
 
 python benchmarks/semantic.py
 
-Seeds are smooth synthetic maps of 375 x 500 pixels, one to three classes a photo as in VOC, 5 % void. One thread; all
-take turns and must agree to the last bit.
+Seeds are smooth synthetic maps of 375 x 500 pixels, one to three classes a photo as in VOC, 5 % ignored. One thread;
+all take turns and must agree to the last bit.
 """
 
 import json
@@ -20,7 +20,7 @@ import torch
 from record import record
 from torchmetrics import JaccardIndex
 
-from torchbas.metrics import Confusion, ThresholdSweep
+from torchbas.evaluation.metrics import ConfusionMatrix, ThresholdSweep
 
 CLASSES, PHOTOS, HEIGHT, WIDTH = 20, 50, 375, 500
 THRESHOLDS = np.linspace(0.15, 0.34, 20)
@@ -35,7 +35,7 @@ PROTOCOL = (
 class Seed(NamedTuple):
     file: Path
     labels: list[int]
-    truth: np.ndarray
+    ground_truth: np.ndarray
 
 
 def main() -> None:
@@ -64,12 +64,12 @@ def sweep(seeds: list[Seed]) -> dict[str, float]:
     taken: dict[str, list[float]] = {"per_threshold": [], "one_pass": [], "one_pass_count": []}
     swept, counted = (ThresholdSweep(CLASSES, THRESHOLDS) for _ in range(2))
     slow = np.zeros((len(THRESHOLDS), CLASSES + 1, CLASSES + 1), np.int64)
-    counted.add(np.load(seeds[0].file), seeds[0].labels, seeds[0].truth)  # compiles
+    counted.add(np.load(seeds[0].file), seeds[0].labels, seeds[0].ground_truth)  # compiles
     for seed in seeds:
         timed(taken["per_threshold"], lambda s=seed: per_threshold(s, slow))
-        timed(taken["one_pass"], lambda s=seed: swept.add(np.load(s.file), s.labels, s.truth))
+        timed(taken["one_pass"], lambda s=seed: swept.add(np.load(s.file), s.labels, s.ground_truth))
         maps = np.load(seed.file)
-        timed(taken["one_pass_count"], lambda s=seed, m=maps: counted.add(m, s.labels, s.truth))
+        timed(taken["one_pass_count"], lambda s=seed, m=maps: counted.add(m, s.labels, s.ground_truth))
     for position, counts in enumerate(slow):
         np.testing.assert_array_equal(swept.confusion(position).counts, counts)
     return summary("sweep", taken, "per_threshold", "one_pass")
@@ -79,27 +79,27 @@ def per_threshold(seed: Seed, counts: np.ndarray) -> None:
     numbers = np.array([0, *(label + 1 for label in seed.labels)])
     for threshold, total in zip(THRESHOLDS, counts, strict=True):
         padded = np.pad(np.load(seed.file), ((1, 0), (0, 0), (0, 0)), constant_values=threshold)
-        total += by_bincount(numbers[padded.argmax(axis=0)].astype(np.uint8), seed.truth)
+        total += by_bincount(numbers[padded.argmax(axis=0)].astype(np.uint8), seed.ground_truth)
 
 
 def confusion(seeds: list[Seed]) -> dict[str, float]:
     taken: dict[str, list[float]] = {"torchmetrics": [], "bincount": [], "ours": []}
-    mine, theirs = Confusion(CLASSES), JaccardIndex("multiclass", num_classes=CLASSES + 1, ignore_index=255)
+    mine, theirs = ConfusionMatrix(CLASSES), JaccardIndex("multiclass", num_classes=CLASSES + 1, ignore_index=255)
     slow = np.zeros((CLASSES + 1, CLASSES + 1), np.int64)
-    Confusion(CLASSES).add(seeds[0].truth, seeds[0].truth)  # compiles
+    ConfusionMatrix(CLASSES).add(seeds[0].ground_truth, seeds[0].ground_truth)  # compiles
     for seed in seeds:
-        predicted = np.where(seed.truth == 255, 0, np.roll(seed.truth, 20, axis=1) % 255)
-        tensors = torch.from_numpy(predicted), torch.from_numpy(seed.truth)
+        predicted = np.where(seed.ground_truth == 255, 0, np.roll(seed.ground_truth, 20, axis=1) % 255)
+        tensors = torch.from_numpy(predicted), torch.from_numpy(seed.ground_truth)
         timed(taken["torchmetrics"], lambda pair=tensors: theirs.update(*pair))
-        slow += timed(taken["bincount"], lambda p=predicted, s=seed: by_bincount(p, s.truth))
-        timed(taken["ours"], lambda p=predicted, s=seed: mine.add(p, s.truth))
+        slow += timed(taken["bincount"], lambda p=predicted, s=seed: by_bincount(p, s.ground_truth))
+        timed(taken["ours"], lambda p=predicted, s=seed: mine.add(p, s.ground_truth))
     np.testing.assert_array_equal(mine.counts, slow)
     np.testing.assert_allclose(mine.miou(), 100 * float(theirs.compute()), rtol=1e-5)
     return summary("confusion", taken, "torchmetrics", "ours")
 
 
-def by_bincount(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    codes = (truth.astype(np.uint16) << 8) | predicted
+def by_bincount(predicted: np.ndarray, ground_truth: np.ndarray) -> np.ndarray:
+    codes = (ground_truth.astype(np.uint16) << 8) | predicted
     return np.bincount(codes.ravel(), minlength=1 << 16).reshape(256, 256)[: CLASSES + 1, : CLASSES + 1]
 
 
@@ -109,9 +109,9 @@ def draw(rng: np.random.Generator, file: Path) -> Seed:
     maps = [cv2.resize(one, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC) for one in rough]
     np.save(file, np.stack(maps).clip(0, 1))
     numbers = np.array([0, *(label + 1 for label in labels)], np.uint8)
-    truth = cv2.resize(rng.choice(numbers, (6, 8)), (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
-    truth[rng.random(truth.shape) < 0.05] = 255
-    return Seed(file, labels, truth)
+    ground_truth = cv2.resize(rng.choice(numbers, (6, 8)), (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
+    ground_truth[rng.random(ground_truth.shape) < 0.05] = 255
+    return Seed(file, labels, ground_truth)
 
 
 def timed(taken: list[float], call: Callable[[], Any]) -> Any:

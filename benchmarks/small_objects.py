@@ -1,11 +1,11 @@
-"""Small objects (Sec. 6) on 25 bird species: plain BAS, the relative area term, a second look enlarged, and both.
+"""Small objects (Sec. 6) on 25 bird species: plain BAS, the relative area term, a second pass enlarged, and both.
 
 python benchmarks/small_objects.py
 python benchmarks/small_objects.py --model runs/mine --zoom 0.5
 
 Each network is taken from its run where that is there, else trained into it, as cub25.py trains. Birds are rarely small
-in their photos, so each row is measured a second time on the same photos set into a blurred ground, twice as wide and
-high, made of their own mirror images: that is ``_half``, whose birds cover a quarter of the share.
+in their photos, so each row is measured a second time on the same photos set into a blurred background, twice as wide
+and high, made of their own mirror images: that is ``_half``, whose birds cover a quarter of the share.
 """
 
 import argparse
@@ -18,28 +18,28 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from PIL import Image
 from record import data_fingerprint, data_folder, record
 
 import torchbas as tb
 from torchbas import data, recipes
+from torchbas.api import Compute
 from torchbas.config import Inference, Recipe
-from torchbas.engine import Hooks
-from torchbas.engine.board import Scores
-from torchbas.engine.scoring import SIZES, Case, Verdict
-from torchbas.localize import Row, evaluate
-from torchbas.localize.localizer import Localizer
-from torchbas.localize.train import train
-from torchbas.types import Collection, Photo
+from torchbas.evaluation.accumulator import Scores
+from torchbas.evaluation.evaluator import EvalSettings, Row, evaluate
+from torchbas.evaluation.protocol import SIZES, EvalProtocol, EvalTarget, ImageMetrics
+from torchbas.inference.localizer import Localizer
+from torchbas.structures import Dataset, Sample
+from torchbas.training.loop import Hooks
+from torchbas.training.recipe import train_recipe
 
-LEVELS = ("auto", 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
-AUTHORS = "authors, centre crop instead of ten for classification"
+THRESHOLDS = ("auto", 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
+AUTHORS = "authors, center crop instead of ten for classification"
 SETS = {
     "": "photos as they are",
-    "_half": "photos on a ground twice as wide and high, of their mirror images, blurred; place by chance, seed 0",
+    "_half": "photos on a background twice as wide and high, of their mirror images, blurred; place by chance, seed 0",
 }
-Overlaps = dict[str, dict[str, list[float]]]
+BoxIoUs = dict[str, dict[str, list[float]]]
 """Row -> group by size -> IoU at ``auto`` of each photo."""
 
 
@@ -47,26 +47,26 @@ def main() -> None:
     words = arguments()
     birds = data.read(data_folder() / "cub25")
     test = birds.only("test")
-    test = replace(test, photos=test.photos[:: words.every])
+    test = replace(test, samples=test.samples[:: words.every])
     rows = {"plain": Inference(), "zoom": Inference(zoom=words.zoom, padding=words.padding)}
     with tempfile.TemporaryDirectory() as folder:
-        photos = {"": test, "_half": on_larger_ground(test, Path(folder))}
+        samples = {"": test, "_half": on_larger_background(test, Path(folder))}
         for form, run in (("mean", words.model), ("relative", words.area_model)):
             localizer = trained(run, form, birds, words)
             named = rows if form == "mean" else {"area": rows["plain"], "area_zoom": rows["zoom"]}
-            for kind, collection in photos.items():
+            for kind, dataset in samples.items():
                 start = time.monotonic()
-                scores, overlaps = score(localizer, collection, named)
+                scores, box_ious = score(localizer, dataset, named)
                 common = {
-                    "data": f"cub25, {data_fingerprint([photo.name for photo in collection.photos])}",
+                    "data": f"cub25, {data_fingerprint([sample.name for sample in dataset.samples])}",
                     "recipe": f"{localizer.recipe}, mobilenetv1, area {form}, run {run.name}",
                     "split": f"test, {scores.images} photos",
                     "seed": words.seed,
                     "seconds": round(time.monotonic() - start),
                 }
                 for row, way in named.items():
-                    protocol = "; ".join([AUTHORS, SETS[kind], *([second_look(way)] if way.zoom else [])])
-                    write(f"{row}{kind}", scores, row, overlaps[row], {**common, "protocol": protocol})
+                    protocol = "; ".join([AUTHORS, SETS[kind], *([second_pass(way)] if way.zoom else [])])
+                    write(f"{row}{kind}", scores, row, box_ious[row], {**common, "protocol": protocol})
 
 
 def arguments() -> argparse.Namespace:
@@ -74,7 +74,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, default=Path("runs/cub25_mobilenetv1_bas"), help="run of plain BAS")
     parser.add_argument("--area-model", type=Path, default=Path("runs/cub25_mobilenetv1_area"), help="relative area's")
     parser.add_argument("--area", type=float, help="beta of the relative area; the recipe's if not given")
-    parser.add_argument("--zoom", type=float, default=0.5, help="share of the image under which a find is enlarged")
+    parser.add_argument("--zoom", type=float, default=0.5, help="share of the image under which a region is enlarged")
     parser.add_argument("--padding", type=float, default=Inference.padding)
     parser.add_argument("--recipe", default="small")
     parser.add_argument("--steps", type=int, help="the recipe's if not given")
@@ -83,30 +83,32 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def trained(run: Path, form: str, birds: Collection, words: argparse.Namespace) -> Localizer:
+def trained(run: Path, form: str, birds: Dataset, words: argparse.Namespace) -> Localizer:
     """The network in ``run``, or a new one trained into it."""
     if (run / "model.json").is_file():
         return tb.load(run)
     weights = data_folder() / "weights" / "mobilenetv1_imagenet_fp16.pth"
     hooks = Hooks(on_step=lambda step, _, terms: print(step, terms, flush=True))
-    return train(birds, tailor(recipes.load(words.recipe), form, words), run, weights=weights, hooks=lambda _: hooks)
+    return train_recipe(
+        birds, tailor(recipes.load(words.recipe), form, words), run, weights=weights, hooks=lambda _: hooks
+    )
 
 
 def tailor(recipe: Recipe, form: str, words: argparse.Namespace) -> Recipe:
-    beta = words.area if form == "relative" and words.area is not None else recipe.objective.area
+    beta = words.area if form == "relative" and words.area is not None else recipe.options.area
     return replace(
         recipe,
         architecture=replace(recipe.architecture, backbone="mobilenetv1", activation="relu6"),
-        objective=replace(recipe.objective, area_form=form, area=beta),
+        options=replace(recipe.options, area_form=form, area=beta),
         training=replace(recipe.training, steps=words.steps or recipe.training.steps, seed=words.seed),
     )
 
 
-def on_larger_ground(collection: Collection, folder: Path) -> Collection:
+def on_larger_background(dataset: Dataset, folder: Path) -> Dataset:
     """The photos, unscaled, in a canvas twice as wide and high, clear of the margin that the authors' crop cuts off."""
-    photos = []
-    for number, photo in enumerate(collection.photos):
-        image = np.asarray(data.open_image(photo.path))
+    samples = []
+    for number, sample in enumerate(dataset.samples):
+        image = np.asarray(data.open_image(sample.path))
         height, width = image.shape[:2]
         share = np.random.default_rng((0, number)).uniform(1 / 8, 7 / 8, size=2)
         top, left = (int(place) for place in share * (height, width))
@@ -116,43 +118,41 @@ def on_larger_ground(collection: Collection, folder: Path) -> Collection:
         canvas[top : top + height, left : left + width] = image
         path = folder / f"{number}.png"
         Image.fromarray(canvas).save(path, compress_level=1)
-        photos.append(moved(photo, path, left, top))
-    return replace(collection, photos=tuple(photos))
+        samples.append(moved(sample, path, left, top))
+    return replace(dataset, samples=tuple(samples))
 
 
-def moved(photo: Photo, path: Path, left: int, top: int) -> Photo:
-    boxes = tuple((x0 + left, y0 + top, x1 + left, y1 + top) for x0, y0, x1, y1 in photo.boxes)
-    return replace(photo, path=path, boxes=boxes)
+def moved(sample: Sample, path: Path, left: int, top: int) -> Sample:
+    boxes = tuple((x0 + left, y0 + top, x1 + left, y1 + top) for x0, y0, x1, y1 in sample.boxes)
+    return replace(sample, path=path, boxes=boxes)
 
 
-def score(localizer: Localizer, collection: Collection, rows: dict[str, Inference]) -> tuple[Scores, Overlaps]:
-    overlaps: Overlaps = {row: defaultdict(list) for row in rows}
+def score(localizer: Localizer, dataset: Dataset, rows: dict[str, Inference]) -> tuple[Scores, BoxIoUs]:
+    box_ious: BoxIoUs = {row: defaultdict(list) for row in rows}
 
-    def listen(case: Case, verdicts: dict[str, Verdict]) -> None:
-        size = next(name for name, most in SIZES.items() if case.area <= most)
-        for row, verdict in verdicts.items():
-            overlaps[row][size].append(verdict.levels["auto"])
+    def add_ious(target: EvalTarget, metrics_by_row: dict[str, ImageMetrics]) -> None:
+        size = next(name for name, most in SIZES.items() if target.area <= most)
+        for row, metrics in metrics_by_row.items():
+            box_ious[row][size].append(metrics.iou_at["auto"])
 
-    scores = evaluate(
+    evaluator = evaluate(
         localizer.model,
-        localizer.adopt(collection),
-        [Row(name, inference, LEVELS) for name, inference in rows.items()],
-        (localizer.mean, localizer.std),
-        level="auto",
-        ten_crop=False,
-        forward=lambda: torch.autocast("cpu", torch.bfloat16),
-        listener=listen,
+        localizer.with_own_classes(dataset),
+        [Row(name, inference, THRESHOLDS) for name, inference in rows.items()],
+        EvalProtocol("authors", THRESHOLDS, localizer.resize, localizer.crop),
+        EvalSettings(ten_crop=False, forward=Compute(precision="bf16-mixed").context()),
+        add_ious,
     )
-    return scores, overlaps
+    return evaluator.scores("auto"), box_ious
 
 
-def second_look(way: Inference) -> str:
-    return f"second look under {way.zoom:g} of the image, padding {way.padding:g}"
+def second_pass(way: Inference) -> str:
+    return f"second pass under {way.zoom:g} of the image, padding {way.padding:g}"
 
 
-def write(name: str, scores: Scores, row: str, overlaps: dict[str, list[float]], common: dict[str, Any]) -> None:
+def write(name: str, scores: Scores, row: str, box_ious: dict[str, list[float]], common: dict[str, Any]) -> None:
     threshold, best = scores.best(row)
-    sizes = {size: np.array(overlaps[size]) for size in SIZES if size in overlaps}
+    sizes = {size: np.array(box_ious[size]) for size in SIZES if size in box_ious}
     path = record(
         "wsol",
         f"cub25_mobilenetv1_small_{name}",
@@ -167,7 +167,7 @@ def write(name: str, scores: Scores, row: str, overlaps: dict[str, list[float]],
             size: {"photos": len(iou), "gt_known": 100 * float((iou >= 0.5).mean()), "mean_iou": float(iou.mean())}
             for size, iou in sizes.items()
         },
-        oracle={"threshold": threshold, "chosen": f"best of {len(LEVELS) - 1} on the test split", "metrics": best},
+        oracle={"threshold": threshold, "chosen": f"best of {len(THRESHOLDS) - 1} on the test split", "metrics": best},
     )
     print(path.name, scores.rows[row]["auto"], flush=True)
 

@@ -2,7 +2,7 @@
 
 python benchmarks/start.py
 
-A frozen stem makes one run a matter of minutes; the first and the last are measured again with everything trained
+A frozen f1 makes one run a matter of minutes; the first and the last are measured again with everything trained
 (benchmarks/cub25.py, rows paper_start and bas).
 """
 
@@ -10,20 +10,21 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 from record import data_fingerprint, data_folder, record
 
+import torchbas as tb
 from torchbas import data, recipes
+from torchbas.api import Compute
 from torchbas.config import Inference
-from torchbas.engine import Hooks
-from torchbas.localize import Row, evaluate
-from torchbas.localize.localizer import Localizer
-from torchbas.localize.train import train
-from torchbas.types import Collection
+from torchbas.evaluation.evaluator import Row
+from torchbas.inference.localizer import Localizer
+from torchbas.structures import Dataset
+from torchbas.training.loop import Hooks
+from torchbas.training.recipe import train_recipe
 
 STEPS, EVERY = 120, 20
 THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
-ROWS = (Row("k1", Inference(top=1), THRESHOLDS), Row("kall", Inference(top=0), THRESHOLDS))
+ROWS = (Row("k1", Inference(top_k=1), THRESHOLDS), Row("kall", Inference(top_k=0), THRESHOLDS))
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,9 @@ def main() -> None:
         record(
             "wsol",
             f"start_{name}",
-            data=f"cub25, {data_fingerprint([photo.name for photo in birds.photos])}",
+            data=f"cub25, {data_fingerprint([sample.name for sample in birds.samples])}",
             recipe=f"quick, {STEPS} steps, {start}",
-            protocol="authors, centre crop",
+            protocol="authors, center crop",
             split="test, every fourth photo",
             threshold={"value": None, "chosen": f"oracle, best of {len(THRESHOLDS)} at every step"},
             metrics={f"gt_known_{row.name}": curve[-1][row.name] for row in ROWS},
@@ -66,39 +67,31 @@ def main() -> None:
         )
 
 
-def measure(birds: Collection, name: str, start: Start) -> list[dict]:
+def measure(birds: Dataset, name: str, start: Start) -> list[dict]:
     """GT-known, and the losses, while one start unfolds."""
     quick = recipes.load("quick")
     recipe = replace(
         quick,
-        architecture=replace(quick.architecture, sharing=start.sharing),
-        objective=replace(quick.objective, classifier_steps=start.classifier_steps, area_steps=start.area_steps),
-        training=replace(quick.training, steps=STEPS, new_layers=start.new_layers),
+        options=replace(quick.options, classifier_steps=start.classifier_steps, area_steps=start.area_steps),
+        training=replace(quick.training, steps=STEPS, new_layers=start.new_layers, sharing=start.sharing),
     )
-    seen = birds.only("test")
-    seen = replace(seen, photos=seen.photos[::4])
+    test = birds.only("test")
+    test = replace(test, samples=test.samples[::4])
     curve: list[dict] = []
     latest: dict[str, float] = {}
 
     def watch(localizer: Localizer) -> Hooks:
-
-        def look(step: int) -> None:
-            scores = evaluate(
-                localizer.model,
-                seen,
-                ROWS,
-                (localizer.mean, localizer.std),
-                ten_crop=False,
-                forward=lambda: torch.autocast("cpu", torch.bfloat16),
-            )
+        def add_point(step: int) -> None:
+            compute = Compute(precision="bf16-mixed")
+            scores = tb.evaluate(test, localizer, rows=ROWS, ten_crop=False, compute=compute)
             best = {row.name: scores.best(row.name)[1]["gt_known"] for row in ROWS}
             curve.append({"step": step, **best, "losses": dict(latest)})
             print(name, curve[-1], flush=True)
 
-        return Hooks(every={EVERY: look}, on_step=lambda *said: latest.update(said[2]))
+        return Hooks(every={EVERY: add_point}, on_step=lambda _step, _steps, losses: latest.update(losses))
 
     weights = data_folder() / "weights" / "mobilenetv1_imagenet_fp16.pth"
-    train(birds, recipe, Path("runs") / f"start_{name}", weights=weights, hooks=watch)
+    train_recipe(birds, recipe, Path("runs") / f"start_{name}", weights=weights, hooks=watch)
     return curve
 
 

@@ -1,4 +1,4 @@
-"""One training step of the paper's objective, written the plain way and ours: CPU seconds and peak memory.
+"""One training step of the paper's objective, a plain implementation and ours: CPU seconds and peak memory.
 
 python benchmarks/step.py resnet50 vgg16 mobilenetv1 inceptionv3
 
@@ -23,14 +23,14 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from torchbas.config import Objective, Training
-from torchbas.engine.optim import sgd
 from torchbas.losses import objective
 from torchbas.model import BAS, create_model
+from torchbas.training.optim import sgd
 
 CLASSES, SIDE = 200, 224
 LAYOUTS = {"naive": torch.contiguous_format, "fp32": torch.channels_last, "bf16": torch.channels_last}
 PROTOCOL = (
-    "SGD step on one random batch, 1 thread. naive: deep copies of tail and head with their gradients dropped, loops "
+    "SGD step on one random batch, 1 thread. naive: deep copies of f2 and head with their gradients dropped, loops "
     "over images, all C generator filters, contiguous fp32; fp32: ours, channels_last; bf16: ours, channels_last under "
     "bf16 autocast. Seconds are CPU seconds; peak_mb is peak RSS after three steps minus RSS of the built network, MB; "
     "naive_flops_over_ours counts what the convolutions of a step multiply: the most that saved work alone can give"
@@ -40,23 +40,23 @@ Losses = dict[str, Tensor]
 
 def naive_losses(model: BAS, images: Tensor, target: Tensor) -> Losses:
     """The objective as a first implementation would have it."""
-    features = model.stem(images)
-    class_maps = model.head(model.tail(features))
+    features = model.f1(images)
+    class_maps = model.head(model.f2(features))
     maps = model.generator.conv(features).sigmoid()
     foreground = torch.zeros(len(images), 1, *features.shape[2:])
     for i, label in enumerate(target):
         foreground[i, 0] = maps[i, label]
-    tail, head = copy.deepcopy(model.tail), copy.deepcopy(model.head)
-    hidden_maps = head(tail(features.clone().detach() * (1 - foreground)))
-    logits, hidden = class_maps.mean((2, 3)), hidden_maps.mean((2, 3))
+    f2, head = copy.deepcopy(model.f2), copy.deepcopy(model.head)
+    background_maps = head(f2(features.clone().detach() * (1 - foreground)))
+    logits, background = class_maps.mean((2, 3)), background_maps.mean((2, 3))
     ratios = torch.zeros(len(images))
     for i, label in enumerate(target):
-        whole, kept = logits[i, label].detach().relu(), hidden[i, label].relu()
+        whole, kept = logits[i, label].detach().relu(), background[i, label].relu()
         ratios[i] = kept / (whole + 1e-8) if kept <= whole else 1.0
-    seen = class_maps * F.avg_pool2d(foreground, 2)
+    guided = class_maps * F.avg_pool2d(foreground, 2)
     return {
         "classify": F.cross_entropy(logits, target),
-        "guide": 0.5 * F.cross_entropy(seen.mean((2, 3)), target),
+        "guide": 0.5 * F.cross_entropy(guided.mean((2, 3)), target),
         "suppress": ratios.mean(),
         "area": 1.5 * foreground.mean(),
     }
@@ -139,9 +139,9 @@ def _megabytes(row: str) -> float:
 def measure(backbone: str, batch: int, repetitions: int) -> dict[str, float]:
     metrics = {}
     for variant in LAYOUTS:
-        question = [sys.executable, __file__, backbone, "--peak", variant, "--batch", str(batch)]
-        answer = subprocess.run(question, check=True, capture_output=True, text=True).stdout
-        metrics[f"{variant}_peak_mb"] = round(json.loads(answer))
+        command = [sys.executable, __file__, backbone, "--peak", variant, "--batch", str(batch)]
+        printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        metrics[f"{variant}_peak_mb"] = round(json.loads(printed))
     metrics["naive_flops_over_ours"] = round(flops_ratio(backbone, batch), 3)
     check_same(backbone, batch)
     steps = {variant: prepare(variant, backbone, batch, layout)[2] for variant, layout in LAYOUTS.items()}

@@ -11,21 +11,23 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from record import data_fingerprint, data_folder, record
 
+import torchbas as tb
 from torchbas import data, recipes
+from torchbas.api import Compute
 from torchbas.config import Inference, Objective, Recipe
-from torchbas.localize import Row, Scores, evaluate
-from torchbas.localize.train import train
+from torchbas.evaluation.accumulator import Scores
+from torchbas.evaluation.evaluator import Row
+from torchbas.training.recipe import train_recipe
 
 STEPS, CLASSIFIER_STEPS = 120, 60
 GRID = {"guidance": (0.25, 1.0), "area": (0.75, 3.0), "suppression": (0.0, 0.5, 2.0)}
 """Beside the values of `quick`, which one training shares."""
 GREEK = {"guidance": "alpha", "area": "beta", "suppression": "lambda"}
 CLASSES = (1, 2, 3, 5, 10, 25)
-LEVELS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, "auto")
-ROWS = [Row(f"k{k}", Inference(top=k), LEVELS) for k in CLASSES]
+THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, "auto")
+ROWS = [Row(f"k{k}", Inference(top_k=k), THRESHOLDS) for k in CLASSES]
 
 
 def main() -> None:
@@ -34,34 +36,28 @@ def main() -> None:
     parser.add_argument("--sharing", type=float, help="of the generator's filters; the recipe's if not given")
     words = parser.parse_args()
     birds = data.read(data_folder() / "cub25")
-    seen = birds.only("test")
-    seen = replace(seen, photos=seen.photos[::2])
+    test = birds.only("test")
+    test = replace(test, samples=test.samples[::2])
     base = recipes.load("quick")
     if words.sharing is not None:
-        base = replace(base, architecture=replace(base.architecture, sharing=words.sharing))
-    usual = replace(base.objective, classifier_steps=CLASSIFIER_STEPS)
+        base = replace(base, training=replace(base.training, sharing=words.sharing))
+    usual = replace(base.options, classifier_steps=CLASSIFIER_STEPS)
     points = {"base": usual}
     points |= {f"{GREEK[name]}_{v:g}": replace(usual, **{name: v}) for name, values in GRID.items() for v in values}
     for name in words.only or points:
         objective = points[name]
         start = time.monotonic()
         training = replace(base.training, steps=STEPS)
-        recipe = replace(base, objective=objective, training=training)
+        recipe = replace(base, options=objective, training=training)
         name += "" if words.sharing is None else f"_sharing_{words.sharing:g}"
         weights = data_folder() / "weights" / "mobilenetv1_imagenet_fp16.pth"
-        localizer = train(birds, recipe, Path("runs") / f"sweep_{name}", weights=weights)
-        scores = evaluate(
-            localizer.model,
-            seen,
-            ROWS,
-            (localizer.mean, localizer.std),
-            ten_crop=False,
-            forward=lambda: torch.autocast("cpu", torch.bfloat16),
-        )
-        write(name, objective, scores, recipe, data_fingerprint([photo.name for photo in birds.photos]), start)
+        localizer = train_recipe(birds, recipe, Path("runs") / f"sweep_{name}", weights=weights)
+        compute = Compute(precision="bf16-mixed")
+        scores = tb.evaluate(test, localizer, rows=ROWS, ten_crop=False, compute=compute)
+        write(name, objective, scores, recipe, data_fingerprint([sample.name for sample in birds.samples]), start)
 
 
-def write(name: str, objective: Objective, scores: Scores, recipe: Recipe, photos: str, start: float) -> None:
+def write(name: str, objective: Objective, scores: Scores, recipe: Recipe, fingerprint: str, start: float) -> None:
     metrics = {}
     for row in ROWS:
         metrics[f"gt_known_{row.name}"] = scores.best(row.name)[1]["gt_known"]
@@ -70,11 +66,11 @@ def write(name: str, objective: Objective, scores: Scores, recipe: Recipe, photo
     record(
         "wsol",
         f"sweep_{name}",
-        data=f"cub25, {photos}",
-        recipe=f"quick, {STEPS} steps, classifier first {CLASSIFIER_STEPS}, sharing {recipe.architecture.sharing:g}",
-        protocol="authors, centre crop",
+        data=f"cub25, {fingerprint}",
+        recipe=f"quick, {STEPS} steps, classifier first {CLASSIFIER_STEPS}, sharing {recipe.training.sharing:g}",
+        protocol="authors, center crop",
         split=f"test, every second photo, {scores.images} photos",
-        threshold={"value": None, "chosen": f"oracle, best of {len(LEVELS) - 1}; gt_known_auto: each image's own"},
+        threshold={"value": None, "chosen": f"oracle, best of {len(THRESHOLDS) - 1}; gt_known_auto: each image's own"},
         metrics=metrics,
         weights=weights,
         seed=recipe.training.seed,

@@ -1,4 +1,4 @@
-"""The tables of README and docs, drawn from results/ and the recipes' promises; no number in them is typed by hand.
+"""Tables of README and docs, drawn from results/ and the recipes' promises; no number in them is typed by hand.
 
 python benchmarks/tables.py
 """
@@ -13,7 +13,7 @@ from torchbas import recipes
 
 ROOT = Path(__file__).parents[1]
 Results = dict[str, dict[str, Any]]
-"""What was measured, by ``area/name``."""
+"""Results by ``area/name``."""
 
 MISSING = "not run here"
 BACKBONES = {"mobilenetv1": "MobileNetV1", "resnet50": "ResNet50", "inceptionv3": "InceptionV3", "vgg16": "VGG16"}
@@ -24,30 +24,31 @@ ROWS = {
     "bas_k1": "**with L_bas, k = 1**",
     "bas_kall": "with L_bas, k = all",
 }
-
-
 MASKS = {
     "cam": "seed: CAM (IRN's classifier)",
     "recam": "seed: ReCAM",
+    "cda": "seed: CDA",
+    "advcam": "seed: AdvCAM",
     "no_lbas": "seed: without L_bas",
-    "bas_not_centred": "seed: BAS, not centred",
+    "bas_not_centered": "seed: BAS, not centered",
     "bas_not_shared": "seed: BAS, not shared",
     "bas_half": "seed: BAS, alpha .5 and beta 1.5",
     "bas_warm": "seed: BAS, area warmed up",
     "bas": "**seed: BAS**",
+    "w_ood": "seed: BAS from W-OoD's classifier",
     "bas_cam": "seed: BAS + CAM",
+    "bas_cda": "seed: BAS + CDA",
+    "bas_advcam": "seed: BAS + AdvCAM",
     "bas_foreground": "seed: BAS, weakened by the foreground map",
     "bas_image_threshold": "seed: BAS, image-specific threshold",
     "pseudo_crf": "pseudo masks: BAS, dense CRF",
     "pseudo_irn": "pseudo masks: BAS, IRN",
-    "student": "student on the photos of val",
+    "segmenter": "segmenter on the photos of val",
 }
-
-
 REFINING = {
     "crf": [
         ("dense CRF, 375 x 500, 3 labels, IRN's setting, beside pydensecrf2", "irn_3_ours_s", "irn_3_theirs_s", 1e3),
-        ("both CRFs that find what is certain, on one lattice", "ir_label_ours_s", "ir_label_theirs_s", 1e3),
+        ("both CRFs of the confident labels, on one lattice", "ir_label_ours_s", "ir_label_theirs_s", 1e3),
         ("dense CRF, 21 labels, DeepLab's setting", "deeplab_21_ours_s", "deeplab_21_theirs_s", 1e3),
     ],
     "walk": [
@@ -69,11 +70,11 @@ REFINING = {
         ("a label map, beside torchmetrics", "confusion_ours_ms", "confusion_torchmetrics_ms", 1),
     ],
 }
-"""What to show of a bench: its name, the key of ours and of what stands beside it, milliseconds in a unit."""
+"""Rows by benchmark: title, metric of ours, metric of the other implementation, milliseconds in its unit."""
 
 
 def read_results(folder: Path = ROOT / "results") -> Results:
-    """Every result in ``folder``."""
+    """All results in ``folder``."""
     files = sorted(folder.glob("*/*.json"))
     return {f"{file.parent.name}/{file.stem}": json.loads(file.read_text("utf-8")) for file in files}
 
@@ -88,7 +89,7 @@ def redraw(text: str, results: Results) -> str:
 
 
 def label_table(results: Results) -> str:
-    """``bas label`` as its user runs it."""
+    """``bas label`` as a user runs it."""
     found = results.get("wsol/cub25_mobilenetv1_label")
     cells = [MISSING, "", "", ""]
     if found:
@@ -110,7 +111,7 @@ def cub25_table(results: Results) -> str:
         for row, title in ROWS.items()
     ]
     curves = [results.get(f"wsol/cub25_{name}_bas_curve") for name in shown]
-    for title, metric in (("best centred box", "centred_box_gt_known"), ("whole image", "whole_image_gt_known")):
+    for title, metric in (("center prior", "center_prior_gt_known"), ("whole image", "whole_image_gt_known")):
         cells = [_percent(curve["metrics"][metric]) if curve else MISSING for curve in curves]
         rows.append([title, *(cell for value in cells for cell in (value, "", "", ""))])
     notes = [_circumstances(results[f"wsol/cub25_{name}_bas_k1"]) for name in shown if _ran(results, name)]
@@ -123,10 +124,10 @@ def start_table(results: Results) -> str:
     rows = []
     for name, found in starts.items():
         end = found["curve"][-1]
-        said = f"`{name.removeprefix('start_')}`"
-        rows.append([said, _percent(end["k1"]), _percent(end["kall"]), f"{end['losses']['area']:.3f}"])
+        title = f"`{name.removeprefix('start_')}`"
+        rows.append([title, _percent(end["k1"]), _percent(end["kall"]), f"{end['losses']['area']:.3f}"])
     notes = [f"{found['recipe'].split(', Start')[0]}: {found['split']}." for found in list(starts.values())[:1]]
-    head = ["start", "k = 1", "k = all", "weighed area at the end"]
+    head = ["start", "k = 1", "k = all", "weighted area at the end"]
     return "\n\n".join([_table(head, rows or [[MISSING, "", "", ""]]), *notes])
 
 
@@ -150,7 +151,7 @@ METHODS = {
 
 def bench_table(results: Results) -> str:
     """Every method on the same network, data and steps, by both protocols."""
-    head = ["MobileNetV1", "classes right", "GT-known, auto", "Top-1, auto", "GT-known, best", "median IoU, auto"]
+    head = ["MobileNetV1", "classes correct", "GT-known, auto", "Top-1, auto", "GT-known, best", "median IoU, auto"]
     head += ["MaxBoxAcc", "MaxBoxAccV2"]
     rows, split = [], ""
     for name, title in METHODS.items():
@@ -183,8 +184,8 @@ def sweep_table(results: Results) -> str:
 
 
 def small_table(results: Results) -> str:
-    """Plain BAS, the second look, the relative area and both, by the size of the bird."""
-    ways = {"plain": "plain BAS", "zoom": "second look", "area": "relative area", "area_zoom": "both"}
+    """Plain BAS, the second pass, the relative area and both, by the size of the bird."""
+    ways = {"plain": "plain BAS", "zoom": "second pass", "area": "relative area", "area_zoom": "both"}
     found = {
         (way, kind): results.get(f"wsol/cub25_mobilenetv1_small_{way}{kind}") for kind in ("", "_half") for way in ways
     }
@@ -203,7 +204,7 @@ def small_table(results: Results) -> str:
 
 
 def evaluator_table(results: Results) -> str:
-    """The threshold sweep, kind by kind of map, beside the simple rewrite."""
+    """The threshold sweep by kind of map, beside a simple implementation."""
     found = results.get("speed/evaluator")
     if not found:
         return _table(["maps", "simple", "ours"], [[MISSING, "", ""]])
@@ -216,16 +217,16 @@ def evaluator_table(results: Results) -> str:
     head = ["maps, true boxes", "simple rewrite", "**V2**", "V2 and MaxBoxAcc", "`authors`, 100 thresholds", "ratio"]
     notes = [f"CPU ms a map on {found['hardware']}."]
     if whole := results.get("speed/evaluator_folder"):
-        said = whole["metrics"]
+        run = whole["metrics"]
         notes.append(
-            f"`bas eval` of {said['images']:,} maps with {said['workers']} workers, start to end: "
-            f"{said['wall_seconds']:.0f} s, no process above {said['peak_mb']:,} MB however many maps there are."
+            f"`bas eval` of {run['images']:,} maps with {run['workers']} workers, start to end: "
+            f"{run['wall_seconds']:.0f} s, no process above {run['peak_mb']:,} MB however many maps there are."
         )
     return "\n\n".join([_table(head, rows), *notes])
 
 
 def masks_table(results: Results) -> str:
-    """Section 5 in small: msrc15, from seeds to a student."""
+    """Section 5 in small: msrc15, from seeds to a segmenter."""
     rows = []
     for row, name in MASKS.items():
         found = results.get(f"wsss/msrc15_{row}")
@@ -240,7 +241,7 @@ def masks_table(results: Results) -> str:
 
 
 def refine_speed_table(results: Results) -> str:
-    """CPU seconds of a photo of 375 x 500, one thread, each beside what it is compared with in the same run."""
+    """CPU seconds of a photo of 375 x 500, one thread, beside another implementation in the same run."""
     rows = []
     for area, lines in REFINING.items():
         metrics = results.get(f"speed/{area}", {}).get("metrics", {})
@@ -265,7 +266,7 @@ def speed_table(results: Results) -> str:
 
 
 def paper_table(results: Results) -> str:
-    """What the recipes promise: the paper's Table 1, beside what was measured here."""
+    """The paper's Table 1 as the recipes promise it, beside the results here."""
     rows = [_promised(f"cub_{name}", results) + _promised(f"ilsvrc_{name}", results) for name in BACKBONES]
     return _table(["recipe", "paper: GT-known", "Top-1 Loc", "Top-5 Loc", "GT-known here"] * 2, rows)
 
@@ -316,8 +317,8 @@ def _circumstances(found: dict[str, Any]) -> str:
 def _ratio(metrics: dict[str, float], match: re.Match[str]) -> str:
     setting, *variants = match.groups()
     figures = [f"{metrics[key]:g}" for name in variants if (key := f"{setting}{name}_seconds") in metrics]
-    said = f"{_spaced(setting)}{variants[0]} : {variants[1]} **{metrics[match[0]]:.2f}**"
-    return f"{said} ({' : '.join(figures)} s)" if figures else said
+    ratio = f"{_spaced(setting)}{variants[0]} : {variants[1]} **{metrics[match[0]]:.2f}**"
+    return f"{ratio} ({' : '.join(figures)} s)" if figures else ratio
 
 
 def _spaced(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Thresholds that need no box against fixed ones, on the model that benchmarks/cub25.py has trained.
+"""Thresholds chosen without boxes against fixed ones, on the model that benchmarks/cub25.py has trained.
 
 python benchmarks/threshold.py
 """
@@ -7,40 +7,38 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from record import data_fingerprint, data_folder, record
 
 import torchbas as tb
 from torchbas import data
+from torchbas.api import Compute
 from torchbas.config import Inference
-from torchbas.localize import Row, evaluate
+from torchbas.evaluation.evaluator import Row
 
-LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, "auto", "evidence")
+THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, "auto", "image_specific")
 EVERY = 4
 
 
 def main() -> None:
     birds = data.read(data_folder() / "cub25").only("test")
-    birds = replace(birds, photos=birds.photos[::EVERY])
-    localizer = tb.load(Path("runs") / "cub25_mobilenetv1_bas")
+    birds = replace(birds, samples=birds.samples[::EVERY])
     start = time.monotonic()
-    scores = evaluate(
-        localizer.model,
-        localizer.adopt(birds),
-        [Row("k1", Inference(top=1), LEVELS)],
-        (localizer.mean, localizer.std),
+    scores = tb.evaluate(
+        birds,
+        Path("runs") / "cub25_mobilenetv1_bas",
+        rows=[Row("k1", Inference(top_k=1), THRESHOLDS)],
         ten_crop=False,
-        forward=lambda: torch.autocast("cpu", torch.bfloat16),
+        compute=Compute(precision="bf16-mixed"),
     )
     record(
         "wsol",
         "cub25_mobilenetv1_thresholds",
-        data=f"cub25, {data_fingerprint([photo.name for photo in birds.photos])}",
+        data=f"cub25, {data_fingerprint([sample.name for sample in birds.samples])}",
         recipe="small, mobilenetv1, row bas, k = 1",
-        protocol="authors, centre crop",
+        protocol="authors, center crop",
         split=f"test, every {EVERY}th photo, {scores.images} photos",
-        threshold={"value": list(LEVELS), "chosen": "fixed, auto"},
-        metrics={f"gt_known_{level}": found["gt_known"] for level, found in scores.rows["k1"].items()},
+        threshold={"value": list(THRESHOLDS), "chosen": "fixed, auto"},
+        metrics={f"gt_known_{threshold}": one["gt_known"] for threshold, one in scores.rows["k1"].items()},
         seed=0,
         seconds=round(time.monotonic() - start),
     )

@@ -1,4 +1,4 @@
-"""IRN's random walk: time and memory, how near it comes to a dense matrix, and how much faster it is.
+"""IRN's random walk: time, memory and error, beside a dense and a sparse transition matrix.
 
 taskset -c 1 env OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python benchmarks/walk.py
 
@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from record import record
 
-from torchbas.segment.affinity import half_disc, path
-from torchbas.segment.walk import random_walk
+from torchbas.wsss.irn.affinity import half_disc, path
+from torchbas.wsss.irn.random_walk import random_walk
 
 RADIUS, BETA, SQUARINGS, REPEATS = 5, 10, 8, 7
 STEPS = 2**SQUARINGS
 GRIDS = {"voc": (94, 125), "coco": (120, 160), "small": (32, 42)}
-CASES = (("voc", 20), ("voc", 5), ("voc", 2), ("coco", 5))
+MEASURED = (("voc", 20), ("voc", 5), ("voc", 2), ("coco", 5))
 PROTOCOL = (
     f"radius {RADIUS}, beta {BETA}, {STEPS} steps; voc is a grid of 94 x 125 (a photo of 375 x 500), coco 120 x 160, "
     "small 32 x 42; maps of so many classes. cpu_s: process time, the least of 7, weights included. peak_mb: highest "
@@ -55,7 +55,7 @@ def main() -> None:
 
 def sizes() -> dict[str, float]:
     metrics = {}
-    for name, classes in CASES:
+    for name, classes in MEASURED:
         maps, edges = draw(GRIDS[name], classes)
         before = peak_mb(reset=True)
         ours(maps, edges)
@@ -90,11 +90,11 @@ def against_dense() -> dict[str, float]:
     return {**compared("small_20", "dense", *seconds), **found}
 
 
-def compared(case: str, other: str, theirs: float, own: float) -> dict[str, float]:
+def compared(name: str, other: str, theirs: float, own: float) -> dict[str, float]:
     return {
-        f"{case}_{other}_cpu_s": round(theirs, 4),
-        f"{case}_ours_beside_{other}_cpu_s": round(own, 4),
-        f"{case}_{other}_over_ours": round(theirs / own, 1),
+        f"{name}_{other}_cpu_s": round(theirs, 4),
+        f"{name}_ours_beside_{other}_cpu_s": round(own, 4),
+        f"{name}_{other}_over_ours": round(theirs / own, 1),
     }
 
 
@@ -117,7 +117,7 @@ def draw(size: tuple[int, int], classes: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def transition(edges: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows, columns and values of T by its definition, in float64."""
+    """Rows, columns and values of the transition matrix by its definition, in float64."""
     height, width = edges.shape
     number, strength = np.arange(edges.size).reshape(edges.shape), edges.astype(np.float64)
     rows, columns, values = [number.ravel()], [number.ravel()], [np.ones(edges.size)]

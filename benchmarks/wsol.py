@@ -3,50 +3,47 @@
 python benchmarks/wsol.py mobilenetv1 RUNS
 
 RUNS holds what benchmarks/cub25.py (rows bas and no_lbas) and benchmarks/baselines.py left in runs/. Grad-CAM and
-Layer-CAM look at CAM's network. What is not there is left out.
+Layer-CAM read CAM's network. What is not there is left out.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import torch
 from record import data_fingerprint, data_folder, record
 
 import torchbas as tb
-from torchbas import data
-from torchbas.baselines.evaluate import evaluate as evaluate_baselines
-from torchbas.baselines.train import Baseline
-from torchbas.baselines.train import load as load_baseline
+from torchbas import data, methods
+from torchbas.api import Compute, Scores
 from torchbas.config import Inference
-from torchbas.engine.board import Scores
-from torchbas.engine.evaluate import Pass
-from torchbas.engine.scoring import Rules
-from torchbas.localize import Row, evaluate
-from torchbas.types import Collection
+from torchbas.evaluation.evaluator import Row
+from torchbas.methods.base import Method
+from torchbas.structures import Dataset
 
-LEVELS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, "auto")
+THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, "auto")
 POST_HOC = {
     "gradcam": ("gradcam", {}),
-    "gradcam_features": ("gradcam", {"layer": "features"}),
+    "gradcam_features": ("gradcam", {"layer": "f1"}),
     "layercam": ("layercam", {}),
-    "layercam_features": ("layercam", {"layer": "features"}),
+    "layercam_features": ("layercam", {"layer": "f1"}),
 }
+"""Row: method and options by which CAM's network is read."""
 TRAINED = ("cam", "has", "cutmix", "adl", "acol", "spg")
-BAS = {"no_lbas": "no_lbas", "bas": "bas"}
+BAS = ("no_lbas", "bas")
+PROTOCOLS: tuple[Literal["authors", "wsoleval"], ...] = ("authors", "wsoleval")
 FIXED, SEED = 0.1, 0
 
 
 @dataclass(frozen=True)
-class Judge:
-    """One network, the rows it gives and how it was trained."""
+class Network:
+    """A trained network, the rows it gives and how it was trained."""
 
-    rows: tuple[str, ...]
-    score: Callable[[Collection, str], Scores]
+    model: tb.Localizer
+    rows: tuple[Row, ...]
     recipe: str
 
 
@@ -54,83 +51,68 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("backbone")
     parser.add_argument("runs", type=Path)
-    parser.add_argument("--every", type=int, default=1, help="score every n-th photo only")
+    parser.add_argument("--every", type=int, default=1, help="evaluate every n-th photo only")
     parser.add_argument("--only", nargs="*", help="these networks only")
     words = parser.parse_args()
     birds = data.read(data_folder() / "cub25")
-    seen = birds.only("test")
-    seen = replace(seen, photos=seen.photos[:: words.every])
-    for name, judge in judges(words.runs, words.backbone).items():
+    test = birds.only("test")
+    test = replace(test, samples=test.samples[:: words.every])
+    for name, network in networks(words.runs, words.backbone).items():
         if words.only and name not in words.only:
             continue
-        for protocol in ("authors", "wsoleval"):
+        for protocol in PROTOCOLS:
             start = time.monotonic()
-            scores = judge.score(seen, protocol)
-            for row in judge.rows:
-                write(words.backbone, row, judge, scores, birds, time.monotonic() - start)
-            print(name, protocol, {row: scores.summaries[row]["oracle"] for row in judge.rows}, flush=True)
+            compute = Compute(precision="bf16-mixed")
+            scores = tb.evaluate(
+                test, network.model, rows=network.rows, protocol=protocol, ten_crop=False, compute=compute
+            )
+            for row in network.rows:
+                write(words.backbone, row.name, network.recipe, scores, birds, time.monotonic() - start)
+            print(name, protocol, {row: summary["oracle"] for row, summary in scores.summaries.items()}, flush=True)
 
 
-def judges(runs: Path, backbone: str) -> dict[str, Judge]:
+def networks(runs: Path, backbone: str) -> dict[str, Network]:
     """What was trained, by name."""
     found = {}
     for method in TRAINED:
         run = runs / f"cub25_{backbone}_{method}_seed{SEED}"
         if (run / "model.json").is_file():
-            looks = {method: load_baseline(run)}
+            model = tb.load(run)
+            rows = [Row(method, thresholds=THRESHOLDS)]
             if method == "cam":
-                looks |= {row: load_baseline(run, look, **options) for row, (look, options) in POST_HOC.items()}
-            said = json.loads((run / "log.json").read_text())
-            found[method] = Judge(tuple(looks), baseline_scores(looks), f"{said['recipe']}, {said['seconds']} s")
+                rows += [
+                    Row(row, thresholds=THRESHOLDS, method=reread(model.model, *reader))
+                    for row, reader in POST_HOC.items()
+                ]
+            log = json.loads((run / "log.json").read_text())
+            found[method] = Network(model, tuple(rows), f"{log['recipe']}, {log['seconds']} s")
     for name in BAS:
         run = runs / f"cub25_{backbone}_{name}"
         if (run / "model.json").is_file():
-            rows = {f"{name}_k1": Inference(top=1), f"{name}_kall": Inference(top=0)}
-            found[name] = Judge(tuple(rows), bas_scores(run, rows), f"small, {backbone}, row {name} of cub25.py")
+            ways = {f"{name}_k1": Inference(top_k=1), f"{name}_kall": Inference(top_k=0)}
+            rows = [Row(row, inference, THRESHOLDS) for row, inference in ways.items()]
+            found[name] = Network(tb.load(run), tuple(rows), f"small, {backbone}, row {name} of cub25.py")
     return found
 
 
-def baseline_scores(looks: dict[str, Baseline]) -> Callable[[Collection, str], Scores]:
-    def score(photos: Collection, protocol: Any) -> Scores:
-        first = next(iter(looks.values()))
-        how = Pass(first.model.normalisation, ten_crop=False, forward=autocast)
-        methods = {row: baseline.model for row, baseline in looks.items()}
-        rules = Rules(protocol, LEVELS, first.side, first.crop)
-        return evaluate_baselines(methods, photos.relabelled(first.classes), rules, how, "auto")
-
-    return score
+def reread(model: Method, name: str, options: Mapping[str, Any]) -> Method:
+    """The same weights in another method."""
+    kind = methods.load(name)
+    method = kind.build(model.architecture, model.num_classes, False, model.normalization, kind.read_options(options))
+    method.load_state_dict(model.state_dict())
+    return method.to(next(model.parameters()).device)
 
 
-def bas_scores(run: Path, rows: dict[str, Inference]) -> Callable[[Collection, str], Scores]:
-    def score(photos: Collection, protocol: Any) -> Scores:
-        model = tb.load(run)
-        return evaluate(
-            model.model,
-            model.adopt(photos),
-            [Row(name, way, LEVELS) for name, way in rows.items()],
-            (model.mean, model.std),
-            protocol=protocol,
-            ten_crop=False,
-            forward=autocast,
-        )
-
-    return score
-
-
-def autocast() -> torch.autocast:
-    return torch.autocast("cpu", torch.bfloat16)
-
-
-def write(backbone: str, row: str, judge: Judge, scores: Scores, birds: Collection, seconds: float) -> None:
+def write(backbone: str, row: str, recipe: str, scores: Scores, birds: Dataset, seconds: float) -> None:
     summary, best = dict(scores.summaries[row]), scores.rows[row]
     oracle = summary.pop("oracle")
     extra = {name: summary[name] for name in ("maxboxacc", "maxboxaccv2") if name in summary}
     record(
         "wsol",
         f"bench_{backbone}_{row}_{scores.protocol}",
-        data=f"cub25, {data_fingerprint([photo.name for photo in birds.photos])}",
-        recipe=judge.recipe,
-        protocol=f"{scores.protocol}, classified by the view that is looked at",
+        data=f"cub25, {data_fingerprint([sample.name for sample in birds.samples])}",
+        recipe=recipe,
+        protocol=f"{scores.protocol}, classified by the view that is localized in",
         split=f"test, {scores.images} photos",
         threshold={"value": FIXED, "chosen": "fixed; auto: each image's own; oracle: best of the grid on this split"},
         metrics={
@@ -144,7 +126,7 @@ def write(backbone: str, row: str, judge: Judge, scores: Scores, birds: Collecti
         oracle=oracle,
         per_size=summary["gt_known_per_size"],
         per_class=summary["gt_known_per_class"],
-        centred_box=scores.centred_box[1],
+        center_prior=scores.center_prior[1],
         seed=SEED,
         seconds=round(seconds),
     )

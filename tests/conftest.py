@@ -6,25 +6,25 @@ from torch import nn
 
 from torchbas import recipes
 from torchbas.config import Architecture, Recipe
-from torchbas.data import make_sample
-from torchbas.model.bas import BAS
+from torchbas.data import make_demo_dataset
+from torchbas.methods.bas import BASMethod
 from torchbas.model.extractor import Extractor
-from torchbas.types import Collection
+from torchbas.structures import Dataset
 
 
 @pytest.fixture
-def tiny_bas() -> BAS:
+def tiny_bas() -> BASMethod:
     """A BAS small enough to check by hand: 16 px in, 16x16 features, 8x8 class maps, 5 classes, BatchNorm inside."""
     torch.manual_seed(0)
-    stem = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
-    tail = nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU())
-    return BAS(Extractor(stem, tail, 8, 16), num_classes=5, architecture=Architecture(hidden=16))
+    f1 = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+    f2 = nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU())
+    return BASMethod(Extractor(f1, f2, 8, 16), 5, Architecture(hidden=16), ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25)))
 
 
 @pytest.fixture(scope="session")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Collection:
+def demo_set(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """The built-in set in small: six tags, 18 photos to train on, 12 with true boxes to score on, 48 px."""
-    return make_sample(tmp_path_factory.mktemp("sample"), train_per_class=3, test_per_class=2, size=48)
+    return make_demo_dataset(tmp_path_factory.mktemp("sample"), train_per_class=3, test_per_class=2, size=48)
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +35,6 @@ def recipe() -> Recipe:
     return replace(
         quick,
         architecture=replace(quick.architecture, backbone="test_resnet", hidden=16),
-        objective=replace(quick.objective, classifier_steps=6),
+        options=replace(quick.options, classifier_steps=6),
         training=training,
     )

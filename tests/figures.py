@@ -1,4 +1,4 @@
-"""What the tests of figures share: the command, and the table beside a picture."""
+"""Helpers of the tests of figures: run ``bas analyze``, read the table beside a figure."""
 
 import csv
 import io
@@ -10,12 +10,12 @@ from torchbas.cli import main
 
 
 def table(file: Path) -> list[dict[str, str]]:
-    """The rows of a CSV by the names of its columns."""
+    """Rows of a CSV by column name."""
     return list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8"), newline="")))
 
 
 def command(capsys: pytest.CaptureFixture[str], figure: str, *words: str | Path) -> tuple[int, str, str]:
-    """The exit code of ``bas analyze``, and what it said on stdout and stderr."""
+    """Exit code, stdout and stderr of ``bas analyze``."""
     code = main(["analyze", figure, *map(str, words)])
     said = capsys.readouterr()
     return code, said.out, said.err

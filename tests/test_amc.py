@@ -9,7 +9,7 @@ from torch import nn
 
 from torchbas.config import Objective
 from torchbas.losses import objective
-from torchbas.model.amc import frozen, hide
+from torchbas.model.amc import frozen, mask_foreground
 
 TARGET = torch.tensor([0, 3, 1, 4])
 LABELS = F.one_hot(TARGET, 5).float()
@@ -21,12 +21,12 @@ def _images():
 
 def _by_deep_copy(model, images):
     """The authors' way: copies of tail and head, one image after the other."""
-    features = model.stem(images)
-    class_maps = model.head(model.tail(features))
+    features = model.f1(images)
+    class_maps = model.head(model.f2(features))
     maps = torch.sigmoid(model.generator.conv(features))
     foreground = torch.stack([maps[i, target][None] for i, target in enumerate(TARGET)])
-    tail, head = copy.deepcopy(model.tail), copy.deepcopy(model.head)
-    background_maps = head(tail(features.clone().detach() * (1 - foreground)))
+    f2, head = copy.deepcopy(model.f2), copy.deepcopy(model.head)
+    background_maps = head(f2(features.clone().detach() * (1 - foreground)))
     logits, ratios = class_maps.mean((2, 3)), []
     for i, target in enumerate(TARGET):
         whole, kept = logits[i, target].detach().relu(), background_maps[i, target].mean().relu()
@@ -63,9 +63,9 @@ def test_the_second_look_has_batch_statistics_of_its_own_and_leaves_no_trace(tin
     tiny_bas.train()
     before = copy.deepcopy(tiny_bas.state_dict())
     features = torch.randn(4, 8, 16, 16)
-    seen = frozen(tiny_bas.tail)(features)
+    seen = frozen(tiny_bas.f2)(features)
     assert all(torch.equal(value, before[name]) for name, value in tiny_bas.state_dict().items())
-    torch.testing.assert_close(seen, copy.deepcopy(tiny_bas.tail)(features))
+    torch.testing.assert_close(seen, copy.deepcopy(tiny_bas.f2)(features))
 
 
 def test_gradient_of_the_second_look_reaches_the_map_only(tiny_bas):
@@ -81,7 +81,7 @@ def test_what_is_in_the_foreground_is_gone_and_the_rest_untouched():
     picture = torch.randn(1, 2, 2, 2)
     foreground = torch.tensor([[[[1.0, 0.0], [0.5, 0.0]]]])
     expected = picture * torch.tensor([[0.0, 1.0], [0.5, 1.0]])
-    assert torch.equal(hide(picture, foreground), expected)
+    assert torch.equal(mask_foreground(picture, foreground), expected)
 
 
 def test_the_frozen_chain_keeps_the_weights_of_the_moment_it_was_made():

@@ -1,4 +1,4 @@
-"""Every figure's numbers, against answers known by hand; every broken table, against the sentence it gets."""
+"""Numbers of figures drawn from tables, against values known by hand; errors of broken tables."""
 
 import csv
 import json
@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from torchbas.analysis import draw_ious, draw_sizes, draw_terms, draw_thresholds
-from torchbas.analysis.iou import quality
+from torchbas.analysis.iou import correct_boxes
 from torchbas.analysis.size import by_size, density
 from torchbas.analysis.tables import Range, read_rows, read_series
 from torchbas.analysis.terms import read_terms, smooth
@@ -19,13 +19,13 @@ from torchbas.cli.analyze import FIGURES
 from torchbas.errors import InputError
 
 
-def test_the_quality_of_boxes_counts_correct_ones_only():
-    found = quality(np.array([0.2, 0.5, 0.52, 0.81, 1.0]))
+def test_ious_are_counted_of_correct_boxes_only():
+    found = correct_boxes(np.array([0.2, 0.5, 0.52, 0.81, 1.0]))
     assert found.accuracy == 80
     assert found.median == pytest.approx((0.52 + 0.81) / 2)
-    assert found.centres[[0, 6, 9]].tolist() == pytest.approx([0.525, 0.825, 0.975])
+    assert found.centers[[0, 6, 9]].tolist() == pytest.approx([0.525, 0.825, 0.975])
     assert found.share.tolist() == pytest.approx([40, 0, 0, 0, 0, 0, 20, 0, 0, 20])
-    assert np.isnan(quality(np.array([0.1])).median)
+    assert np.isnan(correct_boxes(np.array([0.1])).median)
 
 
 def test_accuracy_by_size_is_counted_in_bins_with_their_lower_edge():
@@ -55,7 +55,7 @@ def test_a_density_lies_where_the_objects_are_and_its_mean_is_one():
 
 
 @given(st.lists(st.floats(-10, 10), min_size=1, max_size=30), st.integers(0, 20).map(lambda n: 2 * n + 1))
-def test_a_moving_average_is_the_mean_of_what_lies_around(values, window):
+def test_a_moving_average_is_the_mean_over_the_window(values, window):
     reach = window // 2
     expected = [np.mean(values[max(0, i - reach) : i + reach + 1]) for i in range(len(values))]
     np.testing.assert_allclose(smooth(np.array(values), window), expected, atol=1e-9)
@@ -78,7 +78,7 @@ def tables(tmp_path: Path) -> Path:
     return folder
 
 
-def test_series_are_named_by_their_folder_only_if_they_must(tables, tmp_path):
+def test_series_are_named_by_their_folder_only_where_names_collide(tables, tmp_path):
     other = tmp_path / "more"
     other.mkdir()
     (other / "images.csv").write_text((tables / "images.csv").read_text())
@@ -145,10 +145,10 @@ def test_any_file_is_read_or_refused_in_one_sentence(tmp_path, content):
     file = tmp_path / "images.csv"
     file.write_bytes(content)
     try:
-        found = read_series([file], "images.csv", {"iou": Range(0, 1)})[""]
+        found, message = read_series([file], "images.csv", {"iou": Range(0, 1)})[""], ""
     except InputError as error:
-        found, said = {}, str(error)
-    assert all(len(table["iou"]) for table in found.values()) if found else str(file) in said
+        found, message = {}, str(error)
+    assert all(len(table["iou"]) for table in found.values()) if found else str(file) in message
 
 
 def a_run(folder: Path, text: str = "step,total,suppress\n1,2,\n2,2,0.9\n3,2,0.5\n") -> Path:
@@ -157,7 +157,7 @@ def a_run(folder: Path, text: str = "step,total,suppress\n1,2,\n2,2,0.9\n3,2,0.5
     return folder
 
 
-def test_a_term_that_joins_later_begins_later(tmp_path):
+def test_steps_without_a_term_are_left_out_of_its_curve(tmp_path):
     steps, losses = read_terms(a_run(tmp_path / "run" / "model").parent, ["suppress"])["suppress"]
     assert steps.tolist() == [2, 3]
     assert losses.tolist() == [0.9, 0.5]

@@ -1,4 +1,4 @@
-"""Figures of seeds, label maps, cuts and weights, against answers known by hand or by slow implementations."""
+"""Figures of seeds, label maps, thresholds and weights, against values known by hand or slow implementations."""
 
 import json
 from pathlib import Path
@@ -10,27 +10,28 @@ from figures import command, table
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tiny import tiny_bas
+from tiny import NORMALIZATION, tiny_bas
 
-from torchbas.analysis import cut, draw_cuts, draw_masks, draw_seeds, draw_weights
-from torchbas.analysis.pictures import ious, named, painted, photos_in
-from torchbas.analysis.weights import Weighed, lines_of
+from torchbas.analysis import draw_image_thresholds, draw_masks, draw_seeds, draw_weights, threshold_curves
+from torchbas.analysis.pictures import color_labels, ious, select_samples, series_by_name
+from torchbas.analysis.weights import WeightedRun, lines_of
 from torchbas.cli.analyze import FIGURES
-from torchbas.config import Inference, Objective
+from torchbas.config import Architecture, Inference, Objective
 from torchbas.errors import InputError
-from torchbas.formats import write_manifest
-from torchbas.formats.seeds import Seed, write_seed
-from torchbas.formats.voc import write_labels
-from torchbas.localize.localizer import Localizer
-from torchbas.model.bas import create_model, pool
-from torchbas.types import Collection, Photo
+from torchbas.export.voc import write_labels
+from torchbas.inference.localizer import Localizer
+from torchbas.io import write_manifest
+from torchbas.methods.bas import BASMethod
+from torchbas.model.classifier import pool
+from torchbas.structures import Dataset, Sample
+from torchbas.wsss.seeds.files import Seed, write_seed
 
 SIZE = (32, 48)
 CLASSES = ("cat", "dog", "hen", "cow", "fox")
 
 
 @pytest.fixture
-def pets(tmp_path: Path) -> Collection:
+def pets(tmp_path: Path) -> Dataset:
     """Three photos: a cat in the left half; a cat there and a dog in the right half; a dog without a mask."""
     root = tmp_path / "pets"
     half = np.zeros(SIZE, np.uint8)
@@ -46,8 +47,8 @@ def pets(tmp_path: Path) -> Collection:
     (root / "ImageSets/Segmentation/train.txt").write_text("0\n1\n2\n")
     (root / "train_cls.txt").write_text("0 0\n1 0 1\n2 1\n")
     (root / "classes.txt").write_text("\n".join(("background", *CLASSES)))
-    photos = tuple(
-        Photo(
+    samples = tuple(
+        Sample(
             root / f"JPEGImages/{number}.png",
             f"{number}.png",
             labels,
@@ -57,16 +58,16 @@ def pets(tmp_path: Path) -> Collection:
         )
         for number, labels in enumerate(((0,), (0, 1), (1,)))
     )
-    return Collection(root, CLASSES, photos)
+    return Dataset(root, CLASSES, samples)
 
 
-def seeds(folder: Path, pets: Collection, high: float = 1.0) -> Path:
-    """Maps of ``high`` where the truth of the first two photos is, and a quarter elsewhere."""
+def seeds(folder: Path, pets: Dataset, high: float = 1.0) -> Path:
+    """Maps of ``high`` where the ground truth of the first two photos is, and a quarter elsewhere."""
     left = np.full((8, 12), 0.25, np.float32)
     left[:, :6] = high
-    for photo, maps in zip(pets.photos, ([left], [left, left[:, ::-1]], [left]), strict=True):
-        tags = tuple(pets.classes[label] for label in photo.labels)
-        write_seed(folder / f"{photo.name[0]}.npz", Seed(np.stack(maps), tags, SIZE))
+    for sample, maps in zip(pets.samples, ([left], [left, left[:, ::-1]], [left]), strict=True):
+        tags = tuple(pets.classes[label] for label in sample.labels)
+        write_seed(folder / f"{sample.name[0]}.npz", Seed(np.stack(maps), tags, SIZE))
     return folder
 
 
@@ -78,53 +79,56 @@ def label_maps(folder: Path, value: int) -> Path:
 
 @pytest.fixture
 def localizer() -> Localizer:
-    return Localizer(tiny_bas(5), CLASSES, (0.5,) * 3, (0.25,) * 3, 48, 40, Inference())
+    return Localizer(tiny_bas(5), CLASSES, 48, 40, Inference())
 
 
 @given(st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.7, 1.0]), min_size=12, max_size=12), st.integers(0, 10**6))
 def test_iou_at_every_threshold_is_that_of_each_binary_map(values, seed):
     grid = np.array(values, np.float32).reshape(3, 4)
-    truth = np.random.default_rng(seed).choice([0, 1, 2, 255], (3, 4)).astype(np.uint8)
+    ground_truth = np.random.default_rng(seed).choice([0, 1, 2, 255], (3, 4)).astype(np.uint8)
     thresholds = np.array([0.0, 0.1, 0.25, 0.6])
-    judged = truth != 255
+    scored = ground_truth != 255
     expected = []
     for threshold in thresholds:
-        above, right = grid[judged] > np.float32(threshold), truth[judged] == 1
-        union = (above | right).sum()
-        expected.append((above & right).sum() / union if union else 0)
-    np.testing.assert_allclose(ious(grid, truth, 1, thresholds), expected)
+        above, positive = grid[scored] > np.float32(threshold), ground_truth[scored] == 1
+        union = (above | positive).sum()
+        expected.append((above & positive).sum() / union if union else 0)
+    np.testing.assert_allclose(ious(grid, ground_truth, 1, thresholds), expected)
 
 
-def test_folders_are_called_as_shortly_as_tells_them_apart(tmp_path):
+def test_series_have_the_shortest_names_that_are_all_different(tmp_path):
     a, b = tmp_path / "a/masks", tmp_path / "b/masks"
-    assert named([a, tmp_path / "b/other", a]) == {"masks": a, "other": tmp_path / "b/other"}
-    assert named([a, b]) == {"a masks": a, "b masks": b}
-    assert [*named([tmp_path / "1/a/masks", tmp_path / "2/a/masks"])] == [
+    assert series_by_name([a, tmp_path / "b/other", a]) == {"masks": a, "other": tmp_path / "b/other"}
+    assert series_by_name([a, b]) == {"a masks": a, "b masks": b}
+    assert [*series_by_name([tmp_path / "1/a/masks", tmp_path / "2/a/masks"])] == [
         str(tmp_path / "1/a/masks"),
         str(tmp_path / "2/a/masks"),
     ]
 
 
-def test_photos_are_those_named_or_evenly_spaced_ones_with_truth(pets, tmp_path):
+def test_samples_are_those_named_or_evenly_spaced_ones_with_ground_truth(pets, tmp_path):
     folder = seeds(tmp_path / "seeds", pets)
-    assert [photo.name for photo, _ in photos_in([folder], pets, ".npz", (), 5)] == ["0.png", "1.png"]
-    assert [photo.name for photo, _ in photos_in([folder], pets, ".npz", ("2.png", "0.png"), 1)] == ["2.png", "0.png"]
+    assert [sample.name for sample, _ in select_samples([folder], pets, ".npz", (), 5)] == ["0.png", "1.png"]
+    assert [sample.name for sample, _ in select_samples([folder], pets, ".npz", ("2.png", "0.png"), 1)] == [
+        "2.png",
+        "0.png",
+    ]
     (folder / "1.npz").unlink()
-    assert [photo.name for photo, _ in photos_in([folder], pets, ".npz", (), 5)] == ["0.png"]
+    assert [sample.name for sample, _ in select_samples([folder], pets, ".npz", (), 5)] == ["0.png"]
     with pytest.raises(InputError, match=r"1\.png is no photo of .* with a \.npz file in"):
-        photos_in([folder], pets, ".npz", ("1.png",), 5)
+        select_samples([folder], pets, ".npz", ("1.png",), 5)
     with pytest.raises(InputError, match=r"no photo of .* has a \.npz file in .*nowhere"):
-        photos_in([folder, tmp_path / "nowhere"], pets, ".npz", (), 5)
+        select_samples([folder, tmp_path / "nowhere"], pets, ".npz", (), 5)
 
 
-def test_a_label_map_has_vocs_colours():
-    picture = np.asarray(painted(np.array([[0, 1], [2, 255]], np.uint8), (2, 2)))
+def test_a_label_map_has_vocs_colors():
+    picture = np.asarray(color_labels(np.array([[0, 1], [2, 255]], np.uint8), (2, 2)))
     assert picture.tolist() == [[[0, 0, 0], [128, 0, 0]], [[0, 128, 0], [224, 224, 192]]]
 
 
-def test_seeds_are_drawn_with_what_the_truth_says_of_each_map(pets, tmp_path):
+def test_seeds_are_drawn_with_the_best_iou_of_each_map(pets, tmp_path):
     folders = [seeds(tmp_path / "cam", pets, 0.5), seeds(tmp_path / "bas", pets)]
-    files = draw_seeds(pets, folders, tmp_path / "out", photos=("1.png", "2.png"))
+    files = draw_seeds(pets, folders, tmp_path / "out", samples=("1.png", "2.png"))
     assert [file.name for file in files] == [*FIGURES["seeds"]]
     rows = [(*row.values(),) for row in table(files[1])]
     assert [row[:3] for row in rows] == [
@@ -136,58 +140,59 @@ def test_seeds_are_drawn_with_what_the_truth_says_of_each_map(pets, tmp_path):
         ("2.png", "dog", "bas"),
     ]
     assert [float(row[3]) for row in rows] == pytest.approx([0.375, 0.375, 0.625, 0.625, 0.375, 0.625])
-    assert {float(row[5]) for row in rows[:4]} == {100}  # between a quarter and the rest every cut is right
+    assert {float(row[5]) for row in rows[:4]} == {100}  # between a quarter and the rest every threshold is perfect
     assert rows[4][4:] == ("", "")
     height, width = np.asarray(Image.open(files[0])).shape[:2]
     assert width > height
 
 
-def test_label_maps_are_drawn_with_the_iou_of_each_class_that_is_there(pets, tmp_path):
-    folders = [label_maps(tmp_path / "all_cat", 1), label_maps(tmp_path / "ground", 0)]
+def test_label_maps_are_drawn_with_the_iou_of_each_present_class(pets, tmp_path):
+    folders = [label_maps(tmp_path / "all_cat", 1), label_maps(tmp_path / "empty", 0)]
     files = draw_masks(pets, folders, tmp_path / "out")
     assert [file.name for file in files] == [*FIGURES["masks"]]
     found = {(row["image"], row["class"], row["series"]): float(row["iou"]) for row in table(files[1])}
     assert found == {
         ("0.png", "background", "all_cat"): 0,
         ("0.png", "cat", "all_cat"): 50,
-        ("0.png", "background", "ground"): 50,
-        ("0.png", "cat", "ground"): 0,
+        ("0.png", "background", "empty"): 50,
+        ("0.png", "cat", "empty"): 0,
         ("1.png", "cat", "all_cat"): 50,
         ("1.png", "dog", "all_cat"): 0,
-        ("1.png", "background", "ground"): 0,
-        ("1.png", "cat", "ground"): 0,
-        ("1.png", "dog", "ground"): 0,
+        ("1.png", "background", "empty"): 0,
+        ("1.png", "cat", "empty"): 0,
+        ("1.png", "dog", "empty"): 0,
     }
-    write_labels(tmp_path / "ground/0.png", np.zeros((5, 5), np.uint8))
-    with pytest.raises(InputError, match=r"ground/0\.png does not fit .*0\.png: .* differ in size"):
+    write_labels(tmp_path / "empty/0.png", np.zeros((5, 5), np.uint8))
+    with pytest.raises(InputError, match=r"empty/0\.png does not fit .*0\.png: .* differ in size"):
         draw_masks(pets, folders, tmp_path / "out")
 
 
 @torch.no_grad()
-def test_a_cut_hides_what_is_above_it_and_costs_its_area(pets, localizer, tmp_path):
+def test_a_threshold_masks_what_is_above_it_and_costs_its_area(pets, localizer, tmp_path):
     folder = seeds(tmp_path / "seeds", pets)
-    (photo,) = cut(localizer, pets, [folder], photos=("0.png",))
-    (one,) = photo["seeds"]
+    (sample,) = threshold_curves(localizer, pets, [folder], samples=("0.png",))
+    (one,) = sample["seeds"]
     assert one.thresholds.tolist() == [round(0.05 * n, 2) for n in range(1, 20)]
     assert one.area.tolist() == [1.0] * 4 + [0.5] * 15  # .25 is not above .25
     assert one.iou[:4].tolist() == [0.5] * 4
     assert one.iou[11:13].tolist() == [1, 1]  # half way between .25 and 1, where the edge of the large map lies
-    pixels = torch.from_numpy(np.array(Image.open(pets.photos[0].path))).permute(2, 0, 1)[None].float() / 255
+    pixels = torch.from_numpy(np.array(Image.open(pets.samples[0].path))).permute(2, 0, 1)[None].float() / 255
     features = localizer.model.features((pixels - 0.5) / 0.25)
-    whole, right = features, features.clone()
-    right[..., :24] = 0
-    scores = [pool(localizer.model.class_maps(seen))[0, 0].relu() for seen in (whole, whole * 0, right)]
-    assert one.left[0] == pytest.approx(float(scores[1] / scores[0]), abs=1e-5)
-    assert one.left[10] == pytest.approx(float((scores[2] / scores[0]).clamp(max=1)), abs=1e-5)
-    np.testing.assert_allclose(one.loss, one.left + one.area)
+    outside = features.clone()
+    outside[..., :24] = 0
+    kept = (features, features * 0, outside)
+    scores = [pool(localizer.model.class_maps(one))[0, 0].relu() for one in kept]
+    assert one.bas_ratio[0] == pytest.approx(float(scores[1] / scores[0]), abs=1e-5)
+    assert one.bas_ratio[10] == pytest.approx(float((scores[2] / scores[0]).clamp(max=1)), abs=1e-5)
+    np.testing.assert_allclose(one.loss, one.bas_ratio + one.area)
     assert one.loss[one.chosen] == one.loss.min()
 
 
-def test_cuts_are_drawn_as_means_and_as_one_map(pets, localizer, tmp_path):
+def test_thresholds_are_drawn_as_means_and_as_one_map(pets, localizer, tmp_path):
     folders = [seeds(tmp_path / "cam", pets, 0.5), seeds(tmp_path / "bas", pets)]
-    photos = list(cut(localizer, pets, folders))
-    files = draw_cuts(photos, tmp_path / "out")
-    assert [file.name for file in files] == [*FIGURES["cuts"]]
+    samples = list(threshold_curves(localizer, pets, folders))
+    files = draw_image_thresholds(samples, tmp_path / "out")
+    assert [file.name for file in files] == [*FIGURES["image-thresholds"]]
     means = table(files[1])
     iou = [float(row["y"]) for row in means if row["panel"].startswith("IoU") and row["series"].startswith("cam")]
     assert (iou[:4], iou[6:8], iou[9:]) == ([50] * 4, [100, 100], [0] * 10)  # .5 is not above .5
@@ -195,9 +200,9 @@ def test_cuts_are_drawn_as_means_and_as_one_map(pets, localizer, tmp_path):
     assert [row["series"] for row in process] == ["cam"] * 19 + ["bas"] * 19
     assert sum(int(row["chosen"]) for row in process) == 2
     with pytest.raises(InputError, match="none of these photos has a tag"):
-        draw_cuts([{"cam": []}], tmp_path / "out")
+        draw_image_thresholds([{"cam": []}], tmp_path / "out")
     with pytest.raises(InputError, match=r"2\.png has no true mask"):
-        list(cut(localizer, pets, folders, photos=("2.png",)))
+        list(threshold_curves(localizer, pets, folders, samples=("2.png",)))
 
 
 def a_segmentation(folder: Path, miou: float | None, *models: Path, **words: object) -> Path:
@@ -212,12 +217,17 @@ def a_segmentation(folder: Path, miou: float | None, *models: Path, **words: obj
 def a_run(folder: Path, guidance: float, area: float = 1.2) -> Path:
     """A folder as ``bas train`` leaves it."""
     folder.mkdir(parents=True)
-    write_manifest(folder, {"command": "train", "words": {"settings": {"objective": Objective(guidance, area)}}})
+    write_manifest(folder, {"command": "train", "words": {"settings": {"options": Objective(guidance, area)}}})
     return folder
 
 
 def test_lines_join_what_differs_in_one_weight():
-    points = [Weighed(0.2, 1.2, 1, 57), Weighed(0.1, 1.2, 1, 50), Weighed(0.2, 2.0, 1, 40), Weighed(0.5, 1.5, 1, 56)]
+    points = [
+        WeightedRun(0.2, 1.2, 1, 57),
+        WeightedRun(0.1, 1.2, 1, 50),
+        WeightedRun(0.2, 2.0, 1, 40),
+        WeightedRun(0.5, 1.5, 1, 56),
+    ]
     (alpha,) = lines_of(points, "guidance").items()
     assert alpha[0] == "beta 1.2, lambda 1"
     assert (alpha[1].x, alpha[1].y) == ((0.1, 0.2), (50, 57))
@@ -259,11 +269,12 @@ def test_a_figure_of_photos_by_command(figure, pets, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_cuts_and_weights_by_command(pets, localizer, tmp_path, capsys):
-    model = create_model("test_resnet", len(CLASSES), hidden=16)
-    Localizer(model, CLASSES, localizer.mean, localizer.std, 48, 40, Inference()).save(tmp_path / "run")
-    words = [pets.root, seeds(tmp_path / "it", pets), "--model", tmp_path / "run", "--out", tmp_path / "cuts"]
-    code, printed, said = command(capsys, "cuts", *words, "--json")
+def test_image_thresholds_and_weights_by_command(pets, tmp_path, capsys):
+    architecture = Architecture(backbone="test_resnet", hidden=16)
+    model = BASMethod.build(architecture, len(CLASSES), False, NORMALIZATION)
+    Localizer(model, CLASSES, 48, 40, Inference()).save(tmp_path / "run")
+    words = [pets.root, seeds(tmp_path / "it", pets), "--model", tmp_path / "run", "--out", tmp_path / "curves"]
+    code, printed, said = command(capsys, "image-thresholds", *words, "--json")
     assert (code, len(json.loads(printed)["files"])) == (0, 4), said
     runs = [a_run(tmp_path / f"runs/{n}", 0.1 * n) for n in (1, 2)]
     made = [a_segmentation(tmp_path / f"made_{n}", 50.0, run) for n, run in enumerate(runs)]

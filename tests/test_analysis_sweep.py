@@ -1,4 +1,4 @@
-"""What the classifier says while the true mask shrinks and grows, against answers known by hand."""
+"""Scores under eroded and dilated ground-truth masks, against values known by hand."""
 
 import json
 from dataclasses import replace
@@ -9,16 +9,18 @@ import pytest
 import torch
 from figures import command, table
 from PIL import Image
-from tiny import tiny_bas
+from tiny import NORMALIZATION, tiny_bas
 
-from torchbas.analysis import Curve, draw_sweep, sweep
-from torchbas.analysis.mask_sweep import masks_around, scores_under, spread, true_mask
+from torchbas.analysis import SweepCurve, draw_sweep, sweep_masks
+from torchbas.analysis.mask_sweep import ground_truth_mask, masked_logits, masks_around, spread
 from torchbas.cli.analyze import FIGURES
-from torchbas.config import Inference
+from torchbas.config import Architecture, Inference
 from torchbas.errors import InputError
-from torchbas.localize.localizer import Localizer
-from torchbas.model.bas import create_model, pool
-from torchbas.types import Collection, Photo
+from torchbas.inference.localizer import Localizer
+from torchbas.methods.bas import BASMethod
+from torchbas.methods.cam import CAM
+from torchbas.model.classifier import pool
+from torchbas.structures import Dataset, Sample
 
 
 def a_square(side: int, size: int = 64, at: int = 20) -> np.ndarray:
@@ -39,14 +41,14 @@ def test_the_middle_of_a_sweep_is_the_mask_itself_and_masks_lie_in_each_other():
     assert (masks[:-1] <= masks[1:]).all()
 
 
-def test_beyond_the_border_is_ground():
+def test_beyond_the_border_is_background():
     everything = masks_around(np.ones((30, 30), bool), 2)
     assert everything.sum(axis=(1, 2)).tolist() == [21**2, 26**2, 900, 900, 900]
 
 
 def test_boxes_and_masks_are_squeezed_and_cropped_like_the_photo(tmp_path):
-    boxes = Photo(Path("a.jpg"), "a.jpg", boxes=((10.0, 0.0, 50.0, 20.0), (90.0, 30.0, 100.0, 40.0)))
-    mask, source = true_mask(boxes, (40, 100), resize=20, crop=16)  # x / 5, y / 2, then 2 off each side
+    boxes = Sample(Path("a.jpg"), "a.jpg", boxes=((10.0, 0.0, 50.0, 20.0), (90.0, 30.0, 100.0, 40.0)))
+    mask, source = ground_truth_mask(boxes, (40, 100), resize=20, crop=16)  # x / 5, y / 2, then 2 off each side
     expected = np.zeros((20, 20), bool)
     expected[0:10, 2:10] = expected[15:20, 18:20] = True
     assert source == "boxes"
@@ -56,55 +58,56 @@ def test_boxes_and_masks_are_squeezed_and_cropped_like_the_photo(tmp_path):
         pixels[rows] = 7
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
     union = replace(boxes, instances=(tmp_path / "one.png", tmp_path / "two.png"))
-    mask, source = true_mask(union, (40, 100), resize=20, crop=20)
+    mask, source = ground_truth_mask(union, (40, 100), resize=20, crop=20)
     assert source == "masks"
     assert np.flatnonzero(mask.all(axis=1)).tolist() == [0, 1, 2, 3, 4, 15, 16, 17, 18, 19]
     assert mask.sum() == 200
-    single, _ = true_mask(replace(boxes, mask=tmp_path / "one.png"), (40, 100), resize=20, crop=20)
+    single, _ = ground_truth_mask(replace(boxes, mask=tmp_path / "one.png"), (40, 100), resize=20, crop=20)
     assert single.sum() == 100
 
 
-@pytest.mark.parametrize("hide", ["features", "image"])
+@pytest.mark.parametrize("mask_at", ["features", "image"])
 @torch.no_grad()
-def test_inside_and_outside_of_a_mask_are_the_networks_answers_to_hidden_features(hide):
-    model = tiny_bas(hide=hide)
+def test_scores_inside_and_outside_of_a_mask_are_those_of_masked_features(mask_at):
+    model = tiny_bas(mask_at=mask_at)
     image = torch.rand(1, 3, 16, 16)
     features = model.features(image)
     half = torch.zeros(1, 1, 16, 16)
     half[..., :7] = 1
     masks = torch.cat([torch.ones(1, 1, 16, 16), torch.zeros(1, 1, 16, 16), half])
-    inside, outside = scores_under(model, features, masks, image, batch_size=2)
+    inside, outside = masked_logits(model.encode(image), masks, batch_size=2)
 
-    def answer(share: torch.Tensor) -> torch.Tensor:
-        seen = features * share if hide == "features" else model.features(image * share)
-        return pool(model.class_maps(seen))[0]
+    def expected(share: torch.Tensor) -> torch.Tensor:
+        kept = features * share if mask_at == "features" else model.features(image * share)
+        return pool(model.class_maps(kept))[0]
 
-    whole, nothing = answer(torch.ones(1, 1, 16, 16)), answer(torch.zeros(1, 1, 16, 16))
-    torch.testing.assert_close(inside, torch.stack([whole, nothing, answer(half)]))
-    torch.testing.assert_close(outside, torch.stack([nothing, whole, answer(1 - half)]))
+    whole, nothing = expected(torch.ones(1, 1, 16, 16)), expected(torch.zeros(1, 1, 16, 16))
+    torch.testing.assert_close(inside, torch.stack([whole, nothing, expected(half)]))
+    torch.testing.assert_close(outside, torch.stack([nothing, whole, expected(1 - half)]))
 
 
 @torch.no_grad()
-def test_a_mask_counts_on_the_feature_grid_with_the_share_that_it_covers():
+def test_a_mask_keeps_of_each_feature_the_share_that_it_covers():
     model = tiny_bas()
-    features = torch.rand(1, 8, 4, 4)
+    encoded = model.encode(torch.rand(1, 3, 8, 8))
+    encoded.features = features = torch.rand(1, 8, 4, 4)
     mask = torch.zeros(1, 1, 8, 8)
     mask[..., :3] = 1  # the second column of the grid is half covered
-    inside, _ = scores_under(model, features, mask, torch.rand(1, 3, 8, 8))
+    inside, _ = masked_logits(encoded, mask)
     share = torch.tensor([1, 0.5, 0, 0]).expand(1, 1, 4, 4)
     torch.testing.assert_close(inside, pool(model.class_maps(features * share)))
 
 
 @pytest.fixture
-def localizer(sample: Collection) -> Localizer:
-    model = tiny_bas(len(sample.classes))
-    return Localizer(model, sample.classes, (0.5,) * 3, (0.25,) * 3, 48, 40, Inference())
+def localizer(demo_set: Dataset) -> Localizer:
+    model = tiny_bas(len(demo_set.classes))
+    return Localizer(model, demo_set.classes, 48, 40, Inference())
 
 
-def test_a_sweep_is_normalised_by_the_whole_image(sample, localizer):
-    curves = list(sweep(localizer, sample.only("test"), reach=9))
+def test_a_sweep_is_normalized_by_the_whole_image(demo_set, localizer):
+    curves = list(sweep_masks(localizer, demo_set.only("test"), reach=9))
     assert len(curves) == 12
-    assert {curve.truth for curve in curves} == {"masks"}
+    assert {curve.ground_truth for curve in curves} == {"masks"}
     for curve in curves:
         assert len(curve.area) == 19
         assert (np.diff(curve.area) >= 0).all()
@@ -119,42 +122,50 @@ def test_a_sweep_is_normalised_by_the_whole_image(sample, localizer):
         assert curve.background[0] == pytest.approx(1, rel=1e-5)
 
 
-def test_entropy_and_right_are_those_of_the_scores(sample, localizer):
-    photos = sample.only("test")
-    one = replace(photos, photos=photos.photos[:1])
-    (curve,) = sweep(localizer, one, reach=20)
+def test_a_sweep_of_another_method_is_that_of_its_classifier(demo_set, localizer):
+    architecture = Architecture(backbone="test_resnet", hidden=16)
+    model = CAM.build(architecture, len(demo_set.classes), False, NORMALIZATION)
+    model.get_parameter("head.4.bias").data.fill_(1)  # a positive score of every tag
+    curves = list(sweep_masks(replace(localizer, model=model), demo_set.only("test"), reach=1))
+    assert len(curves) == 12
+
+
+def test_label_and_entropy_are_those_of_the_scores(demo_set, localizer):
+    samples = demo_set.only("test")
+    one = replace(samples, samples=samples.samples[:1])
+    (curve,) = sweep_masks(localizer, one, reach=20)
     nothing = pool(localizer.model.class_maps(torch.zeros(1, 8, 40, 40)))[0]
-    label = one.photos[0].labels[0]
+    label = one.samples[0].labels[0]
     assert curve.entropy[0] == pytest.approx(float(-nothing.log_softmax(0)[label].detach()), rel=1e-4)
-    assert curve.label == sample.classes[label]
+    assert curve.label == demo_set.classes[label]
 
 
-def test_photos_whose_truth_cannot_be_told_are_left_out(sample, localizer):
-    good, several, bare = sample.only("test").photos[:3]
+def test_photos_without_unambiguous_ground_truth_are_left_out(demo_set, localizer):
+    good, several, bare = demo_set.only("test").samples[:3]
     odd = replace(several, labels=(0, 1)), replace(bare, boxes=(), mask=None)
-    left = list(sweep(localizer, replace(sample, photos=(good, *odd)), reach=1))
-    assert [curve.name for curve in left] == [good.name]
+    kept = list(sweep_masks(localizer, replace(demo_set, samples=(good, *odd)), reach=1))
+    assert [curve.name for curve in kept] == [good.name]
     with pytest.raises(InputError, match="no photo with one tag"):
-        list(sweep(localizer, replace(sample, photos=odd), reach=1))
+        list(sweep_masks(localizer, replace(demo_set, samples=odd), reach=1))
 
 
-def a_curve(area: list[float], values: list[float], right: bool = True) -> Curve:
+def a_curve(area: list[float], values: list[float], correct: bool = True) -> SweepCurve:
     column = np.array(values, float)
-    return Curve("a.jpg", "cat", right, "boxes", np.array(area, float), column, column, column)
+    return SweepCurve("a.jpg", "cat", correct, "boxes", np.array(area, float), column, column, column)
 
 
-def test_photos_are_compared_at_the_same_multiple_of_the_true_area():
+def test_photos_are_compared_at_the_same_multiple_of_the_ground_truth_area():
     small = a_curve([0.1, 0.2, 0.4], [0, 4, 8])  # relative areas 0.5, 1, 2
     large = a_curve([0.2, 0.8, 1.0], [1, 7, 9])  # 0.25, 1, 1.25, and everything from there on
     found = spread([small, large], "entropy", np.array([0.0, 0.4, 0.5, 1.0, 1.25, 2.0, 2.5]))
-    assert found.area.tolist() == [0.4, 0.5, 1.0, 1.25, 2.0, 2.5]  # nobody was swept down to 0
+    assert found.area.tolist() == [0.4, 0.5, 1.0, 1.25, 2.0, 2.5]  # no photo was swept down to 0
     assert found.photos.tolist() == [1, 2, 2, 2, 2, 1]
     assert found.mean.tolist() == pytest.approx([2.2, 1.5, 5.5, 7, 8.5, 9])
     assert [column[2] for column in (found.std, found.lower, found.median, found.upper)] == [1.5, 4.75, 5.5, 6.25]
 
 
-def test_a_sweep_leaves_a_row_for_every_photo_and_mask(sample, localizer, tmp_path):
-    files = draw_sweep(sweep(localizer, sample.only("test"), reach=2), tmp_path / "new" / "folder")
+def test_a_sweep_leaves_a_row_for_every_photo_and_mask(demo_set, localizer, tmp_path):
+    files = draw_sweep(sweep_masks(localizer, demo_set.only("test"), reach=2), tmp_path / "new" / "folder")
     assert all(file.stat().st_size for file in files)
     rows = table(files[0])
     assert len(rows) == 12 * 5
@@ -162,17 +173,18 @@ def test_a_sweep_leaves_a_row_for_every_photo_and_mask(sample, localizer, tmp_pa
     statistics = table(files[2])
     assert {row["quantity"] for row in statistics} == {"activation", "entropy", "background"}
     with pytest.raises(InputError, match=r"other\.jpg"):
-        draw_sweep(sweep(localizer, sample.only("test"), reach=1), tmp_path, example="other.jpg")
+        draw_sweep(sweep_masks(localizer, demo_set.only("test"), reach=1), tmp_path, example="other.jpg")
     with pytest.raises(InputError, match="positive score"):
         draw_sweep([], tmp_path)
 
 
 @pytest.mark.slow
-def test_a_sweep_by_command(sample, localizer, tmp_path, capsys):
-    model = create_model("test_resnet", len(sample.classes), hidden=16)
+def test_a_sweep_by_command(demo_set, localizer, tmp_path, capsys):
+    architecture = Architecture(backbone="test_resnet", hidden=16)
+    model = BASMethod.build(architecture, len(demo_set.classes), False, NORMALIZATION)
     model.get_parameter("head.4.bias").data.fill_(1)  # a positive score of every tag
     replace(localizer, model=model).save(tmp_path / "run")
-    words = [sample.root, "--model", tmp_path / "run", "--reach", "2", "--every", "5"]
+    words = [demo_set.root, "--model", tmp_path / "run", "--reach", "2", "--every", "5"]
     code, printed, _ = command(capsys, "sweep", *words, "--out", tmp_path / "sweep", "--json", "--quiet")
     assert code == 0
     assert json.loads(printed)["files"] == [str(tmp_path / "sweep" / name) for name in FIGURES["sweep"]]

@@ -20,23 +20,23 @@ from torchbas.api import Compute, Watch
 from torchbas.config import Inference
 from torchbas.data import open_image
 from torchbas.errors import InputError
-from torchbas.localize import Row
-from torchbas.model.weights import save_model
-from torchbas.types import Collection
+from torchbas.evaluation.evaluator import Row
+from torchbas.model.weights import save_network
+from torchbas.structures import Dataset
 
 CPU = Compute(device="cpu", precision="32-true")
 
 
 @pytest.fixture(scope="module")
-def labelled(sample, recipe, tmp_path_factory):
-    """What ``label`` finds in the sample's folder, and the run it leaves."""
-    run = tmp_path_factory.mktemp("labelled") / "model"
-    return tb.label(sample.root, run, recipe=recipe, weights=False, compute=CPU), run
+def labeled(demo_set, recipe, tmp_path_factory):
+    """What ``label`` finds in the folder of the built-in set, and the run it leaves."""
+    run = tmp_path_factory.mktemp("labeled") / "model"
+    return tb.label(demo_set.root, run, recipe=recipe, weights=False, compute=CPU), run
 
 
 @pytest.fixture(scope="module")
-def model(labelled):
-    return tb.load(labelled[1])
+def model(labeled):
+    return tb.load(labeled[1])
 
 
 def _said(found):
@@ -56,50 +56,52 @@ def test_every_public_name_is_there_and_no_other():
         _ = tb.labels
 
 
-def test_label_finds_every_tag_of_every_photo_and_leaves_a_model(labelled, model, sample):
-    found, run = labelled
+def test_label_finds_every_tag_of_every_photo_and_leaves_a_model(labeled, model, demo_set):
+    found, run = labeled
     assert [(one.name, one.label) for one in found] == [
-        (photo.name, sample.classes[photo.labels[0]]) for photo in sample.photos
+        (sample.name, demo_set.classes[sample.labels[0]]) for sample in demo_set.samples
     ]
-    assert [one.truth for one in found] == [photo.boxes for photo in sample.photos]
-    again = tb.predict(sample.root, run, compute=CPU)
+    assert [one.ground_truth for one in found] == [sample.boxes for sample in demo_set.samples]
+    again = tb.predict(demo_set.root, run, compute=CPU)
     for one, other in zip(found, again, strict=True):
         assert one.confidence == pytest.approx(other.confidence, abs=1e-5)
         assert one.grid == pytest.approx(other.grid, abs=1e-3)
-    assert (model.classes, model.recipe) == (sample.classes, "quick")
+    assert (model.classes, model.recipe) == (demo_set.classes, "quick")
 
 
-def test_label_without_a_folder_keeps_nothing_and_finds_the_same(labelled, sample, recipe, tmp_path, monkeypatch):
+def test_label_without_a_folder_keeps_nothing_and_finds_the_same(labeled, demo_set, recipe, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     opened = []
     watch = Watch(opened=lambda done, total: opened.append((done, total)))
-    found = tb.label(sample, recipe=recipe, weights=False, compute=CPU, watch=watch)
-    assert _said(found) == _said(labelled[0])
+    found = tb.label(demo_set, recipe=recipe, weights=False, compute=CPU, watch=watch)
+    assert _said(found) == _said(labeled[0])
     assert opened == [(done, 30) for done in range(1, 31)], "photos are checked once"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_label_skips_what_check_reports(sample, recipe, tmp_path):
-    photos = [photo.path for photo in sample.only("test").photos]
-    for number, photo in enumerate(photos):
-        tag = tmp_path / "photos" / photo.parent.name
+def test_label_skips_what_check_reports(demo_set, recipe, tmp_path):
+    samples = [sample.path for sample in demo_set.only("test").samples]
+    for number, sample in enumerate(samples):
+        tag = tmp_path / "photos" / sample.parent.name
         tag.mkdir(parents=True, exist_ok=True)
-        (tag / f"{number}.jpg").write_bytes(photo.read_bytes())
-    (tmp_path / "photos" / "fish" / "cut.jpg").write_bytes(photos[0].read_bytes()[:500])
+        (tag / f"{number}.jpg").write_bytes(sample.read_bytes())
+    (tmp_path / "photos" / "fish" / "cut.jpg").write_bytes(samples[0].read_bytes()[:500])
     (problem,) = tb.check(tmp_path / "photos").problems
     assert problem.name == "fish/cut.jpg"
     short = replace(recipe, training=replace(recipe.training, steps=1))
     found = tb.label(tmp_path / "photos", tmp_path / "run", recipe=short, weights=False, compute=CPU)
-    assert len(found) == len(photos)
+    assert len(found) == len(samples)
 
 
-def test_saved_results_are_what_other_programs_read(labelled, sample, tmp_path):
-    found, _ = labelled
+def test_saved_results_are_what_other_programs_read(labeled, demo_set, tmp_path):
+    found, _ = labeled
     tb.save(found, tmp_path / "new" / "out", formats=["coco", "voc", "gallery"], facts={"model": "a <b>"})
     out = tmp_path / "new" / "out"
     boxes = COCO(out / "boxes.coco.json")
-    assert sorted(image["file_name"] for image in boxes.imgs.values()) == sorted(photo.name for photo in sample.photos)
-    assert {category["name"] for category in boxes.cats.values()} == set(sample.classes)
+    assert sorted(image["file_name"] for image in boxes.imgs.values()) == sorted(
+        sample.name for sample in demo_set.samples
+    )
+    assert {category["name"] for category in boxes.cats.values()} == set(demo_set.classes)
     assert len(boxes.anns) == len(COCO(out / "masks.coco.json").anns) == len(found)
     with Image.open(out / "masks" / "train" / "snail" / "0001.png") as mask:
         (one,) = [one for one in found if one.name == "train/snail/0001.jpg"]
@@ -109,8 +111,8 @@ def test_saved_results_are_what_other_programs_read(labelled, sample, tmp_path):
     assert "a <b>" not in page
 
 
-def test_an_unknown_format_or_a_file_in_the_way_is_said_before_anything_is_written(labelled, tmp_path):
-    found, _ = labelled
+def test_an_unknown_format_or_a_file_in_the_way_is_said_before_anything_is_written(labeled, tmp_path):
+    found, _ = labeled
     with pytest.raises(InputError, match=r'"galery" is no format\. Did you mean "gallery"'):
         tb.save(found, tmp_path / "out", formats=["coco", "galery"])
     assert not (tmp_path / "out").exists()
@@ -120,8 +122,8 @@ def test_an_unknown_format_or_a_file_in_the_way_is_said_before_anything_is_writt
             tb.save(found, tmp_path / "file", formats=[name])
 
 
-def test_a_gallery_that_fails_leaves_the_old_one(labelled, tmp_path, monkeypatch):
-    found, _ = labelled
+def test_a_gallery_that_fails_leaves_the_old_one(labeled, tmp_path, monkeypatch):
+    found, _ = labeled
     tb.save(found[:1], tmp_path, formats=["gallery"])
     before = (tmp_path / "index.html").read_bytes()
     monkeypatch.setattr("torchbas.viz.gallery._card", lambda *_: 1 / 0)
@@ -131,18 +133,18 @@ def test_a_gallery_that_fails_leaves_the_old_one(labelled, tmp_path, monkeypatch
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_predict_looks_for_known_predicted_or_given_tags(sample, model):
-    test = sample.root / "test"
-    photos = sorted(str(file.relative_to(test)) for file in test.rglob("*.jpg"))
+def test_predict_localizes_known_predicted_or_given_tags(demo_set, model):
+    test = demo_set.root / "test"
+    samples = sorted(str(file.relative_to(test)) for file in test.rglob("*.jpg"))
     known = tb.predict(test, model, compute=CPU)
-    assert [(one.name, one.label) for one in known] == [(name, name.split("/")[0]) for name in photos]
-    predicted = tb.predict(test, model, tags="predicted", compute=CPU)
-    assert [one.name for one in predicted] == photos
-    assert _said(tb.predict(sample.only("test"), model, tags="predicted", compute=CPU)) == [
+    assert [(one.name, one.label) for one in known] == [(name, name.split("/")[0]) for name in samples]
+    predicted = list(tb.predict(test, model, tags="predicted", compute=CPU))
+    assert [one.name for one in predicted] == samples
+    assert _said(tb.predict(demo_set.only("test"), model, tags="predicted", compute=CPU)) == [
         (f"test/{name}", *rest) for name, *rest in _said(predicted)
     ]
-    given = tb.predict(test, model, tags=["snail", "fish"], compute=CPU)
-    assert [(one.name, one.label) for one in given] == [(name, tag) for name in photos for tag in ("fish", "snail")]
+    given = list(tb.predict(test, model, tags=["snail", "fish"], compute=CPU))
+    assert [(one.name, one.label) for one in given] == [(name, tag) for name in samples for tag in ("fish", "snail")]
     alone = tb.predict(test / "leaf" / "0001.jpg", model, tags="snail", compute=CPU)
     assert [(one.name, one.label) for one in alone] == [("0001.jpg", "snail")]
     assert model(test / "leaf" / "0001.jpg", tags="snail")[0].label == "snail"
@@ -150,13 +152,13 @@ def test_predict_looks_for_known_predicted_or_given_tags(sample, model):
         tb.predict(test, model, tags=["cat"], compute=CPU)
 
 
-def test_all_objects_are_at_least_the_largest(sample, model):
-    largest, every = (tb.predict(sample, model, objects=objects, compute=CPU) for objects in ("largest", "all"))
+def test_all_objects_are_at_least_the_largest(demo_set, model):
+    largest, every = (list(tb.predict(demo_set, model, objects=objects, compute=CPU)) for objects in ("largest", "all"))
     assert len(every) >= len(largest)
     assert {one.xyxy for one in largest} <= {one.xyxy for one in every}
 
 
-def test_a_progress_bar_sees_every_batch(sample, model):
+def test_a_progress_bar_sees_every_batch(demo_set, model):
     seen = []
 
     def bar(batches, total):
@@ -164,43 +166,43 @@ def test_a_progress_bar_sees_every_batch(sample, model):
             seen.append((number, total))
             yield batch
 
-    tb.predict(sample, model, compute=CPU, watch=Watch(batches=bar))
+    list(tb.predict(demo_set, model, compute=CPU, watch=Watch(batches=bar)))
     assert seen == [(number, len(seen)) for number in range(1, len(seen) + 1)]
 
 
-def test_the_test_split_is_scored_else_val(sample, model):
+def test_the_test_split_is_scored_else_val(demo_set, model):
     quick = {"rows": [Row("BAS", Inference(), (0.5,))], "ten_crop": False, "compute": CPU}
-    assert tb.evaluate(sample.root, model, **quick).images == 12
-    first, *others = sample.only("test").photos
-    mixed = replace(sample, photos=(first, *(replace(photo, split="val") for photo in others)))
+    assert tb.evaluate(demo_set.root, model, **quick).images == 12
+    first, *others = demo_set.only("test").samples
+    mixed = replace(demo_set, samples=(first, *(replace(sample, split="val") for sample in others)))
     assert tb.evaluate(mixed, model, **quick).images == 1
-    assert tb.evaluate(replace(mixed, photos=mixed.photos[1:]), model, **quick).images == 11
-    unsplit = replace(sample, photos=tuple(replace(photo, split="") for photo in sample.photos))
+    assert tb.evaluate(replace(mixed, samples=mixed.samples[1:]), model, **quick).images == 11
+    unsplit = replace(demo_set, samples=tuple(replace(sample, split="") for sample in demo_set.samples))
     assert tb.evaluate(unsplit, model, **quick).images == 30
 
 
-def test_a_test_set_that_lists_its_tags_in_another_order_scores_the_same(sample, model):
+def test_a_test_set_that_lists_its_tags_in_another_order_scores_the_same(demo_set, model):
     order = [3, 5, 0, 2, 4, 1]
-    photos = tuple(replace(p, labels=tuple(order.index(label) for label in p.labels)) for p in sample.photos)
-    other = Collection(sample.root, tuple(sample.classes[label] for label in order), photos)
-    assert tb.evaluate(other, model, compute=CPU) == tb.evaluate(sample, model, compute=CPU)
+    samples = tuple(replace(p, labels=tuple(order.index(label) for label in p.labels)) for p in demo_set.samples)
+    other = Dataset(demo_set.root, tuple(demo_set.classes[label] for label in order), samples)
+    assert tb.evaluate(other, model, compute=CPU) == tb.evaluate(demo_set, model, compute=CPU)
 
 
-def test_scores_stand_beside_plain_cam_at_several_thresholds(sample, model):
-    scores = tb.evaluate(sample, replace(model, inference=Inference(top=3)), ten_crop=False, compute=CPU)
+def test_scores_stand_beside_plain_cam_at_several_thresholds(demo_set, model):
+    scores = tb.evaluate(demo_set, replace(model, inference=Inference(top_k=3)), ten_crop=False, compute=CPU)
     assert list(scores.rows) == ["CAM", "BAS k=1", "BAS k=all", "BAS k=3"]
     assert {0.1, 0.5, "auto"} <= scores.rows["CAM"].keys()
-    own = replace(model, inference=Inference(top=1))
-    assert list(tb.evaluate(sample, own, ten_crop=False, compute=CPU).rows) == ["CAM", "BAS k=1", "BAS k=all"]
+    own = replace(model, inference=Inference(top_k=1))
+    assert list(tb.evaluate(demo_set, own, ten_crop=False, compute=CPU).rows) == ["CAM", "BAS k=1", "BAS k=all"]
 
 
-def test_a_labels_folder_holds_its_model_one_level_down(labelled, model):
-    assert replace(tb.load(labelled[1].parent), model=model.model) == model
+def test_a_labels_folder_holds_its_model_one_level_down(labeled, model):
+    assert replace(tb.load(labeled[1].parent), model=model.model) == model
     with pytest.raises(InputError, match="nowhere is no folder of a model"):
-        tb.load(labelled[1] / "nowhere")
+        tb.load(labeled[1] / "nowhere")
 
 
-def test_a_checkpoint_of_the_authors_finds_what_their_network_shows(sample, tmp_path):
+def test_a_checkpoint_of_the_authors_finds_what_their_network_shows(demo_set, tmp_path):
     torch.manual_seed(0)
     theirs = Mobile()
     convs = nn.Conv2d(1024, 1024, 3, padding=1), nn.Conv2d(1024, 1024, 3, padding=1), nn.Conv2d(1024, 6, 1)
@@ -213,11 +215,11 @@ def test_a_checkpoint_of_the_authors_finds_what_their_network_shows(sample, tmp_
     localizer = tb.load(tmp_path / "best_gt.pth.tar")
     (tmp_path / "best_gt.pth.tar").unlink()
     assert localizer.classes == ("0", "1", "2", "3", "4", "5")
-    assert localizer.inference == Inference(top=1, threshold=0.1)
+    assert localizer.inference == Inference(top_k=1, threshold=0.1)
 
-    photo = sample.photos[0].path
-    (found,) = localizer(photo, tags=["4"])
-    pixels = np.asarray(open_image(photo).resize((256, 256), Image.Resampling.BILINEAR)) / np.float32(255)
+    sample = demo_set.samples[0].path
+    (found,) = localizer(sample, tags=["4"])
+    pixels = np.asarray(open_image(sample).resize((256, 256), Image.Resampling.BILINEAR)) / np.float32(255)
     image = torch.from_numpy((pixels - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)).float().permute(2, 0, 1)[None]
     with torch.no_grad():
         features = theirs.first(image)
@@ -226,23 +228,25 @@ def test_a_checkpoint_of_the_authors_finds_what_their_network_shows(sample, tmp_
     assert found.grid == pytest.approx((grid - grid.min()) / (grid.max() - grid.min() + 1e-5), abs=1e-3)
     assert found.confidence == pytest.approx(logits.softmax(0)[4].item(), rel=1e-2)
 
-    by_place = tb.predict(replace(sample, photos=sample.photos[:1]), localizer, compute=CPU)
-    assert [one.label for one in by_place] == [str(sample.photos[0].labels[0])], "their classes have numbers for names"
+    by_place = tb.predict(replace(demo_set, samples=demo_set.samples[:1]), localizer, compute=CPU)
+    assert [one.label for one in by_place] == [str(demo_set.samples[0].labels[0])], (
+        "their classes have numbers for names"
+    )
     with pytest.raises(InputError, match='"fish"'):
-        tb.predict(replace(sample, classes=(*sample.classes, "a seventh")), localizer, compute=CPU)
+        list(tb.predict(replace(demo_set, classes=(*demo_set.classes, "a seventh")), localizer, compute=CPU))
 
 
-def test_training_takes_a_recipe_by_name_and_the_precision_asked_for(sample, recipe, model, tmp_path, monkeypatch):
+def test_training_takes_a_recipe_by_name_and_the_precision_asked_for(demo_set, recipe, model, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr("torchbas.api._train", lambda _, chosen, *__, **___: asked.append(chosen) or model)
-    tb.train(sample.root, tmp_path, recipe="small")
-    tb.train(sample, tmp_path, recipe=recipe, compute=Compute(precision="bf16-mixed"))
+    monkeypatch.setattr("torchbas.api.train_recipe", lambda _, chosen, *__, **___: asked.append(chosen) or model)
+    tb.train(demo_set.root, tmp_path, recipe="small")
+    tb.train(demo_set, tmp_path, recipe=recipe, compute=Compute(precision="bf16-mixed"))
     assert asked[0] == recipes.load("small")
     assert asked[1] == replace(recipe, training=replace(recipe.training, precision="bf16-mixed"))
 
 
-def test_the_time_it_takes_can_be_asked_for_by_name_or_recipe(sample, recipe):
-    assert 0 < api.estimate(sample, recipe, "cpu") < 1000
+def test_the_time_it_takes_can_be_asked_for_by_name_or_recipe(demo_set, recipe):
+    assert 0 < api.estimate(demo_set, recipe, "cpu") < 1000
 
 
 @pytest.mark.parametrize("device", ["tpu9", "cuda:99", "gpu"])
@@ -263,5 +267,5 @@ def test_create_model_is_a_plain_module_that_can_be_used_and_saved(tmp_path):
     assert logits.shape == (2, 3)
     assert maps.shape == (2, 3, 4, 4)
     card = {"architecture": vars(model.architecture), "classes": ["a", "b", "c"]}
-    save_model(model, tmp_path, card)
+    save_network(model, tmp_path, card)
     assert json.loads((tmp_path / "model.json").read_text())["classes"] == ["a", "b", "c"]

@@ -9,7 +9,8 @@ from torch import nn
 
 from torchbas.config import Architecture, Objective
 from torchbas.losses import objective
-from torchbas.model.bas import BAS, pool
+from torchbas.model.bas import BAS
+from torchbas.model.classifier import pool
 from torchbas.model.extractor import Extractor
 
 TARGET = torch.tensor([0, 3, 1, 4])
@@ -22,9 +23,9 @@ def _images():
 
 def _tiny(**changes):
     torch.manual_seed(0)
-    stem = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
-    tail = nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, padding=1), nn.ReLU())
-    return BAS(Extractor(stem, tail, 8, 16), 5, Architecture(hidden=16, **changes))
+    f1 = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+    f2 = nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, padding=1), nn.ReLU())
+    return BAS(Extractor(f1, f2, 8, 16), 5, Architecture(hidden=16, **changes))
 
 
 def _reached(model, term):
@@ -37,9 +38,9 @@ def _reached(model, term):
 
 def test_the_prediction_is_the_mean_class_map_and_every_class_s_foreground(tiny_bas):
     tiny_bas.eval()
-    features = tiny_bas.stem(_images())
+    features = tiny_bas.f1(_images())
     prediction = tiny_bas(_images())
-    torch.testing.assert_close(prediction.logits, tiny_bas.head(tiny_bas.tail(features)).mean((2, 3)))
+    torch.testing.assert_close(prediction.logits, tiny_bas.head(tiny_bas.f2(features)).mean((2, 3)))
     torch.testing.assert_close(prediction.maps, tiny_bas.generator.conv(features).sigmoid())
 
 
@@ -53,7 +54,7 @@ def test_the_evidence_agrees_with_the_prediction(tiny_bas):
 
 
 @pytest.mark.parametrize(
-    ("detached", "guided"), [(False, {"stem", "generator", "tail", "head"}), (True, {"stem", "generator"})]
+    ("detached", "guided"), [(False, {"f1", "generator", "f2", "head"}), (True, {"f1", "generator"})]
 )
 def test_each_loss_trains_what_it_should(detached, guided):
     model = _tiny(guidance_detached=detached).train()
@@ -63,14 +64,14 @@ def test_each_loss_trains_what_it_should(detached, guided):
         terms = objective(model.evidence(_images(), TARGET), TARGET, LABELS, Objective())
         trained[name] = _reached(model, terms[name])
     assert trained == {
-        "classify": {"stem", "tail", "head"},
+        "classify": {"f1", "f2", "head"},
         "guide": guided,
-        "suppress": {"stem", "generator"},
-        "area": {"stem", "generator"},
+        "suppress": {"f1", "generator"},
+        "area": {"f1", "generator"},
     }
 
 
-def test_suppression_reaches_the_stem_through_the_generator_alone():
+def test_suppression_reaches_f1_through_the_generator_alone():
     model = _tiny().train()
     nn.init.constant_(model.head[-1].bias, 1.0)
     nn.init.zeros_(model.generator.conv.weight)  # no way back through the generator
@@ -84,9 +85,9 @@ def test_detaching_guidance_changes_no_value():
     torch.testing.assert_close(plain, detached)
 
 
-def test_without_a_second_look_nothing_is_hidden(tiny_bas):
+def test_without_suppression_nothing_is_masked(tiny_bas):
     features = tiny_bas.features(_images())
-    once, twice = (tiny_bas.evidence_from(features, TARGET, second_look=look) for look in (False, True))
+    once, twice = (tiny_bas.evidence_from(features, TARGET, suppression=look) for look in (False, True))
     torch.testing.assert_close(once.activation_background, once.activation)
     assert not once.activation_background.requires_grad
     for name in ("logits", "logits_foreground", "activation", "foreground"):
@@ -95,7 +96,7 @@ def test_without_a_second_look_nothing_is_hidden(tiny_bas):
 
 
 def test_hiding_in_the_image_looks_at_the_masked_image_with_all_of_the_network():
-    model = _tiny(hide="image").train()
+    model = _tiny(mask_at="image").train()
     images = _images()
     features = model.features(images)
     foreground = model.generator.of(features, TARGET[:, None])
@@ -107,12 +108,12 @@ def test_hiding_in_the_image_looks_at_the_masked_image_with_all_of_the_network()
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     model.zero_grad()
     hidden[:, 0].sum().backward()
-    assert all(parameter.grad is None for parameter in [*model.tail.parameters(), *model.head.parameters()])
+    assert all(parameter.grad is None for parameter in [*model.f2.parameters(), *model.head.parameters()])
     assert model.generator.conv.weight.grad.abs().sum() > 0
 
 
 def test_hiding_in_the_image_asks_for_the_image():
-    model = _tiny(hide="image")
+    model = _tiny(mask_at="image")
     with pytest.raises(ValueError, match="needs the images"):
         model.evidence_from(model.features(_images()), TARGET)
 
@@ -126,18 +127,18 @@ def test_relu_before_pooling_never_lets_a_place_speak_against_a_class():
     assert (rectified(_images()).logits >= 0).all()
 
 
-def test_a_frozen_stem_learns_nothing_and_keeps_its_statistics():
+def test_a_frozen_f1_learns_nothing_and_keeps_its_statistics():
     model = _tiny()
-    model.freeze_stem()
-    before = copy.deepcopy(model.stem.state_dict())
+    model.freeze_f1()
+    before = copy.deepcopy(model.f1.state_dict())
     model.train()
-    assert not model.stem.training
-    assert model.tail.training
+    assert not model.f1.training
+    assert model.f2.training
     terms = objective(model.evidence(_images(), TARGET), TARGET, LABELS, Objective())
-    assert _reached(model, sum(terms.values())) == {"generator", "tail", "head"}
-    assert all(torch.equal(value, before[name]) for name, value in model.stem.state_dict().items())
+    assert _reached(model, sum(terms.values())) == {"generator", "f2", "head"}
+    assert all(torch.equal(value, before[name]) for name, value in model.f1.state_dict().items())
     nn.Sequential(model).eval().train()
-    assert not model.stem.training, "also when a module around it is set to training"
+    assert not model.f1.training, "also when a module around it is set to training"
 
 
 def test_the_linear_head_is_one_convolution_without_bias():

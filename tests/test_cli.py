@@ -12,32 +12,35 @@ import pytest
 from PIL import Image
 
 import torchbas as tb
+from torchbas import recipes
 from torchbas.api import Compute
-from torchbas.cli import COMMANDS, main
+from torchbas.cli import COMMANDS, label, main, train
 from torchbas.cli.progress import Stage
-from torchbas.data import make_sample
+from torchbas.data import make_demo_dataset
+from torchbas.methods import METHODS, load
 
 EVIL = 'a/b "c" <script>alert(1)</script>'
-TINY = [
+SHORT = [
     *("--backbone", "resnet18", "--weights", "none", "--hidden", "16", "--resize", "64", "--crop", "48"),
-    *("--steps", "4", "--classifier-steps", "2", "--batch-size", "8", "--precision", "32-true", "--quiet"),
+    *("--steps", "4", "--batch-size", "8", "--precision", "32-true", "--quiet"),
 ]
+TINY = [*SHORT, "--classifier-steps", "2"]
 
 
 @pytest.fixture(scope="module")
 def messy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CSV of drawn photos, some with a hostile tag, and of photos as phones, printers and full disks make them."""
     root = tmp_path_factory.mktemp("messy")
-    photos = [(photo.name, photo.path, photo.split) for photo in make_sample(root, 3, 1, size=64).photos]
-    rows = [(name, EVIL if path.parent.name == "fish" else path.parent.name, split) for name, path, split in photos]
-    with Image.open(photos[0][1]) as drawn:
+    samples = [(sample.name, sample.path, sample.split) for sample in make_demo_dataset(root, 3, 1, size=64).samples]
+    rows = [(name, EVIL if path.parent.name == "fish" else path.parent.name, split) for name, path, split in samples]
+    with Image.open(samples[0][1]) as drawn:
         exif = drawn.getexif()
         exif[0x0112] = 6  # to be turned by a quarter
         drawn.resize((60, 40)).save(root / "turned.jpg", exif=exif)
         drawn.convert("CMYK").save(root / "printer.jpg")
         drawn.resize((1, 1)).save(root / "dot.png")
     (root / "empty.jpg").touch()
-    (root / "half.jpg").write_bytes(photos[0][1].read_bytes()[:300])
+    (root / "half.jpg").write_bytes(samples[0][1].read_bytes()[:300])
     (root / "words.jpg").write_text("this is no photo")
     rows += [(name, "snail;leaf", "train") for name in ("turned.jpg", "printer.jpg", "dot.png")]
     rows += [(name, "leaf", "train") for name in ("empty.jpg", "half.jpg", "words.jpg")]
@@ -45,7 +48,7 @@ def messy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def labelled(messy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def labeled(messy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What ``bas label`` makes of them."""
     out = tmp_path_factory.mktemp("labels") / "out"
     assert main(["label", str(messy), "--out", str(out), *TINY]) == 0
@@ -116,7 +119,7 @@ def test_fewer_than_no_workers_are_refused(capsys):
     assert "--workers -1" in refused(capsys, "label", "photos", "--out", "labels", "--workers", "-1")
 
 
-@pytest.mark.parametrize("words", [["label", "photos"], ["predict", "photos"], ["train"]])
+@pytest.mark.parametrize("words", [["label", "photos"], ["predict", "samples"], ["train"]])
 def test_out_and_model_are_always_the_users_word(words, capsys):
     with pytest.raises(SystemExit) as end:
         main(words)
@@ -169,20 +172,22 @@ def test_a_list_that_names_missing_photos_is_refused_with_the_next_move(tmp_path
 
 @pytest.mark.parametrize("flag", [["--recipe", "cub_vgg16"], ["--recipe=cub_vgg16"]])
 def test_a_recipe_sets_the_defaults_of_all_its_flags(flag):
-    from torchbas.cli.train import parse
-    from torchbas.recipes import load
-
-    command = parse(["photos", "--out", "run", *flag, "--lr", "0.5"])
-    assert command.settings.of("cub_vgg16").architecture == load("cub_vgg16").architecture
-    assert command.settings.objective == load("cub_vgg16").objective
+    command, recipe = train.parse(["photos", "--out", "run", *flag, "--lr", "0.5"]), recipes.load("cub_vgg16")
+    assert command.settings.of("cub_vgg16").architecture == recipe.architecture
+    assert command.settings.options == recipe.options
     assert command.settings.training.lr == 0.5
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_options_of_every_method_are_flags(method):
+    settings = train.parse(["photos", "--out", "run", "--method", method]).settings
+    assert settings.options == load(method).Options() or method == "bas"
+    assert settings.of("quick", method).method == method
 
 
 @pytest.mark.parametrize("flag", [["--epochs", "3"], ["--epochs=3"]])
 def test_epochs_count_where_the_recipe_counts_steps(flag):
-    from torchbas.cli.label import parse
-
-    training = parse(["photos", "--out", "labels", *flag]).settings.training
+    training = label.parse(["photos", "--out", "labels", *flag]).settings.training
     assert (training.epochs, training.steps) == (3, None)
 
 
@@ -208,50 +213,50 @@ def test_check_names_what_cannot_be_used_and_counts_the_rest(messy, capsys):
     assert {problem["name"] for problem in answer["problems"]} >= {"gone.jpg", "empty.jpg", "half.jpg", "words.jpg"}
 
 
-def test_label_finishes_and_names_what_it_skipped(labelled):
-    run = json.loads((labelled / "run.json").read_text())
+def test_label_finishes_and_names_what_it_skipped(labeled):
+    run = json.loads((labeled / "run.json").read_text())
     assert run["photos"] == 6 * 4 + 3
     assert run["objects"] == 6 * 4 + 2 * 3
     assert {problem["name"] for problem in run["problems"]} == {"empty.jpg", "half.jpg", "words.jpg"}
     assert run["words"]["settings"]["training"]["steps"] == 4
-    assert (labelled / "model/model.safetensors").is_file()
-    assert not (labelled / "model/checkpoint.pt").exists()
+    assert (labeled / "model/model.safetensors").is_file()
+    assert not (labeled / "model/checkpoint.pt").exists()
 
 
-def test_boxes_and_masks_lie_inside_photos_as_they_are_seen(labelled):
-    images = {image["file_name"]: image for image in json.loads((labelled / "boxes.coco.json").read_text())["images"]}
+def test_boxes_and_masks_lie_inside_photos_as_they_are_seen(labeled):
+    images = {image["file_name"]: image for image in json.loads((labeled / "boxes.coco.json").read_text())["images"]}
     assert (images["turned.jpg"]["width"], images["turned.jpg"]["height"]) == (40, 60)
     assert (images["dot.png"]["width"], images["dot.png"]["height"]) == (1, 1)
-    for (name, _), (x, y, width, height) in boxes(labelled).items():
+    for (name, _), (x, y, width, height) in boxes(labeled).items():
         assert 0 <= x < x + width <= images[name]["width"]
         assert 0 <= y < y + height <= images[name]["height"]
-    with Image.open(labelled / "masks/turned.png") as mask:
+    with Image.open(labeled / "masks/turned.png") as mask:
         assert mask.size == (40, 60)
 
 
-def test_a_hostile_tag_is_only_text(labelled):
-    assert EVIL in {tag for _, tag in boxes(labelled)}
-    page = (labelled / "index.html").read_text()
+def test_a_hostile_tag_is_only_text(labeled):
+    assert EVIL in {tag for _, tag in boxes(labeled)}
+    page = (labeled / "index.html").read_text()
     assert "alert(1)" in page
     assert "<script>alert(1)" not in page
     assert "</script>alert" not in page
 
 
-def test_a_finished_folder_is_refused_and_left_alone(labelled, messy, capsys):
-    before = (labelled / "run.json").read_bytes()
-    assert "holds a finished run" in refused(capsys, "label", messy, "--out", labelled, *TINY)
-    assert (labelled / "run.json").read_bytes() == before
+def test_a_finished_folder_is_refused_and_left_alone(labeled, messy, capsys):
+    before = (labeled / "run.json").read_bytes()
+    assert "holds a finished run" in refused(capsys, "label", messy, "--out", labeled, *TINY)
+    assert (labeled / "run.json").read_bytes() == before
 
 
-def test_a_folder_of_somebody_else_is_never_written_over(labelled, messy, tmp_path, capsys):
+def test_a_folder_of_somebody_else_is_never_written_over(labeled, messy, tmp_path, capsys):
     (tmp_path / "masks").mkdir()
     (tmp_path / "masks/mine.png").write_text("mine")
-    words = ["predict", messy, "--model", labelled, "--out", tmp_path, "--quiet", "--overwrite"]
+    words = ["predict", messy, "--model", labeled, "--out", tmp_path, "--quiet", "--overwrite"]
     assert "choose another --out" in refused(capsys, *words)
     assert (tmp_path / "masks/mine.png").read_text() == "mine"
 
 
-def test_a_stopped_job_goes_on_to_the_same_boxes(labelled, messy, tmp_path, capsys, monkeypatch):
+def test_a_stopped_job_goes_on_to_the_same_boxes(labeled, messy, tmp_path, capsys, monkeypatch):
     words = ["label", str(messy), "--out", str(tmp_path / "out"), *TINY]
     with monkeypatch.context() as patch:
         patch.setattr(Stage, "step", lambda *_: signal.raise_signal(signal.SIGTERM))
@@ -260,26 +265,26 @@ def test_a_stopped_job_goes_on_to_the_same_boxes(labelled, messy, tmp_path, caps
     assert not (tmp_path / "out/run.json").exists()
     assert "holds a run that was stopped" in refused(capsys, *words)
     assert main([*words, "--resume"]) == 0
-    assert boxes(tmp_path / "out") == boxes(labelled)
+    assert boxes(tmp_path / "out") == boxes(labeled)
 
 
-def test_resuming_a_finished_job_trains_nothing_and_changes_nothing(labelled, messy, tmp_path):
-    out = Path(shutil.copytree(labelled, tmp_path / "out"))
+def test_resuming_a_finished_job_trains_nothing_and_changes_nothing(labeled, messy, tmp_path):
+    out = Path(shutil.copytree(labeled, tmp_path / "out"))
     model = (out / "model/model.safetensors").stat().st_mtime_ns
     assert main(["label", str(messy), "--out", str(out), *TINY, "--resume"]) == 0
     assert (out / "model/model.safetensors").stat().st_mtime_ns == model
-    assert boxes(out) == boxes(labelled)
+    assert boxes(out) == boxes(labeled)
 
 
-def test_a_moved_model_gives_the_same_boxes(labelled, messy, tmp_path):
-    moved = tb.load(shutil.copytree(labelled / "model", tmp_path / "elsewhere"))
+def test_a_moved_model_gives_the_same_boxes(labeled, messy, tmp_path):
+    moved = tb.load(shutil.copytree(labeled / "model", tmp_path / "elsewhere"))
     found = tb.predict(tb.check(messy), moved, compute=Compute(precision="32-true"))
     tb.save(found, tmp_path / "again", formats=["coco"])
-    assert boxes(tmp_path / "again") == boxes(labelled)
+    assert boxes(tmp_path / "again") == boxes(labeled)
 
 
-def test_predict_looks_for_named_tags_and_overwrites_only_what_is_ours(labelled, messy, tmp_path, capsys):
-    words = ["predict", str(messy.parent / "test"), "--model", str(labelled), "--quiet", "--precision", "32-true"]
+def test_predict_localizes_named_tags_and_overwrites_only_what_is_ours(labeled, messy, tmp_path, capsys):
+    words = ["predict", str(messy.parent / "test"), "--model", str(labeled), "--quiet", "--precision", "32-true"]
     words += ["--out", str(tmp_path / "out"), "--tags", "snail", "leaf", "--format", "coco"]
     assert main([*words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["objects_per_tag"] == {"snail": 6, "leaf": 6}
@@ -300,26 +305,27 @@ def test_train_predict_and_eval_fit_together(messy, tmp_path, capsys):
     assert main(["eval", str(messy), "--model", str(run), "--no-ten-crop", "--quiet", "--json"]) == 0
     scores = json.loads(capsys.readouterr().out)
     assert scores["images"] == 6
-    assert all(0 <= level["gt_known"] <= 100 for row in scores["rows"].values() for level in row.values())
+    assert all(0 <= accuracies["gt_known"] <= 100 for row in scores["rows"].values() for accuracies in row.values())
 
 
-def test_a_method_to_compare_with_is_trained_and_scored_but_draws_no_boxes(messy, tmp_path, capsys):
-    run = tmp_path / "acol"
-    words = ["train", str(messy), "--out", str(run), "--recipe", "small", "--method", "acol", *TINY]
+def test_a_method_to_compare_with_is_trained_scored_and_draws_boxes(messy, tmp_path, capsys):
+    run, out = tmp_path / "acol", tmp_path / "out"
+    words = ["train", str(messy), "--out", str(run), "--recipe", "small", "--method", "acol", *SHORT]
     assert main(words) == 0
     assert main(["eval", str(messy), "--model", str(run), "--no-ten-crop", "--quiet", "--json"]) == 0
     assert list(json.loads(capsys.readouterr().out)["rows"]) == ["acol"]
-    assert "bas eval scores it" in refused(capsys, "predict", messy, "--model", run, "--out", tmp_path / "out")
-    frozen = ["train", messy, "--out", tmp_path / "cam", "--method", "cam", *TINY]
-    assert "--stem frozen or train" in refused(capsys, *frozen)
+    assert main(["predict", str(messy), "--model", str(run), "--out", str(out), "--tags", "known", "--quiet"]) == 0
+    assert len(boxes(out)) == 6 * 4 + 2 * 3
+    cached = ["train", messy, "--out", tmp_path / "has", "--method", "has", *SHORT]
+    assert "--f1 frozen or train" in refused(capsys, *cached)
 
 
 def test_a_validated_threshold_scores_a_model_and_lists_every_image(tmp_path, capsys):
-    collection = make_sample(tmp_path / "photos", 1, 2, size=64)
+    dataset = make_demo_dataset(tmp_path / "photos", 1, 2, size=64)
     splits = ("val", "test")
-    rows = [(photo.name, photo.path.parent.name, splits[i % 2]) for i, photo in enumerate(collection.photos)]
+    rows = [(sample.name, sample.path.parent.name, splits[i % 2]) for i, sample in enumerate(dataset.samples)]
     listed, run = write_csv(tmp_path / "photos" / "photos.csv", rows), tmp_path / "run"
-    assert main(["train", str(collection.root / "train"), "--out", str(run), *TINY]) == 0
+    assert main(["train", str(dataset.root / "train"), "--out", str(run), *TINY]) == 0
     words = ["eval", str(listed), "--model", str(run), "--threshold", "validation", "--out", str(tmp_path / "scores")]
     assert main([*words, "--no-ten-crop", "--quiet", "--json"]) == 0
     scores = json.loads(capsys.readouterr().out)
@@ -331,3 +337,11 @@ def test_a_validated_threshold_scores_a_model_and_lists_every_image(tmp_path, ca
         assert 100 * sum(iou >= 0.5 for iou in ious) / len(ious) == pytest.approx(
             scores["rows"][row][str(summary["at"])]["gt_known"]
         )
+
+
+def test_a_mistake_in_the_model_leaves_a_folder_that_can_be_used(messy, tmp_path, capsys):
+    words = ["predict", messy, "--model", tmp_path / "absent", "--out", tmp_path / "out", "--quiet"]
+    for _ in range(2):
+        assert "absent is no folder of a model" in refused(capsys, *words)
+    (tmp_path / "out/index.html").touch()
+    assert refused(capsys, *words).endswith("choose another --out, or add --overwrite.")

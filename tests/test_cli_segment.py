@@ -1,4 +1,4 @@
-"""bas segment as a new user meets it: mistakes, a whole job on discs, stopped and killed; bas eval --labels."""
+"""bas segment for a new user: mistakes, a whole job on discs, stopped and killed; bas eval --labels."""
 
 import json
 import multiprocessing
@@ -14,15 +14,16 @@ from PIL import Image
 from torchbas import data
 from torchbas.cli import main
 from torchbas.cli.progress import Stage
-from torchbas.cli.segment import parse
 from torchbas.data import paint, read_mask
-from torchbas.formats.voc import write_labels
-from torchbas.segment import pipeline
+from torchbas.export.voc import write_labels
+from torchbas.wsss import pipeline
 
-TRAIN = "--backbone test_resnet --weights none --hidden 16 --resize 64 --crop 48 --steps 4 --classifier-steps 2"
+TRAIN = "--backbone test_resnet --weights none --hidden 16 --resize 64 --crop 48 --steps 4 --precision 32-true --quiet"
+BAS = f"{TRAIN} --classifier-steps 2"
 TINY = [
-    *("--student", "deeplabv2_tiny", "--student-weights", "none", "--student-steps", "2", "--student-crop", "33"),
-    *("--weights", "none", "--irn-crop", "48", "--irn-steps", "2", "--scales", "0.5", "--quiet"),
+    *("--segmenter-network", "deeplabv2_tiny", "--segmenter-weights", "none", "--scales", "0.5", "--quiet"),
+    *("--segmenter.steps", "2", "--segmenter.crop", "33"),
+    *("--irn-weights", "none", "--irn.crop", "48", "--irn.steps", "2"),
 ]
 QUICK = [*TINY, "--refine", "none"]
 
@@ -33,21 +34,21 @@ def small(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory) -> Path:
+def samples(tmp_path_factory) -> Path:
     return discs.draw(tmp_path_factory.mktemp("voc"), 5, val=2).root.parent
 
 
 @pytest.fixture(scope="module")
-def bas(photos, tmp_path_factory) -> Path:
+def bas(samples, tmp_path_factory) -> Path:
     """A run of bas train."""
     out = tmp_path_factory.mktemp("runs") / "bas"
-    assert main(["train", str(photos), "--out", str(out), *TRAIN.split(), "--precision", "32-true", "--quiet"]) == 0
+    assert main(["train", str(samples), "--out", str(out), *BAS.split()]) == 0
     return out
 
 
 @pytest.fixture(scope="module")
-def seeds(photos, tmp_path_factory) -> Path:
-    return discs.seeds_of(data.read(photos), tmp_path_factory.mktemp("seeds") / "blurred")
+def seeds(samples, tmp_path_factory) -> Path:
+    return discs.seeds_of(data.read(samples), tmp_path_factory.mktemp("seeds") / "blurred")
 
 
 def refused(capsys, *words: str | Path) -> str:
@@ -62,31 +63,31 @@ def ran(*words: str | Path) -> None:
     assert main([str(word) for word in words]) == 0
 
 
-def test_from_a_model_to_predictions_and_where_to_find_them(photos, bas, tmp_path, capsys):
+def test_from_a_model_to_predictions_and_where_to_find_them(samples, bas, tmp_path, capsys):
     out = tmp_path / "out"
     words = [word for word in TINY if word != "--quiet"]
-    ran("segment", photos, "--model", bas, "--out", out, "--objects", "instances", *words)
+    ran("segment", samples, "--model", bas, "--out", out, "--objects", "instances", *words)
     said = " ".join(capsys.readouterr().err.split())
     for place in ("masks", "instances/instances.coco.json", "predictions", "run.json"):
         assert str(out / place).replace(" ", "") in said.replace(" ", "")
         assert (out / place).exists()
     manifest = json.loads((out / "run.json").read_text())
-    assert set(manifest["scores"]) == {"seed", "masks", "student_val"}
+    assert set(manifest["scores"]) == {"seed", "masks", "segmenter_val"}
     assert manifest["words"]["model"] == [str(bas)]
-    ran("segment", photos, "--model", bas, "--out", out, "--objects", "instances", "--json", *TINY)
+    ran("segment", samples, "--model", bas, "--out", out, "--objects", "instances", "--json", *TINY)
     assert json.loads(capsys.readouterr().out)["scores"] == manifest["scores"]
 
 
-def test_tags_alone_end_with_a_student_and_say_that_nothing_is_predicted(photos, bas, tmp_path, capsys):
+def test_tags_alone_end_with_a_segmenter_and_say_that_nothing_is_predicted(samples, bas, tmp_path, capsys):
     root = tmp_path / "photos"
-    for photo in data.read(photos).photos:
-        tag = discs.CLASSES[photo.labels[0]]
+    for sample in data.read(samples).samples:
+        tag = discs.CLASSES[sample.labels[0]]
         (root / tag).mkdir(parents=True, exist_ok=True)
-        shutil.copy(photo.path, root / tag)
+        shutil.copy(sample.path, root / tag)
     words = [word for word in QUICK if word != "--quiet"]
     ran("segment", root, "--model", bas, "--out", tmp_path / "out", *words)
     assert "Nothing is predicted without a split val or test" in " ".join(capsys.readouterr().err.split())
-    assert (tmp_path / "out/student/model.json").is_file()
+    assert (tmp_path / "out/segmenter/model.json").is_file()
 
 
 @pytest.mark.parametrize(
@@ -94,78 +95,65 @@ def test_tags_alone_end_with_a_student_and_say_that_nothing_is_predicted(photos,
     [
         ([], "give --model, a run of: bas train"),
         (["--model", "nowhere"], "nowhere is no folder of a model"),
-        (["--model", "nowhere:advcam"], "nowhere is no folder of a model"),
-        (["--model", "{photos}"], "has no model.json"),
-        (["--model", "{bas}:advcam"], "does not hold the network that was asked for"),
-        (["--model", "{bas}", "--foreground", "{bas}"], "has a map for each class: train one with --agnostic"),
+        (["--model", "{samples}"], "has no model.json"),
+        (["--model", "{bas}", "--foreground", "{bas}"], "has a map for each class: train one with --class-agnostic"),
         (["--seeds", "nowhere"], "--seeds nowhere is no folder"),
-        (["--seeds", "{photos}"], "is missing: make the seeds again"),
-        (["--seeds", "{seeds}", "--cut", "image"], "--cut image needs a BAS model"),
+        (["--seeds", "{samples}"], "is missing: make the seeds again"),
+        (["--seeds", "{seeds}", "--cam-eval-thres", "image_specific"], "image_specific needs a BAS model"),
         (["--model", "{bas}", "--device", "cuda:77"], "--device cuda:77 cannot be used here"),
-        (["--model", "{bas}", "--student-weights", "no.pth"], "--student-weights no.pth is no file"),
+        (["--model", "{bas}", "--segmenter-weights", "no.pth"], "--segmenter-weights no.pth is no file"),
         (["--model", "{bas}", "--images", "nowhere"], "nowhere"),
         (
-            ["--seeds", "{seeds}", "--student-initialisation", "coco segmentation", "--student-weights", "auto"],
+            ["--seeds", "{seeds}", "--segmenter-initialization", "coco_segmentation", "--segmenter-weights", "auto"],
             "fetched",
         ),
     ],
 )
-def test_a_mistake_is_one_sentence(photos, bas, seeds, tmp_path, capsys, words, sentence):
-    filled = [word.format(photos=photos, bas=bas, seeds=seeds) for word in words]
-    assert sentence in refused(capsys, "segment", photos, "--out", tmp_path / "out", *QUICK, *filled)
+def test_a_mistake_is_one_sentence(samples, bas, seeds, tmp_path, capsys, words, sentence):
+    filled = [word.format(samples=samples, bas=bas, seeds=seeds) for word in words]
+    assert sentence in refused(capsys, "segment", samples, "--out", tmp_path / "out", *QUICK, *filled)
     assert not (tmp_path / "out/masks").exists()
 
 
-def test_results_go_neither_among_the_photos_nor_where_nothing_can_be_written(photos, bas, tmp_path, capsys):
-    assert "choose another --out" in refused(capsys, "segment", photos, "--model", bas, "--out", photos / "out")
-    assert "holds a model" in refused(capsys, "segment", photos, "--model", bas, "--out", bas)
+def test_results_go_neither_among_the_photos_nor_where_nothing_can_be_written(samples, bas, tmp_path, capsys):
+    assert "choose another --out" in refused(capsys, "segment", samples, "--model", bas, "--out", samples / "out")
+    assert "holds a model" in refused(capsys, "segment", samples, "--model", bas, "--out", bas)
     assert (bas / "run.json").is_file()
     (tmp_path / "file").touch()
-    words = ["segment", photos, "--model", bas, "--out", tmp_path / "file/out", *QUICK]
+    words = ["segment", samples, "--model", bas, "--out", tmp_path / "file/out", *QUICK]
     assert "cannot be written" in refused(capsys, *words)
 
 
-def test_models_of_other_classes_are_refused(photos, bas, tmp_path, capsys):
+def test_models_of_other_classes_are_refused(samples, bas, tmp_path, capsys):
     for tag in ("red", "yellow"):
         (tmp_path / "other" / tag).mkdir(parents=True)
         Image.new("RGB", (20, 20), tag).save(tmp_path / "other" / tag / "1.png")
     other = tmp_path / "run"
-    ran("train", tmp_path / "other", "--out", other, *TRAIN.split(), "--precision", "32-true", "--quiet")
-    words = ["segment", photos, "--out", tmp_path / "out", *QUICK, "--model"]
+    ran("train", tmp_path / "other", "--out", other, *BAS.split())
+    words = ["segment", samples, "--out", tmp_path / "out", *QUICK, "--model"]
     assert "was trained with other classes (red, yellow" in refused(capsys, *words, other)
     assert "have other classes: train both on the same data" in refused(capsys, *words, bas, other)
 
 
-def test_bas_judges_the_thresholds_of_another_method_s_seeds(photos, bas, seeds, tmp_path, capsys):
-    words = ["segment", photos, "--seeds", seeds, "--cut", "image", "--out", tmp_path / "out", *QUICK]
-    ran(*words, "--judge", bas, "--until", "refine")
+def test_bas_chooses_the_thresholds_of_another_method_s_seeds(samples, bas, seeds, tmp_path, capsys):
+    words = ["segment", samples, "--seeds", seeds, "--cam-eval-thres", "image_specific", "--out", tmp_path / "out"]
+    words += QUICK
+    ran(*words, "--threshold-model", bas, "--until", "refine")
     assert (tmp_path / "out/thresholds").is_dir()
     assert [path.name for path in (tmp_path / "out/seeds").iterdir()] == [seeds.name]
     other = tmp_path / "other"
-    trained = [*TRAIN.split(), "--precision", "32-true", "--seed", "1", "--quiet"]
-    ran("train", photos, "--out", other, *trained)
-    for until in ("seed", "refine"):  # another judge, other thresholds
-        assert "other settings" in refused(capsys, *words, "--judge", other, "--until", until)
-    ran("train", photos, "--out", tmp_path / "cam", "--method", "cam", "--stem", "frozen", *trained)
-    assert "is no BAS model" in refused(capsys, *words, "--judge", tmp_path / "cam")
+    ran("train", samples, "--out", other, *BAS.split(), "--seed", "1")
+    for until in ("seed", "refine"):  # another model, other thresholds
+        assert "other settings" in refused(capsys, *words, "--threshold-model", other, "--until", until)
+    ran("train", samples, "--out", tmp_path / "cam", "--method", "cam", *TRAIN.split())
+    assert "is no BAS model" in refused(capsys, *words, "--threshold-model", tmp_path / "cam")
+    ran("segment", samples, "--model", tmp_path / "cam", "--out", tmp_path / "maps", *QUICK, "--until", "seed")
+    assert len(list((tmp_path / "maps/seeds/cam").glob("*.npz"))) == 5
 
 
-def test_the_stages_follow_the_recipe_that_trained_the_model(tmp_path):
-    def student(*words):
-        return parse(["photos", "--out", "out", *map(str, words)]).settings.student
-
-    for recipe, name in (("quick_segment", "deeplabv2_resnet50"), ("strange", "deeplabv2_resnet101")):
-        (tmp_path / recipe).mkdir()
-        (tmp_path / recipe / "model.json").write_text(json.dumps({"recipe": recipe}))
-        assert student("--model", tmp_path / recipe) == name
-        assert student(f"--model={tmp_path / recipe}:advcam") == name
-    assert student("--model", tmp_path / "strange", "--recipe", "quick_segment") == "deeplabv2_resnet50"
-    assert student("--seeds", "seeds") == "deeplabv2_resnet101"
-
-
-def test_two_sources_of_one_name_have_a_folder_each(photos, bas, seeds, tmp_path):
+def test_two_sources_of_one_name_have_a_folder_each(samples, bas, seeds, tmp_path):
     shutil.copytree(seeds, tmp_path / "bas")
-    words = ["segment", photos, "--model", bas, bas, "--seeds", tmp_path / "bas", "--out", tmp_path / "out"]
+    words = ["segment", samples, "--model", bas, bas, "--seeds", tmp_path / "bas", "--out", tmp_path / "out"]
     ran(*words, *QUICK, "--until", "seed")
     assert sorted(path.name for path in (tmp_path / "out/seeds").iterdir()) == ["bas", "bas_2", "bas_3"]
 
@@ -180,7 +168,7 @@ def heard():
 
 @pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_between_two_photos_the_same_command_goes_on(photos, bas, tmp_path, monkeypatch, capsys, number):
+def test_stopped_between_two_photos_the_same_command_goes_on(samples, bas, tmp_path, monkeypatch, capsys, number):
     written = []
 
     def write(path, seed):
@@ -190,7 +178,7 @@ def test_stopped_between_two_photos_the_same_command_goes_on(photos, bas, tmp_pa
         write_seed(path, seed)
 
     write_seed = pipeline.write_seed
-    words = ["segment", str(photos), "--model", str(bas), "--out", str(tmp_path / "out"), *QUICK, "--until", "seed"]
+    words = ["segment", str(samples), "--model", str(bas), "--out", str(tmp_path / "out"), *QUICK, "--until", "seed"]
     handler = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
         patch.setattr(pipeline, "write_seed", write)
@@ -205,8 +193,8 @@ def test_stopped_between_two_photos_the_same_command_goes_on(photos, bas, tmp_pa
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_training_that_was_stopped_says_what_is_saved(photos, seeds, tmp_path, monkeypatch, capsys, number):
-    words = ["segment", str(photos), "--seeds", str(seeds), "--out", str(tmp_path / "out"), *QUICK]
+def test_a_training_that_was_stopped_says_what_is_saved(samples, seeds, tmp_path, monkeypatch, capsys, number):
+    words = ["segment", str(samples), "--seeds", str(seeds), "--out", str(tmp_path / "out"), *QUICK]
     with monkeypatch.context() as patch:
         patch.setattr(Stage, "step", lambda *_: signal.raise_signal(number))
         assert main(words) == 130
@@ -217,22 +205,22 @@ def test_a_training_that_was_stopped_says_what_is_saved(photos, seeds, tmp_path,
 
 DEADLY = {
     "reading blurred": 2,
-    "finding what is certain": 3,
+    "finding confident labels": 3,
     "learning boundaries": 1,
-    "walking": 2,
+    "walking at random": 2,
     "separating objects": 2,
-    "training the student": 1,
-    "labelling with the student": 1,
+    "training the segmenter": 1,
+    "labeling with the segmenter": 1,
 }
 
 
 @pytest.mark.slow
-def test_killed_in_any_stage_it_ends_as_if_it_had_never_been(photos, seeds, tmp_path):
+def test_killed_in_any_stage_it_ends_as_if_it_had_never_been(samples, seeds, tmp_path):
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torchbas.segment.pipeline", "torch.utils.tensorboard"])
+    context.set_forkserver_preload(["torchbas.wsss.pipeline", "torch.utils.tensorboard"])
 
     def run(out: Path, *deadly: str | int) -> int | None:
-        child = context.Process(target=discs.run, args=(photos, seeds, out, *deadly))
+        child = context.Process(target=discs.run, args=(samples, seeds, out, *deadly))
         child.start()
         child.join()
         return child.exitcode
@@ -249,21 +237,23 @@ def test_killed_in_any_stage_it_ends_as_if_it_had_never_been(photos, seeds, tmp_
     assert results(killed) == results(tmp_path / "whole")
 
 
-def test_label_maps_of_anybody_are_scored(photos, seeds, tmp_path, capsys):
+def test_label_maps_of_anybody_are_scored(samples, seeds, tmp_path, capsys):
     folder = tmp_path / "found"
-    val = data.read(photos).only("val").photos
-    for photo in val:
-        truth = read_mask(photo.mask)
-        write_labels(folder / f"{photo.path.stem}.png", np.where(truth == 255, 0, truth).astype(np.uint8))
-    ran("eval", photos, "--labels", folder, "--out", tmp_path / "out", "--json")
+    val = data.read(samples).only("val").samples
+    for sample in val:
+        ground_truth = read_mask(sample.mask)
+        write_labels(
+            folder / f"{sample.path.stem}.png", np.where(ground_truth == 255, 0, ground_truth).astype(np.uint8)
+        )
+    ran("eval", samples, "--labels", folder, "--out", tmp_path / "out", "--json")
     scores = json.loads(capsys.readouterr().out)
     assert (scores["miou"], scores["photos"]) == (100, 2)
     assert json.loads((tmp_path / "out/run.json").read_text())["iou"] == scores["iou"]
     (folder / f"{val[0].path.stem}.png").unlink()
-    assert "holds no label map of val_0" in refused(capsys, "eval", photos, "--labels", folder)
-    assert "holds no PNG that is named like" in refused(capsys, "eval", photos, "--labels", seeds)
-    assert "is no folder" in refused(capsys, "eval", photos, "--labels", tmp_path / "nowhere")
-    assert "scores one thing" in refused(capsys, "eval", photos, "--labels", folder, "--maps", folder)
+    assert "holds no label map of val_0" in refused(capsys, "eval", samples, "--labels", folder)
+    assert "holds no PNG that is named like" in refused(capsys, "eval", samples, "--labels", seeds)
+    assert "is no folder" in refused(capsys, "eval", samples, "--labels", tmp_path / "nowhere")
+    assert "scores one thing" in refused(capsys, "eval", samples, "--labels", folder, "--maps", folder)
 
 
 def test_true_masks_of_coco_are_painted_in_two_lines(tmp_path):
@@ -276,6 +266,6 @@ def test_true_masks_of_coco_are_painted_in_two_lines(tmp_path):
     (tmp_path / "coco/train2014").mkdir()
     (tmp_path / "coco/annotations/instances_train2014.json").write_text(json.dumps(content))
     Image.new("RGB", (56, 40)).save(tmp_path / "coco/train2014/a.jpg")
-    for photo, labels in paint(tmp_path / "coco", data.read(tmp_path / "coco").photos):
-        write_labels(tmp_path / "truth" / f"{photo.path.stem}.png", labels)
+    for sample, labels in paint(tmp_path / "coco", data.read(tmp_path / "coco").samples):
+        write_labels(tmp_path / "truth" / f"{sample.path.stem}.png", labels)
     ran("eval", tmp_path / "coco", "--masks", tmp_path / "truth", "--labels", tmp_path / "truth")

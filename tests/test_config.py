@@ -4,28 +4,28 @@ import dataclasses
 
 import pytest
 
-from torchbas.config import Architecture, Inference, Objective, Recipe, Training
+from torchbas.config import Architecture, Inference, Objective, Recipe, Segmentation, Training
 
 
 @pytest.mark.parametrize(
     ("kind", "wrong", "sentence"),
     [
         (Architecture, {"hidden": 0}, "hidden must be above 0, not 0."),
-        (Architecture, {"after": 0}, "after must be 1 or more, not 0."),
-        (Architecture, {"sharing": -1.0}, "sharing must be 0 or more, not -1.0."),
+        (Architecture, {"generator_stage": 0}, "generator_stage must be 1 or more, not 0."),
+        (Training, {"sharing": -1.0}, "sharing must be 0 or more, not -1.0."),
         (Objective, {"guidance": -0.5}, "guidance must be 0 or more, not -0.5."),
         (Objective, {"area": float("nan")}, "area must be 0 or more, not nan."),
         (Objective, {"suppression": -1.0}, "suppression must be 0 or more, not -1.0."),
-        (Objective, {"over": -1.0}, "over must be 0 or more, not -1.0."),
+        (Objective, {"ratio_cap": -1.0}, "ratio_cap must be 0 or more, not -1.0."),
         (Objective, {"classifier_steps": -1}, "classifier_steps must be 0 or more, not -1."),
         (Objective, {"area_steps": -1}, "area_steps must be 0 or more, not -1."),
         (
             Objective,
             {"area_form": "relative", "suppression": 0.0},
-            "area_form relative needs a suppression above 0: the hidden foreground tells the size.",
+            "area_form relative needs a suppression above 0: the masked foreground tells the size.",
         ),
         (Training, {"epochs": 0}, "epochs must be above 0, not 0."),
-        (Training, {"steps": 0}, "steps must be above 0, not 0."),
+        (Training, {"steps": -1}, "steps must be 0 or more, not -1."),
         (Training, {"batch_size": 0}, "batch_size must be above 0, not 0."),
         (Training, {"lr": 0.0}, "lr must be above 0, not 0.0."),
         (Training, {"lr": float("nan")}, "lr must be above 0, not nan."),
@@ -42,12 +42,18 @@ from torchbas.config import Architecture, Inference, Objective, Recipe, Training
         (Training, {"clip": 0.0}, "clip must be above 0, not 0.0."),
         (Training, {"seed": -1}, "seed must be 0 or more, not -1."),
         (Training, {"save_every": 0}, "save_every must be above 0, not 0."),
-        (Inference, {"top": -1}, "top must be 0 or more, not -1."),
-        (Inference, {"threshold": 1.5}, "threshold must be auto, evidence or between 0 and 1, not 1.5."),
+        (Inference, {"top_k": -1}, "top_k must be 0 or more, not -1."),
+        (Inference, {"threshold": 1.5}, "threshold must be auto, image_specific or between 0 and 1, not 1.5."),
         (Inference, {"padding": -0.1}, "padding must be 0 or more, not -0.1."),
         (Inference, {"zoom": 1.5}, "zoom must be between 0 and 1, not 1.5."),
+        (Objective, {"prompts": "words.json"}, "prompts are words for a CLIP: give it as clip_model."),
+        (Segmentation, {"cam_eval_thres": 1.5}, "cam_eval_thres must be image_specific or between 0 and 1, not 1.5."),
+        (Segmentation, {"conf_fg_thres": -0.1}, "conf_fg_thres must be between 0 and 1, not -0.1."),
+        (Segmentation, {"conf_bg_thres": 0.5}, "conf_bg_thres (0.5) must not be above conf_fg_thres (0.3)."),
+        (Segmentation, {"cam_power": 0.0}, "cam_power must be above 0, not 0.0."),
+        (Segmentation, {"scales": (1.0, 0.0)}, "scales must be one or more numbers above 0, not (1.0, 0.0)."),
         (Inference, {"zoom": float("nan")}, "zoom must be between 0 and 1, not nan."),
-        (Inference, {"threshold": float("nan")}, "threshold must be auto, evidence or between 0 and 1, not nan."),
+        (Inference, {"threshold": float("nan")}, "threshold must be auto, image_specific or between 0 and 1, not nan."),
     ],
     ids=str,
 )
@@ -62,10 +68,10 @@ def test_a_wrong_value_is_refused_in_one_sentence(kind, wrong, sentence):
     [
         (Architecture, "activation", "relu, relu6"),
         (Architecture, "head", "conv, linear"),
-        (Architecture, "hide", "features, image"),
+        (Architecture, "mask_at", "features, image"),
         (Objective, "area_form", "mean, relative"),
         (Training, "schedule", "step, poly"),
-        (Training, "stem", "train, frozen, cached"),
+        (Training, "f1", "train, frozen, cached"),
         (Training, "precision", "auto, 32-true, bf16-mixed, 16-mixed"),
     ],
 )
@@ -85,13 +91,13 @@ def test_the_defaults_are_valid_and_cannot_be_changed(kind):
 
 
 def test_edges_are_allowed():
-    Training(steps=1, clip=0.1, crop=256, momentum=0.0, nesterov=False, weight_decay=0.0, seed=0)
-    Objective(guidance=0.0, area=0.0, suppression=0.0, over=0.0)
+    Training(steps=0, clip=0.1, crop=256, momentum=0.0, nesterov=False, weight_decay=0.0, seed=0)
+    Objective(guidance=0.0, area=0.0, suppression=0.0, ratio_cap=0.0)
     Inference(threshold=0.0)
     Inference(threshold=1.0)
 
 
 def test_a_recipe_of_defaults_is_the_paper_s_resnet_on_cub():
     recipe = Recipe("plain", "Nothing changed.")
-    assert (recipe.objective.guidance, recipe.objective.area, recipe.objective.suppression) == (0.5, 1.5, 1.0)
+    assert (recipe.options.guidance, recipe.options.area, recipe.options.suppression) == (0.5, 1.5, 1.0)
     assert (recipe.training.epochs, recipe.training.batch_size, recipe.training.lr) == (120, 32, 1e-3)

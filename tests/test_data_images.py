@@ -1,4 +1,4 @@
-"""Every kind of photo file ends as an upright RGB image or as one sentence."""
+"""Every kind of photo file becomes an upright RGB image or one sentence that names it."""
 
 import contextlib
 import io
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from torchbas.data.images import UnreadableImage, decode, image_size, open_image
+from torchbas.data.images import UnreadableImage, decode, image_size, open_image, verify
 from torchbas.errors import InputError
 
 
@@ -29,21 +29,22 @@ def test_rgb_is_returned_pixel_for_pixel(tmp_path):
     np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "a.png")), _noise(5, 7))
 
 
-def test_one_pixel_is_a_photo(tmp_path):
+def test_a_photo_may_have_one_pixel(tmp_path):
     Image.new("RGB", (1, 1), (1, 2, 3)).save(tmp_path / "a.png")
     assert open_image(tmp_path / "a.png", at_least=224).getpixel((0, 0)) == (1, 2, 3)
 
 
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied_to_pixels_and_size(tmp_path, orientation):
-    exif = Image.Exif()
+def test_exif_orientation_is_applied_to_pixels_and_size(tmp_path, orientation, suffix):
+    exif, file = Image.Exif(), tmp_path / f"a.{suffix}"
     exif[0x0112] = orientation
-    Image.fromarray(_noise(8, 24)).save(tmp_path / "a.png", exif=exif)
-    with Image.open(tmp_path / "a.png") as image:
+    Image.fromarray(_noise(8, 24)).save(file, exif=exif)
+    with Image.open(file) as image:
         expected = ImageOps.exif_transpose(image)
-    image, size = decode(tmp_path / "a.png")
+    image, size = decode(file)
     np.testing.assert_array_equal(np.asarray(image), np.asarray(expected))
-    assert size == image_size(tmp_path / "a.png") == (expected.height, expected.width)
+    assert size == image_size(file) == (expected.height, expected.width)
 
 
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
@@ -56,9 +57,9 @@ def test_floats_are_stretched_over_their_own_range(tmp_path):
     np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "a.tif"))[0, :, 0], [0, 128, 255])
 
 
-@pytest.mark.parametrize(("mode", "colour"), [("RGBA", (255, 0, 0, 0)), ("LA", (0, 0))])
-def test_transparent_pixels_become_white(tmp_path, mode, colour):
-    Image.new(mode, (3, 3), colour).save(tmp_path / "a.png")
+@pytest.mark.parametrize(("mode", "color"), [("RGBA", (255, 0, 0, 0)), ("LA", (0, 0))])
+def test_transparent_pixels_become_white(tmp_path, mode, color):
+    Image.new(mode, (3, 3), color).save(tmp_path / "a.png")
     assert open_image(tmp_path / "a.png").getpixel((1, 1)) == (255, 255, 255)
 
 
@@ -70,9 +71,9 @@ def test_a_palette_with_a_transparent_entry_becomes_white_there(tmp_path):
     assert np.asarray(open_image(tmp_path / "a.png")).tolist() == [[[255, 255, 255], [0, 0, 255]]]
 
 
-@pytest.mark.parametrize(("mode", "colour"), [("L", 90), ("1", 1), ("CMYK", (0, 0, 0, 0))])
-def test_other_modes_become_rgb(tmp_path, mode, colour):
-    Image.new(mode, (3, 2), colour).save(tmp_path / "a.tif")
+@pytest.mark.parametrize(("mode", "color"), [("L", 90), ("1", 1), ("CMYK", (0, 0, 0, 0))])
+def test_other_modes_become_rgb(tmp_path, mode, color):
+    Image.new(mode, (3, 2), color).save(tmp_path / "a.tif")
     image = open_image(tmp_path / "a.tif")
     assert (image.mode, image.size) == ("RGB", (3, 2))
     assert image.getpixel((0, 0)) == ((90,) * 3 if mode == "L" else (255,) * 3)
@@ -110,6 +111,15 @@ def test_a_cut_off_jpeg_is_found_by_the_reduced_decoding_too(tmp_path):
         decode(tmp_path / "cut.jpg", at_least=1)
 
 
+def test_a_png_with_damaged_pixels_is_found(tmp_path):
+    Image.fromarray(_noise(90, 110)).save(tmp_path / "a.png")
+    content = bytearray((tmp_path / "a.png").read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 40] = bytes(40)
+    (tmp_path / "a.png").write_bytes(bytes(content))
+    with pytest.raises(UnreadableImage, match=r"a\.png is damaged or cut off"):
+        open_image(tmp_path / "a.png")
+
+
 def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
     Image.new("L", (100, 100)).save(tmp_path / "bomb.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
@@ -125,15 +135,52 @@ def test_a_damaged_exif_block_does_not_cost_the_photo(tmp_path, monkeypatch):
     assert image_size(tmp_path / "a.jpg") == (6, 9)
 
 
-def test_the_error_survives_the_way_between_processes():
+def test_the_error_can_be_pickled():
     error = pickle.loads(pickle.dumps(UnreadableImage("a.jpg is empty.")))
     assert isinstance(error, InputError)
     assert str(error) == "a.jpg is empty."
 
 
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"keep_rgb": True}])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_every_kind_of_jpeg_is_verified_to_its_last_pixel(tmp_path, mode, options):
+    file = tmp_path / "a.jpg"
+    Image.fromarray(_noise(120, 170)).convert(mode).save(file, **options)
+    verify(file)
+    content = file.read_bytes()
+    for cut in (40, 400, len(content) // 2):
+        file.write_bytes(content[:-cut])
+        with pytest.raises(UnreadableImage, match=r"a\.jpg is damaged or cut off"):
+            verify(file)
+
+
+@settings(deadline=None)
+@given(
+    st.binary(min_size=1, max_size=60),
+    st.integers(0, 900),
+    st.booleans(),
+    st.sampled_from(["jpeg", "png", "gif", "bmp", "tiff", "webp", "ppm"]),
+)
+def test_a_photo_is_verified_exactly_where_it_can_be_decoded(tmp_path_factory, junk, place, cut, form):
+    stream = io.BytesIO()
+    Image.fromarray(_noise(9, 11)).save(stream, form)
+    content = bytearray(stream.getvalue())
+    content[place : None if cut else place + len(junk)] = junk
+    file = tmp_path_factory.mktemp("junk") / "a.jpg"
+    file.write_bytes(bytes(content))
+    sentences = []
+    for check in (verify, open_image):
+        try:
+            check(file)
+        except UnreadableImage as error:
+            sentences.append(str(error))
+    assert len(sentences) in (0, 2)
+    assert len(set(sentences)) < 2
+
+
 @settings(deadline=None)
 @given(st.binary(max_size=60), st.integers(0, 500), st.sampled_from(["jpeg", "png", "gif", "bmp", "tiff", "webp"]))
-def test_damaged_bytes_never_end_in_another_exception(tmp_path_factory, junk, place, form):
+def test_damaged_bytes_raise_no_other_exception(tmp_path_factory, junk, place, form):
     stream = io.BytesIO()
     Image.fromarray(_noise(9, 11)).save(stream, form)
     content = bytearray(stream.getvalue())

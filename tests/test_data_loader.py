@@ -1,4 +1,4 @@
-"""What is learned from depends on the seed and the epoch, and on nothing else."""
+"""Batches depend on the seed and the epoch alone."""
 
 import pickle
 from functools import partial
@@ -12,24 +12,24 @@ from PIL import Image
 from torch.utils.data import BatchSampler
 
 from torchbas.data.images import UnreadableImage
-from torchbas.data.loader import Draw, Loader, Order, Photos, evaluation_loader, training_loader
-from torchbas.data.transforms import centre_view, long_side_view, ten_crops, whole_view
+from torchbas.data.loader import Draw, Loader, Order, SampleViews, evaluation_loader, training_loader
+from torchbas.data.transforms import center_view, long_side_view, ten_crops, whole_view
 from torchbas.errors import InputError
-from torchbas.types import Collection, Photo
+from torchbas.structures import Dataset, Sample
 
 
 @pytest.fixture
-def collection(tmp_path):
-    photos = []
+def dataset(tmp_path):
+    samples = []
     for number, labels in enumerate([(0,), (1,), (0, 2), (2,), (1, 2), (0,), (1,)]):
         path = tmp_path / f"{number}.png"
         Image.fromarray(np.random.default_rng(number).integers(0, 256, (20, 30, 3), np.uint8)).save(path)
-        photos.append(Photo(path, path.name, labels))
-    return Collection(tmp_path, ("a", "b", "c"), tuple(photos))
+        samples.append(Sample(path, path.name, labels))
+    return Dataset(tmp_path, ("a", "b", "c"), tuple(samples))
 
 
-def _training(collection, **options):
-    return training_loader(collection, **{"batch_size": 3, "seed": 5, "resize": 16, "crop": 12, **options})
+def _training(dataset, **options):
+    return training_loader(dataset, **{"batch_size": 3, "seed": 5, "resize": 16, "crop": 12, **options})
 
 
 def _equal(first, second):
@@ -38,8 +38,8 @@ def _equal(first, second):
     )
 
 
-def test_a_batch_says_everything_about_its_photos(collection):
-    (batch,) = evaluation_loader(collection, partial(centre_view, resize=16, crop=12), 7)
+def test_a_batch_holds_views_labels_positions_and_sizes(dataset):
+    (batch,) = evaluation_loader(dataset, partial(center_view, resize=16, crop=12), 7)
     assert batch.images.shape == (7, 3, 12, 12)
     assert batch.index.tolist() == list(range(7))
     assert batch.target.tolist() == [0, 1, 0, 2, 1, 0, 1]
@@ -47,27 +47,27 @@ def test_a_batch_says_everything_about_its_photos(collection):
     assert batch.size.tolist() == [[20, 30]] * 7
 
 
-def test_ten_crops_are_one_dimension_more(collection):
-    batches = list(evaluation_loader(collection, partial(ten_crops, resize=16, crop=12), 4))
+def test_ten_crops_are_one_dimension_more(dataset):
+    batches = list(evaluation_loader(dataset, partial(ten_crops, resize=16, crop=12), 4))
     assert [batch.images.shape for batch in batches] == [(4, 10, 3, 12, 12), (3, 10, 3, 12, 12)]
 
 
-def test_photos_without_tags_have_the_target_minus_one(collection):
-    untagged = Collection(collection.root, (), (Photo(collection.photos[0].path, "0.png"),))
+def test_photos_without_tags_have_the_target_minus_one(dataset):
+    untagged = Dataset(dataset.root, (), (Sample(dataset.samples[0].path, "0.png"),))
     (batch,) = evaluation_loader(untagged, partial(whole_view, size=8), 2)
     assert (batch.target.tolist(), batch.labels.shape) == ([-1], (1, 0))
 
 
-def test_processes_share_an_evaluation_without_repeating_anything(collection):
+def test_processes_share_an_evaluation_without_repeating_anything(dataset):
     shares = [
-        [i for batch in evaluation_loader(collection, whole_view, 2, rank=rank, world_size=3) for i in batch.index]
+        [i for batch in evaluation_loader(dataset, whole_view, 2, rank=rank, world_size=3) for i in batch.index]
         for rank in range(3)
     ]
     assert shares == [[0, 3, 6], [1, 4], [2, 5]]
 
 
-def test_every_epoch_differs_and_every_repetition_is_the_same(collection):
-    loader = _training(collection)
+def test_every_epoch_differs_and_every_repetition_is_the_same(dataset):
+    loader = _training(dataset)
     first = list(loader)
     loader.set_epoch(1)
     second = list(loader)
@@ -78,32 +78,32 @@ def test_every_epoch_differs_and_every_repetition_is_the_same(collection):
     assert sorted(torch.cat([batch.index for batch in second]).tolist()) == list(range(7))
 
 
-def test_the_long_side_view_is_drawn_from_the_same_numbers(collection):
-    squeezed, padded = _training(collection), _training(collection, view="long_side")
+def test_the_long_side_view_is_drawn_from_the_same_numbers(dataset):
+    squeezed, padded = _training(dataset), _training(dataset, view="long_side")
     for one, other in zip(squeezed, padded, strict=True):
         assert one.images.shape == other.images.shape
         assert torch.equal(one.index, other.index)
         assert torch.equal(one.target, other.target)
         expected = np.random.default_rng((5, 0, int(other.index[0]) + 1))
-        labels = collection.photos[int(other.index[0])].labels
+        labels = dataset.samples[int(other.index[0])].labels
         expected.integers(len(labels))
-        photo = Image.open(collection.photos[int(other.index[0])].path)
-        assert torch.equal(other.images[0], long_side_view(photo, expected, 12))
+        sample = Image.open(dataset.samples[int(other.index[0])].path)
+        assert torch.equal(other.images[0], long_side_view(sample, expected, 12))
 
 
-def test_another_seed_gives_another_training(collection):
-    assert not _equal(list(_training(collection)), list(_training(collection, seed=6)))
+def test_another_seed_gives_another_training(dataset):
+    assert not _equal(list(_training(dataset)), list(_training(dataset, seed=6)))
 
 
-def test_a_multi_label_photo_shows_each_of_its_tags_in_turn(collection):
-    photos = Photos(collection, lambda image, _: whole_view(image, 4), seed=0)
-    targets = [photos[Draw(epoch, 2)].target.item() for epoch in range(200)]
+def test_a_multi_label_photo_shows_each_of_its_tags_in_turn(dataset):
+    samples = SampleViews(dataset, lambda image, _: whole_view(image, 4), seed=0)
+    targets = [samples[Draw(epoch, 2)].target.item() for epoch in range(200)]
     assert 70 < targets.count(0) < 130
     assert set(targets) == {0, 2}
 
 
-def test_resuming_in_the_middle_continues_the_epoch(collection):
-    loader = _training(collection)
+def test_resuming_in_the_middle_continues_the_epoch(dataset):
+    loader = _training(dataset)
     loader.set_epoch(2)
     whole = list(loader)
     loader.set_epoch(2, start_batch=1)
@@ -116,8 +116,8 @@ def test_resuming_in_the_middle_continues_the_epoch(collection):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # on a machine of one core
-def test_workers_change_nothing_and_stay_for_the_next_epoch(collection):
-    alone, helped = _training(collection), _training(collection, workers=2)
+def test_workers_change_nothing_and_stay_for_the_next_epoch(dataset):
+    alone, helped = _training(dataset), _training(dataset, workers=2)
     next(iter(helped))  # an epoch that is left early must not leak into the next
     for epoch, start in ((0, 0), (1, 1), (0, 2)):
         alone.set_epoch(epoch, start)
@@ -151,33 +151,33 @@ def test_a_batch_that_cannot_be_shared_is_refused():
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
-def test_a_photo_lost_during_training_is_one_sentence(collection, workers):
-    loader = _training(collection, workers=workers)
-    (collection.root / "3.png").write_bytes(b"")
+def test_a_photo_damaged_during_training_is_one_sentence(dataset, workers):
+    loader = _training(dataset, workers=workers)
+    (dataset.root / "3.png").write_bytes(b"")
     with pytest.raises(UnreadableImage) as error:
         list(loader)
-    assert str(error.value) == f"{collection.root}/3.png is empty (0 bytes). Copy it again, or remove it."
+    assert str(error.value) == f"{dataset.root}/3.png is empty (0 bytes). Copy it again, or remove it."
 
 
-def test_photos_can_be_sent_to_another_process(collection):
-    photos = Photos(collection, partial(centre_view, resize=16, crop=12))
-    assert _equal([pickle.loads(pickle.dumps(photos))[4]], [photos[4]])
+def test_photos_can_be_pickled(dataset):
+    samples = SampleViews(dataset, partial(center_view, resize=16, crop=12))
+    assert _equal([pickle.loads(pickle.dumps(samples))[4]], [samples[4]])
 
 
 def test_a_large_jpeg_may_be_decoded_smaller(tmp_path):
     Image.new("RGB", (800, 640)).save(tmp_path / "a.jpg")
     sizes = []
-    photos = Photos(
-        Collection(tmp_path, (), (Photo(tmp_path / "a.jpg", "a.jpg"),)),
+    samples = SampleViews(
+        Dataset(tmp_path, (), (Sample(tmp_path / "a.jpg", "a.jpg"),)),
         lambda image: sizes.append(image.size) or whole_view(image, 4),
         at_least=100,
     )
-    assert photos[0].size.tolist() == [640, 800]
+    assert samples[0].size.tolist() == [640, 800]
     assert sizes == [(134, 107)] or sizes == [(200, 160)]
 
 
-def test_an_evaluation_has_no_epochs(collection):
-    loader = evaluation_loader(collection, whole_view, 2)
+def test_an_evaluation_has_no_epochs(dataset):
+    loader = evaluation_loader(dataset, whole_view, 2)
     assert isinstance(loader, Loader)
     assert isinstance(loader.batch_sampler, BatchSampler)
     with pytest.raises(AssertionError):

@@ -1,4 +1,4 @@
-"""A photo and its labels are one thing: whatever moves one moves the other."""
+"""Augmentation moves a photo and its label map alike."""
 
 import cv2
 import numpy as np
@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from torchbas.data.images import UnreadableImage
-from torchbas.data.pairs import Jitter, pair_loader
+from torchbas.data.pairs import PairAugmentation, pair_loader
 from torchbas.errors import InputError
 
 
 def _save(folder, number, labels):
-    """The photo is painted with its own labels, in grey."""
+    """The photo is painted with its own labels, in gray."""
     photo, mask = folder / f"{number}.bmp", folder / f"{number}.png"
     Image.fromarray(labels).convert("RGB").save(photo)
     Image.fromarray(labels).save(mask)
@@ -33,7 +33,7 @@ def _equal(first, second):
     )
 
 
-def test_a_batch_holds_both_and_where_they_come_from(pairs):
+def test_a_batch_holds_photos_label_maps_and_positions(pairs):
     batches = list(pair_loader(pairs, 3, 0, crop=8))
     assert [batch.images.shape for batch in batches] == [(3, 3, 8, 8), (3, 3, 8, 8), (1, 3, 8, 8)]
     assert [batch.labels.shape for batch in batches] == [(3, 8, 8), (3, 8, 8), (1, 8, 8)]
@@ -65,21 +65,21 @@ def test_edges_stay_where_they_are_at_any_scale(tmp_path, scale):
     for epoch in range(6):
         loader.set_epoch(epoch)
         (batch,) = loader
-        grey, cut = batch.images[0, 0].numpy(), batch.labels[0].numpy()
+        gray, cut = batch.images[0, 0].numpy(), batch.labels[0].numpy()
         around = np.ones((11, 11))  # where a bicubic edge is soft; it rings a little further
         inside = cv2.dilate(cut, around) == cv2.erode(cut, around)
         assert inside.mean() > 0.1
-        np.testing.assert_allclose(grey[inside].astype(int), cut[inside].astype(int), atol=20)
+        np.testing.assert_allclose(gray[inside].astype(int), cut[inside].astype(int), atol=20)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 40), st.floats(0.2, 3), st.integers(0, 2**31))
-def test_labels_are_never_mixed(height, width, crop, scale, seed):
+def test_labels_are_never_interpolated(height, width, crop, scale, seed):
     values = np.array([0, 3, 20, 255], np.uint8)
     labels = np.random.default_rng(seed).choice(values, (height, width))
     image = Image.new("RGB", (width, height), (7, 7, 7))
-    jitter = Jitter(crop, (scale / 2, scale), fill=(9, 9, 9))
-    view, cut = jitter(image, Image.fromarray(labels), np.random.default_rng(seed))
+    augmentation = PairAugmentation(crop, (scale / 2, scale), fill=(9, 9, 9))
+    view, cut = augmentation(image, Image.fromarray(labels), np.random.default_rng(seed))
     assert set(cut.unique().tolist()) <= {*labels.ravel().tolist(), 255}
     padded = (view == 9).all(dim=0)
     assert ((view == 7).all(dim=0) == ~padded).all()
@@ -119,9 +119,10 @@ def test_scales_lie_between_the_two_or_are_one_of_the_list():
     image, labels = Image.new("RGB", (100, 100), "white"), Image.new("L", (100, 100), 1)
 
     def sides(**options):
-        jitter = Jitter(300, **options)
+        augmentation = PairAugmentation(300, **options)
         return {
-            int((jitter(image, labels, np.random.default_rng(seed))[1] == 1).any(dim=0).sum()) for seed in range(60)
+            int((augmentation(image, labels, np.random.default_rng(seed))[1] == 1).any(dim=0).sum())
+            for seed in range(60)
         }
 
     assert sides(scales=(0.5, 0.75, 2.0), between=False) == {50, 75, 200}
@@ -131,7 +132,7 @@ def test_scales_lie_between_the_two_or_are_one_of_the_list():
     assert max(drawn) <= 150
 
 
-def test_nothing_is_mirrored_unless_asked(pairs):
+def test_nothing_is_mirrored_without_flip(pairs):
     original = torch.from_numpy(np.array(Image.open(pairs[2][1])))
     for seed in range(6):
         (batch,) = pair_loader(pairs[2:3], 1, seed, crop=14, scales=(1.0,), flip=False)

@@ -1,4 +1,4 @@
-"""Folders, CSV and JSON are understood as a user means them, and faults are named with the next move."""
+"""Folders, CSV and JSON are read as users write them, and faults are named with the next move."""
 
 import contextlib
 import json
@@ -23,29 +23,29 @@ def _make(root, *names):
         (root / name).touch()
 
 
-def _tags(collection):
-    return {photo.name: {collection.classes[label] for label in photo.labels} for photo in collection.photos}
+def _tags(dataset):
+    return {sample.name: {dataset.classes[label] for label in sample.labels} for sample in dataset.samples}
 
 
-def _splits(collection):
-    return {photo.name: photo.split for photo in collection.photos}
+def _splits(dataset):
+    return {sample.name: sample.split for sample in dataset.samples}
 
 
 def test_folders_are_tags_whatever_lies_deeper(tmp_path):
     _make(tmp_path, "dog/2.JPG", "dog/1.png", "cat/indoor/sofa/3.webp", "cat/notes.txt", ".git/4.jpg", "cat/.5.jpg")
-    collection = read(tmp_path)
-    assert collection.classes == ("cat", "dog")
-    assert _tags(collection) == {"cat/indoor/sofa/3.webp": {"cat"}, "dog/1.png": {"dog"}, "dog/2.JPG": {"dog"}}
-    assert collection.problems == ()
-    assert all(photo.path.is_file() and photo.split == "" for photo in collection.photos)
+    dataset = read(tmp_path)
+    assert dataset.classes == ("cat", "dog")
+    assert _tags(dataset) == {"cat/indoor/sofa/3.webp": {"cat"}, "dog/1.png": {"dog"}, "dog/2.JPG": {"dog"}}
+    assert dataset.problems == ()
+    assert all(sample.path.is_file() and sample.split == "" for sample in dataset.samples)
 
 
 def test_split_folders_on_top_are_no_tags(tmp_path):
     _make(tmp_path, "train/cat/1.jpg", "Test/dog/2.jpg", "val/dog/old/3.jpg")
-    collection = read(tmp_path)
-    assert collection.classes == ("cat", "dog")
-    assert _splits(collection) == {"train/cat/1.jpg": "train", "Test/dog/2.jpg": "test", "val/dog/old/3.jpg": "val"}
-    assert [photo.name for photo in collection.only("test").photos] == ["Test/dog/2.jpg"]
+    dataset = read(tmp_path)
+    assert dataset.classes == ("cat", "dog")
+    assert _splits(dataset) == {"train/cat/1.jpg": "train", "Test/dog/2.jpg": "test", "val/dog/old/3.jpg": "val"}
+    assert [sample.name for sample in dataset.only("test").samples] == ["Test/dog/2.jpg"]
 
 
 def test_train_is_a_tag_among_planes_and_cars(tmp_path):
@@ -60,9 +60,9 @@ def test_a_single_tag_can_be_read(tmp_path):
 
 def test_a_photo_beside_the_tag_folders_is_kept_without_a_tag(tmp_path):
     _make(tmp_path, "cat/1.jpg", "2.jpg")
-    collection = read(tmp_path)
-    assert _tags(collection) == {"2.jpg": set(), "cat/1.jpg": {"cat"}}
-    assert [problem.name for problem in collection.problems] == ["2.jpg"]
+    dataset = read(tmp_path)
+    assert _tags(dataset) == {"2.jpg": set(), "cat/1.jpg": {"cat"}}
+    assert [problem.name for problem in dataset.problems] == ["2.jpg"]
 
 
 @pytest.mark.parametrize("read_any", [read, read_untagged])
@@ -72,19 +72,19 @@ def test_links_are_followed_but_not_in_circles(tmp_path, read_any):
     (tmp_path / "photos/cat/up").symlink_to(tmp_path / "photos")
     (tmp_path / "photos/cat/self.jpg").symlink_to(tmp_path / "photos/cat/self.jpg")
     (tmp_path / "elsewhere/over").symlink_to(tmp_path / "photos/cat")
-    names = {photo.name for photo in read_any(tmp_path / "photos").photos}
+    names = {sample.name for sample in read_any(tmp_path / "photos").samples}
     assert {"cat/1.jpg", "dog/2.jpg"} <= names <= {"cat/1.jpg", "dog/2.jpg", "dog/over/1.jpg"}
 
 
-def test_a_name_that_nobody_can_write_down_is_a_problem(tmp_path):
+def test_a_name_that_is_no_utf_8_is_a_problem(tmp_path):
     _make(tmp_path, "cat/1.jpg")
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/cat/\xff.jpg")).touch()
-    collection = read(tmp_path)
-    assert [photo.name for photo in collection.photos] == ["cat/1.jpg"]
-    assert "Rename" in collection.problems[0].reason
+    dataset = read(tmp_path)
+    assert [sample.name for sample in dataset.samples] == ["cat/1.jpg"]
+    assert "Rename" in dataset.problems[0].reason
 
 
-def test_folder_names_that_look_the_same_are_one_tag(tmp_path):
+def test_folder_names_that_differ_in_normalization_are_one_tag(tmp_path):
     _make(tmp_path, unicodedata.normalize("NFC", "é") + "/1.jpg", unicodedata.normalize("NFD", "é") + " /2.jpg")
     assert read(tmp_path).classes == (unicodedata.normalize("NFC", "é"),)
 
@@ -99,7 +99,7 @@ def test_folder_names_that_look_the_same_are_one_tag(tmp_path):
         (["cat.jpg"], "cat.jpg", "cat.jpg holds no tags. Give a folder"),
     ],
 )
-def test_what_holds_no_tags_is_answered_with_what_would(tmp_path, files, path, sentence):
+def test_a_path_without_tags_is_refused_with_the_accepted_forms(tmp_path, files, path, sentence):
     _make(tmp_path, *files)
     with pytest.raises(InputError, match=sentence):
         read(tmp_path / path)
@@ -107,8 +107,8 @@ def test_what_holds_no_tags_is_answered_with_what_would(tmp_path, files, path, s
 
 def test_untagged_photos_are_read_for_prediction(tmp_path):
     _make(tmp_path, "b.jpg", "deep/a.png")
-    assert [photo.name for photo in read_untagged(tmp_path).photos] == ["b.jpg", "deep/a.png"]
-    assert [photo.name for photo in read_untagged(tmp_path / "b.jpg").photos] == ["b.jpg"]
+    assert [sample.name for sample in read_untagged(tmp_path).samples] == ["b.jpg", "deep/a.png"]
+    assert [sample.name for sample in read_untagged(tmp_path / "b.jpg").samples] == ["b.jpg"]
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError, match="holds no photos"):
         read_untagged(tmp_path / "none")
@@ -121,11 +121,11 @@ def test_a_csv_as_spreadsheets_write_it(tmp_path):
     lines = ["\ufeffSplit,FILE,note, Tags ", "train,img/1.jpg,x,dog; cat", ""]
     lines += ['Test,"img/a, b.jpg",,"say ""hi"""', ",3.jpg"]
     (tmp_path / "tags.csv").write_bytes("\r\n".join(lines).encode())
-    collection = read(tmp_path / "tags.csv")
-    assert collection.classes == ("cat", "dog", 'say "hi"')
-    assert _tags(collection) == {"img/1.jpg": {"cat", "dog"}, "img/a, b.jpg": {'say "hi"'}, "3.jpg": set()}
-    assert _splits(collection) == {"img/1.jpg": "train", "img/a, b.jpg": "test", "3.jpg": ""}
-    assert collection.problems == ()
+    dataset = read(tmp_path / "tags.csv")
+    assert dataset.classes == ("cat", "dog", 'say "hi"')
+    assert _tags(dataset) == {"img/1.jpg": {"cat", "dog"}, "img/a, b.jpg": {'say "hi"'}, "3.jpg": set()}
+    assert _splits(dataset) == {"img/1.jpg": "train", "img/a, b.jpg": "test", "3.jpg": ""}
+    assert dataset.problems == ()
 
 
 def test_both_forms_of_json(tmp_path):
@@ -148,9 +148,9 @@ def test_missing_photos_stop_with_the_first_and_the_way_to_see_all(tmp_path, mon
         'tags.csv line 3: "img/0412.jpg" is not in photos/. Paths are read relative to the CSV. '
         "3 more like it: run bas check photos/tags.csv."
     )
-    collection = read("photos/tags.csv", strict=False)
-    assert [photo.name for photo in collection.photos] == ["img/1.jpg"]
-    assert [problem.name for problem in collection.problems] == [f"img/0{n}.jpg" for n in (412, 413, 414, 415)]
+    dataset = read("photos/tags.csv", strict=False)
+    assert [sample.name for sample in dataset.samples] == ["img/1.jpg"]
+    assert [problem.name for problem in dataset.problems] == [f"img/0{n}.jpg" for n in (412, 413, 414, 415)]
 
 
 @pytest.mark.parametrize(
@@ -204,9 +204,9 @@ def test_other_encodings_are_refused(tmp_path, name, reader):
 def test_a_photo_listed_twice_gets_the_tags_of_both_lines(tmp_path):
     _make(tmp_path, "1.jpg")
     (tmp_path / "tags.csv").write_text("file,tags\n1.jpg,cat\n./1.jpg,dog;;cat\n")
-    collection = read(tmp_path / "tags.csv")
-    assert _tags(collection) == {"1.jpg": {"cat", "dog"}}
-    merged, empty = collection.problems
+    dataset = read(tmp_path / "tags.csv")
+    assert _tags(dataset) == {"1.jpg": {"cat", "dog"}}
+    merged, empty = dataset.problems
     assert "line 3: listed before" in merged.reason
     assert "line 3: an empty tag" in empty.reason
 
@@ -214,9 +214,9 @@ def test_a_photo_listed_twice_gets_the_tags_of_both_lines(tmp_path):
 def test_photos_beside_the_list_are_named_within_a_common_root(tmp_path):
     _make(tmp_path, "img/1.jpg", "lists/2.jpg")
     (tmp_path / "lists/tags.csv").write_text(f"file,tags\n../img/1.jpg,cat\n{tmp_path}/lists/2.jpg,dog")
-    collection = read(tmp_path / "lists/tags.csv")
-    assert collection.root == tmp_path
-    assert _tags(collection) == {"img/1.jpg": {"cat"}, "lists/2.jpg": {"dog"}}
+    dataset = read(tmp_path / "lists/tags.csv")
+    assert dataset.root == tmp_path
+    assert _tags(dataset) == {"img/1.jpg": {"cat"}, "lists/2.jpg": {"dog"}}
 
 
 def test_odd_tags_are_tags(tmp_path):
@@ -230,14 +230,14 @@ def test_odd_tags_are_tags(tmp_path):
 
 @settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(string.ascii_lowercase), st.lists(st.text(max_size=6)), min_size=1))
-def test_any_words_come_back_from_json_as_they_are_spelt(tmp_path_factory, tags):
+def test_any_words_of_a_json_come_back_normalized(tmp_path_factory, tags):
     folder = tmp_path_factory.mktemp("photos")
     _make(folder, *tags)
     (folder / "tags.json").write_text(json.dumps(tags))
-    spelt = {
+    spelled = {
         name: {unicodedata.normalize("NFC", word).strip() for word in words} - {""} for name, words in tags.items()
     }
-    assert _tags(read(folder / "tags.json")) == spelt
+    assert _tags(read(folder / "tags.json")) == spelled
 
 
 @settings(deadline=None)
@@ -247,20 +247,20 @@ def test_any_text_is_read_or_refused_with_a_sentence(tmp_path_factory, text, for
     _make(folder, "1.jpg")
     (folder / f"tags.{form}").write_text(f"file,tags\n{text}" if form == "csv" else text, encoding="utf-8", newline="")
     with contextlib.suppress(InputError):
-        assert len(read(folder / f"tags.{form}").photos) == 1
+        assert len(read(folder / f"tags.{form}").samples) == 1
 
 
 def test_boxes_and_masks_are_added_by_truth_json(tmp_path):
     _make(tmp_path, "cat/1.jpg", "dog/2.jpg", "masks/cat/1.png")
-    truth = {"cat/1.jpg": {"boxes": [[1, 2, 3.5, 4]], "mask": "masks/cat/1.png"}, "dog/9.jpg": {"boxes": []}}
-    (tmp_path / "truth.json").write_text(json.dumps(truth))
-    collection = read(tmp_path)
-    assert collection.classes == ("cat", "dog")
-    assert [photo.boxes for photo in collection.photos] == [((1.0, 2.0, 3.5, 4.0),), ()]
-    assert [photo.mask for photo in collection.photos] == [tmp_path / "masks/cat/1.png", None]
-    assert [problem.name for problem in collection.problems] == ["dog/9.jpg"]
+    ground_truth = {"cat/1.jpg": {"boxes": [[1, 2, 3.5, 4]], "mask": "masks/cat/1.png"}, "dog/9.jpg": {"boxes": []}}
+    (tmp_path / "truth.json").write_text(json.dumps(ground_truth))
+    dataset = read(tmp_path)
+    assert dataset.classes == ("cat", "dog")
+    assert [sample.boxes for sample in dataset.samples] == [((1.0, 2.0, 3.5, 4.0),), ()]
+    assert [sample.mask for sample in dataset.samples] == [tmp_path / "masks/cat/1.png", None]
+    assert [problem.name for problem in dataset.problems] == ["dog/9.jpg"]
     (tmp_path / "tags.csv").write_text("file,tags\ncat/1.jpg,cat")
-    assert read(tmp_path / "tags.csv").photos[0].boxes == ((1.0, 2.0, 3.5, 4.0),)
+    assert read(tmp_path / "tags.csv").samples[0].boxes == ((1.0, 2.0, 3.5, 4.0),)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"cat/1.jpg": {"boxes": [[1, 2, 3]]}}', '{"cat/1.jpg": {"boxes": 3}}'])
@@ -276,9 +276,9 @@ def test_photos_of_a_list_may_lie_elsewhere(tmp_path):
     (tmp_path / "lists").mkdir()
     (tmp_path / "lists/tags.csv").write_text("file,tags\nimg/1.jpg,cat\n")
     (tmp_path / "lists/truth.json").write_text('{"img/1.jpg": {"boxes": [[0, 1, 2, 3]]}}')
-    (photo,) = read(tmp_path / "lists/tags.csv", images=tmp_path / "photos").photos
-    assert (photo.path, photo.name) == (tmp_path / "photos/img/1.jpg", "img/1.jpg")
-    assert photo.boxes == ((0.0, 1.0, 2.0, 3.0),)
+    (sample,) = read(tmp_path / "lists/tags.csv", images=tmp_path / "photos").samples
+    assert (sample.path, sample.name) == (tmp_path / "photos/img/1.jpg", "img/1.jpg")
+    assert sample.boxes == ((0.0, 1.0, 2.0, 3.0),)
     with pytest.raises(InputError, match=r'"img/1.jpg" is not in .*lists/. Paths are read relative to the CSV'):
         read(tmp_path / "lists/tags.csv")
 
@@ -287,7 +287,7 @@ def test_photos_of_a_list_may_lie_elsewhere(tmp_path):
 def test_a_list_is_read_without_its_photos_where_they_are_not_needed(tmp_path, name):
     text = {"tags.csv": "file,tags\na/1.jpg,cat\nb/2.jpg,dog", "tags.json": '{"a/1.jpg": "cat", "b/2.jpg": "dog"}'}
     (tmp_path / name).write_text(text[name])
-    assert _tags(read(tmp_path / name, need_photos=False)) == {"a/1.jpg": {"cat"}, "b/2.jpg": {"dog"}}
+    assert _tags(read(tmp_path / name, need_images=False)) == {"a/1.jpg": {"cat"}, "b/2.jpg": {"dog"}}
 
 
 def test_a_folder_of_photos_has_no_photos_elsewhere(tmp_path):

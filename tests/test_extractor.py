@@ -17,8 +17,8 @@ TRANSFORMERS = ("vit_small_patch14_dinov2", "vit_small_patch16_dinov3", "vit_tin
 
 def _run(extractor: Extractor, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     with torch.no_grad():
-        features = extractor.stem.eval()(images)
-        return features, extractor.tail.eval()(features)
+        features = extractor.f1.eval()(images)
+        return features, extractor.f2.eval()(features)
 
 
 def _shapes(extractor: Extractor, *size: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -27,7 +27,7 @@ def _shapes(extractor: Extractor, *size: int) -> tuple[tuple[int, ...], tuple[in
 
 
 def _parameters(extractor: Extractor) -> list[tuple[str, nn.Parameter]]:
-    return [pair for half in (extractor.stem, extractor.tail) for pair in half.named_parameters()]
+    return [pair for half in (extractor.f1, extractor.f2) for pair in half.named_parameters()]
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def _parameters(extractor: Extractor) -> list[tuple[str, nn.Parameter]]:
 def test_the_authors_networks_have_the_papers_grids_channels_and_weights(backbone, pixels, features, late, millions):
     extractor = build_extractor(backbone)
     assert _shapes(extractor, pixels, pixels) == (features, late)
-    assert (extractor.stem_channels, extractor.tail_channels) == (features[0], late[0])
+    assert (extractor.f1_channels, extractor.f2_channels) == (features[0], late[0])
     assert sum(p.numel() for _, p in _parameters(extractor)) / 1e6 == pytest.approx(millions, abs=0.005)
 
 
@@ -59,10 +59,10 @@ def test_the_authors_networks_have_the_papers_grids_channels_and_weights(backbon
 )
 def test_the_generator_may_sit_after_every_stage_and_class_maps_stay(backbone, grids, late):
     for after, grid in enumerate(grids, start=1):
-        extractor = build_extractor(backbone, after=after)
+        extractor = build_extractor(backbone, generator_stage=after)
         features, classes = _shapes(extractor, 64, 64)
-        assert features == (extractor.stem_channels, grid, grid)
-        assert classes == (extractor.tail_channels, late, late)
+        assert features == (extractor.f1_channels, grid, grid)
+        assert classes == (extractor.f2_channels, late, late)
 
 
 @pytest.mark.parametrize(
@@ -71,22 +71,22 @@ def test_the_generator_may_sit_after_every_stage_and_class_maps_stay(backbone, g
 def test_a_stage_that_does_not_exist_is_refused_with_the_range(backbone, last):
     for after in (0, last + 1):
         with pytest.raises(InputError, match=f"choose 1 to {last}"):
-            build_extractor(backbone, after=after)
+            build_extractor(backbone, generator_stage=after)
 
 
 @pytest.mark.parametrize("backbone", [*AUTHORS, *OTHERS, *TRANSFORMERS])
 def test_any_image_size_works(backbone):
     extractor = build_extractor(backbone)
     features, late = _shapes(extractor, 75, 110)
-    assert features[0] == extractor.stem_channels
-    assert late[0] == extractor.tail_channels
+    assert features[0] == extractor.f1_channels
+    assert late[0] == extractor.f2_channels
     assert features[1] < features[2]
 
 
 @pytest.mark.parametrize("backbone", [*AUTHORS, *OTHERS, *TRANSFORMERS])
 def test_every_parameter_is_used(backbone):
     extractor = build_extractor(backbone)
-    extractor.tail(extractor.stem(torch.rand(2, 3, 64, 64))).square().sum().backward()
+    extractor.f2(extractor.f1(torch.rand(2, 3, 64, 64))).square().sum().backward()
     assert [name for name, p in _parameters(extractor) if p.grad is None] == []
 
 
@@ -94,7 +94,7 @@ def test_every_parameter_is_used(backbone):
 @pytest.mark.parametrize("after", [None, 1, 4])
 def test_a_cut_changes_nothing(backbone, after):
     torch.manual_seed(0)
-    extractor = build_extractor(backbone, after=after)
+    extractor = build_extractor(backbone, generator_stage=after)
     torch.manual_seed(0)
     whole = timm.create_model(backbone).eval()
     images = torch.rand(1, 3, 64, 64)
@@ -114,26 +114,26 @@ def test_weights_keep_timms_names():
         ("mobilenetv1", "blocks.0.0.conv_dw"),
         ("resnet50", "layer1.0.conv1"),
     ):
-        assert f"{name}.weight" in build_extractor(backbone).stem.state_dict()
-    assert "features.28.weight" in build_extractor("vgg16").tail.state_dict()
+        assert f"{name}.weight" in build_extractor(backbone).f1.state_dict()
+    assert "features.28.weight" in build_extractor("vgg16").f2.state_dict()
 
 
 def test_mobilenet_has_the_activation_that_is_asked_for():
     for activation, kind in (("relu", nn.ReLU), ("relu6", nn.ReLU6)):
-        stem = build_extractor("mobilenetv1", activation=activation).stem
-        assert {type(m) for m in stem.modules() if "ReLU" in type(m).__name__} == {kind}
+        f1 = build_extractor("mobilenetv1", activation=activation).f1
+        assert {type(m) for m in f1.modules() if "ReLU" in type(m).__name__} == {kind}
 
 
 def test_dinov2_gives_its_patches_as_a_grid():
     extractor = build_extractor("vit_small_patch14_dinov2")
     assert _shapes(extractor, 224, 224) == ((384, 16, 16), (384, 16, 16))
-    assert len(extractor.tail.blocks) == 3
+    assert len(extractor.f2.blocks) == 3
 
 
 @pytest.mark.parametrize("backbone", TRANSFORMERS)
-def test_the_stem_gives_the_patch_tokens_of_its_last_block(backbone):
+def test_f1_gives_the_patch_tokens_of_its_last_block(backbone):
     torch.manual_seed(0)
-    extractor = build_extractor(backbone, after=2)
+    extractor = build_extractor(backbone, generator_stage=2)
     torch.manual_seed(0)
     whole = timm.create_model(backbone, dynamic_img_size=True).eval()
     images = torch.rand(1, 3, 112, 224)
@@ -159,7 +159,7 @@ def test_where_no_class_token_is_left_behind_the_two_halves_are_the_whole(backbo
 
 
 @pytest.mark.parametrize("backbone", NO_TOKENS)
-def test_the_tail_treats_every_token_as_a_patch(backbone):
+def test_f2_treats_every_token_as_a_patch(backbone):
     usual = timm.create_model(backbone, dynamic_img_size=True).eval()
     bare = timm.create_model(backbone, dynamic_img_size=True, **NO_TOKENS[backbone]).eval()
     bare.load_state_dict(
@@ -170,7 +170,7 @@ def test_the_tail_treats_every_token_as_a_patch(backbone):
         torch.testing.assert_close(cut_transformer(usual, after=9)[1](grid), cut_transformer(bare, after=9)[1](grid))
 
 
-def test_a_misspelt_name_gets_a_suggestion():
+def test_a_misspelled_name_gets_a_suggestion():
     with pytest.raises(InputError, match="did you mean resnet50"):
         build_extractor("resnet5O")
     with pytest.raises(InputError, match="vgg16, mobilenetv1"):
@@ -203,5 +203,5 @@ def test_the_proof_of_a_sequence_leaves_random_numbers_and_statistics_alone():
     torch.manual_seed(0)
     timm.create_model("resnet18")
     assert torch.equal(after, torch.rand(()))
-    assert extractor.stem.training
-    assert extractor.stem.bn1.num_batches_tracked == 0
+    assert extractor.f1.training
+    assert extractor.f1.bn1.num_batches_tracked == 0

@@ -14,14 +14,14 @@ from torchbas.losses import (
     TYPICAL,
     area,
     area_weight,
+    bas_ratio,
     classification,
     guidance,
     objective,
     relative_area,
-    remaining,
     suppression,
 )
-from torchbas.types import Evidence
+from torchbas.model.outputs import Evidence
 
 
 def _by_loops(logits, labels):
@@ -72,7 +72,7 @@ def test_guidance_is_cross_entropy():
     assert guidance(torch.tensor([[0.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 1])).item() == pytest.approx(math.log(2))
 
 
-@pytest.mark.parametrize("over", [1.0, 0.0])
+@pytest.mark.parametrize("ratio_cap", [1.0, 0.0])
 @pytest.mark.parametrize(
     ("kept", "whole", "expected", "gradient"),
     [
@@ -81,16 +81,16 @@ def test_guidance_is_cross_entropy():
         (4.0, 4.0, 1.0, 0.25),
         (-1.0, 4.0, 0.0, 0.0),
         (-1.0, -2.0, 0.0, 0.0),
-        (5.0, 4.0, "over", 0.0),
-        (1.0, -2.0, "over", 0.0),
-        (1.0, 0.0, "over", 0.0),
+        (5.0, 4.0, "ratio_cap", 0.0),
+        (1.0, -2.0, "ratio_cap", 0.0),
+        (1.0, 0.0, "ratio_cap", 0.0),
     ],
 )
-def test_what_remains_by_hand(kept, whole, expected, gradient, over):
+def test_what_remains_by_hand(kept, whole, expected, gradient, ratio_cap):
     kept, whole = torch.tensor([kept], requires_grad=True), torch.tensor([whole], requires_grad=True)
-    left = remaining(kept, whole, over)
+    left = bas_ratio(kept, whole, ratio_cap)
     left.sum().backward()
-    assert left.item() == pytest.approx(over if expected == "over" else expected)
+    assert left.item() == pytest.approx(ratio_cap if expected == "ratio_cap" else expected)
     assert kept.grad.item() == pytest.approx(gradient)
     assert whole.grad is None, "the whole is a measure, not something to train"
 
@@ -102,7 +102,7 @@ def test_suppression_is_a_mean_of_ratios_not_a_ratio_of_means():
 @given(st.lists(st.tuples(st.floats(-1e6, 1e6, width=32), st.floats(-1e6, 1e6, width=32)), min_size=1))
 def test_what_remains_is_a_share(pairs):
     kept, whole = torch.tensor(pairs).unbind(1)
-    assert ((remaining(kept, whole) >= 0) & (remaining(kept, whole) <= 1)).all()
+    assert ((bas_ratio(kept, whole) >= 0) & (bas_ratio(kept, whole) <= 1)).all()
 
 
 def test_area_is_the_mean():
@@ -189,7 +189,7 @@ def test_a_class_agnostic_map_answers_for_every_present_class():
         logits_background=torch.tensor([[0.5, 3.0, 5.0], [0.25, 0.0, 3.0]]),
     )
     labels = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
-    terms = objective(evidence, torch.tensor([0, 0]), labels, Objective(guidance=1.0), agnostic=True)
+    terms = objective(evidence, torch.tensor([0, 0]), labels, Objective(guidance=1.0), class_agnostic=True)
     assert terms["suppress"].item() == pytest.approx((0.5 / 2 + 3 / 4 + 0.25 / 1) / 2)
     present = math.log(1 + math.exp(-1)) + math.log(1 + math.exp(-2))  # each against the absent class
     assert terms["guide"].item() == pytest.approx((present + math.log(3)) / 2)
@@ -211,7 +211,7 @@ def test_the_objective_weighs_each_term():
 
 def test_the_relative_area_is_switched_on_by_its_name_and_reads_the_evidence():
     target, labels = torch.tensor([0]), torch.tensor([[1.0, 0.0]])
-    weights = Objective(area=1.2, area_form="relative", over=0.0)
+    weights = Objective(area=1.2, area_form="relative", ratio_cap=0.0)
     terms = objective(_evidence(), target, labels, weights)
     assert terms["area"].item() == pytest.approx(1.2 * 0.25)  # a quarter covered holds 3/4: size 1/3, not small
     unexplained = _evidence()._replace(activation_background=torch.tensor([3.0]))

@@ -30,7 +30,7 @@ def _numbered(shapes: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def _trunk(extractor: Extractor) -> dict[str, torch.Tensor]:
-    return {**extractor.stem.state_dict(), **extractor.tail.state_dict()}
+    return {**extractor.f1.state_dict(), **extractor.f2.state_dict()}
 
 
 def _resnet50() -> dict[str, torch.Tensor]:
@@ -115,7 +115,7 @@ def test_an_inception_that_ends_at_mixed_7a_is_taken_with_a_warning(tmp_path, ca
 def _refused(path: Path, *words: str) -> None:
     extractor = build_extractor("resnet18")
     with pytest.raises(InputError, match=re.escape(path.name)) as error:
-        load_backbone(extractor.stem, extractor.tail, path)
+        load_backbone(extractor.f1, extractor.f2, path)
     assert all(word in str(error.value) for word in words), error.value
 
 

@@ -36,7 +36,7 @@ def flags() -> set[str]:
     for command, *more in [*([name] for name in COMMANDS), *(["analyze", figure] for figure in FIGURES)]:
         with pytest.raises(SystemExit), contextlib.redirect_stdout(said):
             parse(command, [*more, "--help"])
-    return set(re.findall(r"--[a-z][a-z-]+", said.getvalue()))
+    return set(re.findall(r"--[a-z][a-z0-9-]+", said.getvalue()))
 
 
 def test_the_readme_can_be_read_in_a_sitting():

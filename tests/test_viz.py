@@ -1,4 +1,4 @@
-"""Drawings hold what was found, pages hold nothing that the user could have smuggled in, figures keep their numbers."""
+"""Drawings show the detections, gallery pages carry no markup of the user, figures keep their numbers."""
 
 import base64
 import csv
@@ -19,14 +19,14 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from torchbas.errors import InputError
-from torchbas.types import Localization, Problem
+from torchbas.structures import Localization, Problem
 from torchbas.viz import draw, plots, write_gallery
-from torchbas.viz.overlay import class_colours, heat_layer, outlines
+from torchbas.viz.overlay import class_colors, heat_layer, outlines
 
 EVIL = 'a/b "c" <script>alert(1)</script> 🦓 </script><!-- \n\r\u2028 \udcff'
 
 
-def find(name="a.jpg", label="cat", box=(10.0, 20.0, 60.0, 50.0), size=(80, 100), **changes) -> Localization:
+def detection(name="a.jpg", label="cat", box=(10.0, 20.0, 60.0, 50.0), size=(80, 100), **changes) -> Localization:
     mask = np.zeros(size, np.uint8, order="F")
     x0, y0, x1, y1 = map(int, box)
     mask[y0:y1, x0:x1] = 1
@@ -39,13 +39,13 @@ def find(name="a.jpg", label="cat", box=(10.0, 20.0, 60.0, 50.0), size=(80, 100)
         rle=dict(coco_mask.encode(mask)),
         grid=np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4),
         confidence=0.9,
-        evidence_left=0.2,
+        bas_ratio=0.2,
         threshold=0.5,
     )
     return replace(plain, **changes)
 
 
-def grey(*_) -> Image.Image:
+def gray(*_) -> Image.Image:
     return Image.new("RGB", (100, 80), (128, 128, 128))
 
 
@@ -53,66 +53,66 @@ def at(image: Image.Image, x: int, y: int) -> tuple[int, ...]:
     return tuple(np.asarray(image)[y, x].tolist())
 
 
-def test_a_box_is_drawn_on_its_own_pixels_in_the_colour_of_its_class():
-    picture, colour = draw(grey(), [find()], mask=False), class_colours(["cat"])["cat"]
-    assert at(picture, 10, 20) == at(picture, 59, 49) == at(picture, 35, 49) == colour
+def test_a_box_is_drawn_on_its_outermost_pixels_in_the_color_of_its_class():
+    picture, color = draw(gray(), [detection()], mask=False), class_colors(["cat"])["cat"]
+    assert at(picture, 10, 20) == at(picture, 59, 49) == at(picture, 35, 49) == color
     assert at(picture, 9, 35) == at(picture, 60, 35) == at(picture, 35, 50) == at(picture, 35, 40) == (128, 128, 128)
 
 
 def test_a_smaller_picture_gets_a_smaller_box():
-    picture, colour = draw(grey().resize((50, 40)), [find()], mask=False), class_colours(["cat"])["cat"]
-    assert at(picture, 29, 24) == at(picture, 5, 24) == colour
+    picture, color = draw(gray().resize((50, 40)), [detection()], mask=False), class_colors(["cat"])["cat"]
+    assert at(picture, 29, 24) == at(picture, 5, 24) == color
     assert at(picture, 30, 24) == (128, 128, 128)
 
 
 def test_layers_are_drawn_only_when_asked_for_and_the_photo_is_left_alone():
-    photo = grey()
-    nothing = {"heat": False, "mask": False, "box": False, "truth": False}
-    found = [find(truth=((5.0, 5.0, 95.0, 75.0),))]
-    assert draw(photo, found, **nothing).tobytes() == photo.tobytes()
+    photo = gray()
+    nothing = {"heat": False, "mask": False, "box": False, "ground_truth": False}
+    detections = [detection(ground_truth=((5.0, 5.0, 95.0, 75.0),))]
+    assert draw(photo, detections, **nothing).tobytes() == photo.tobytes()
     for layer in nothing:
-        assert draw(photo, found, **nothing | {layer: True}).tobytes() != photo.tobytes()
-    assert draw(photo, []).tobytes() == photo.tobytes() == grey().tobytes()
+        assert draw(photo, detections, **nothing | {layer: True}).tobytes() != photo.tobytes()
+    assert draw(photo, []).tobytes() == photo.tobytes() == gray().tobytes()
 
 
 def test_true_boxes_are_dashed_in_black_and_white():
-    picture = draw(grey(), [find(truth=((5.0, 5.0, 95.0, 75.0),))], mask=False, box=False)
+    picture = draw(gray(), [detection(ground_truth=((5.0, 5.0, 95.0, 75.0),))], mask=False, box=False)
     edge = {at(picture, x, 5) for x in range(5, 95)}
     assert edge == {(0, 0, 0), (255, 255, 255)}
     assert at(picture, 5, 5) == at(picture, 94, 74) == (255, 255, 255)
 
 
 def test_a_mask_is_filled_unless_heat_shows_what_is_below():
-    colour = np.array(class_colours(["cat"])["cat"])
-    filled = draw(grey(), [find()], box=False)
-    assert np.allclose(at(filled, 35, 35), 128 * 0.7 + colour * 0.3, atol=1)
+    color = np.array(class_colors(["cat"])["cat"])
+    filled = draw(gray(), [detection()], box=False)
+    assert np.allclose(at(filled, 35, 35), 128 * 0.7 + color * 0.3, atol=1)
     assert at(filled, 90, 70) == (128, 128, 128)
-    both, heat = (draw(grey(), [find()], box=False, heat=True, mask=mask) for mask in (True, False))
+    both, heat = (draw(gray(), [detection()], box=False, heat=True, mask=mask) for mask in (True, False))
     assert at(both, 35, 35) == at(heat, 35, 35)
 
 
-def test_colours_depend_on_the_class_list_not_on_the_photo():
+def test_colors_depend_on_the_class_list_not_on_the_photo():
     classes = ("cat", "dog", "cow")
-    alone = draw(grey(), [find(label="dog")], classes=classes, mask=False)
-    assert at(alone, 10, 40) == class_colours(classes)["dog"] != class_colours(["dog"])["dog"]
+    alone = draw(gray(), [detection(label="dog")], classes=classes, mask=False)
+    assert at(alone, 10, 40) == class_colors(classes)["dog"] != class_colors(["dog"])["dog"]
 
 
 @pytest.mark.parametrize("label", [EVIL, "", "x" * 300, "猫", "two\nlines"])
 def test_any_tag_can_be_written(label):
-    assert draw(grey(), [find(label=label)]).size == (100, 80)
+    assert draw(gray(), [detection(label=label)]).size == (100, 80)
 
 
-def test_class_colours_carry_black_text_and_differ():
-    colours = np.array([*class_colours([str(n) for n in range(40)]).values()]) / 255
-    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+def test_class_colors_carry_black_text_and_differ():
+    colors = np.array([*class_colors([str(n) for n in range(40)]).values()]) / 255
+    linear = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
     contrast_to_black = (linear @ [0.2126, 0.7152, 0.0722] + 0.05) / 0.05  # WCAG 2
     assert contrast_to_black.min() > 7
-    apart = np.abs(colours[:, None] - colours).sum(-1) + np.eye(40)
+    apart = np.abs(colors[:, None] - colors).sum(-1) + np.eye(40)
     assert apart[:20, :20].min() > 0.08
     assert apart.min() > 0.02
 
 
-def test_hotter_is_brighter_and_denser():
+def test_higher_heat_is_brighter_and_more_opaque():
     (layer,) = heat_layer(np.linspace(-0.5, 1.5, 300)[None])
     brightness = layer[:, :3].astype(float) @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(brightness) >= -1).all()
@@ -147,42 +147,43 @@ class Page(HTMLParser):
         (self.scripts if inside == "script" and data.strip() and len(self.scripts) < 2 else self.texts).append(data)
 
 
-def gallery(folder, found, classes=("cat", "dog"), images=None, read=grey, **options) -> Page:
-    sizes = images if images is not None else {one.name: one.size for one in found}
-    write_gallery(found, classes, sizes, folder / "index.html", read=read, **options)
+def gallery(folder, detections, classes=("cat", "dog"), sizes=None, open_image=gray, **options) -> Page:
+    sizes = sizes if sizes is not None else {one.name: one.size for one in detections}
+    write_gallery(detections, classes, sizes, folder / "index.html", open_image=open_image, **options)
     return Page(folder / "index.html")
 
 
 def test_cards_come_least_certain_first(tmp_path):
-    sure, unsure = find(confidence=0.9, evidence_left=0.0), find("b.jpg", "dog", confidence=0.5, evidence_left=0.5)
-    explained = find("c.jpg", confidence=0.5, evidence_left=0.1)
-    page = gallery(tmp_path, [sure, unsure, explained])
+    last = detection("a.jpg", confidence=0.9, bas_ratio=0.0)
+    first = detection("b.jpg", "dog", confidence=0.5, bas_ratio=0.5)
+    second = detection("c.jpg", confidence=0.5, bas_ratio=0.1)
+    page = gallery(tmp_path, [last, first, second])
     assert [page.data["photos"][card["photo"]]["name"] for card in page.data["cards"]] == ["b.jpg", "c.jpg", "a.jpg"]
     assert [page.data["classes"][card["tag"]]["name"] for card in page.data["cards"]] == ["dog", "cat", "cat"]
 
 
-def test_a_card_says_what_was_found(tmp_path):
+def test_a_card_has_the_numbers_boxes_and_maps_of_its_detection(tmp_path):
     cam = np.eye(3, dtype=np.float32)
-    one = find(truth=((0.0, 0.0, 1.0, 1.0), (10.0, 20.0, 60.0, 80.0)))
-    page = gallery(tmp_path, [one, find("b.jpg")], maps_cam={("a.jpg", "cat"): cam})
+    one = detection(ground_truth=((0.0, 0.0, 1.0, 1.0), (10.0, 20.0, 60.0, 80.0)))
+    page = gallery(tmp_path, [one, detection("b.jpg")], maps_cam={("a.jpg", "cat"): cam})
     card, other = sorted(page.data["cards"], key=lambda card: card["photo"])
-    assert (card["confidence"], card["left"], card["threshold"]) == (0.9, 0.2, 0.5)
+    assert (card["confidence"], card["bas_ratio"], card["threshold"]) == (0.9, 0.2, 0.5)
     assert card["box"] == [10, 20, 60, 50]
     assert card["iou"] == 0.5  # 30 of 60 rows
-    assert (other["iou"], other["cam"], other["truth"]) == (None, None, [])
+    assert (other["iou"], other["cam"], other["ground_truth"]) == (None, None, [])
     for layer, grid in (("bas", one.grid), ("cam", cam)):
         levels = np.frombuffer(base64.b64decode(card[layer]["levels"]), np.uint8)
         levels = levels.reshape(card[layer]["height"], card[layer]["width"])
         assert np.abs(levels / 255 - grid).max() <= 0.5 / 255 + 1e-6
-    assert len(base64.b64decode(page.data["colours"])) == 4 * 256
+    assert len(base64.b64decode(page.data["colors"])) == 4 * 256
 
 
-def test_the_mask_on_a_card_is_the_mask(tmp_path):
+def test_the_outline_on_a_card_has_the_pixels_of_the_mask(tmp_path):
     y, x = np.mgrid[:400, :500]
     ring = np.hypot(x - 200, y - 180)
     mask = np.asfortranarray((ring < 150) & (ring > 60))
-    found = find(size=(400, 500), rle=dict(coco_mask.encode(mask.astype(np.uint8))))
-    (card,) = gallery(tmp_path, [found]).data["cards"]
+    one = detection(size=(400, 500), rle=dict(coco_mask.encode(mask.astype(np.uint8))))
+    (card,) = gallery(tmp_path, [one]).data["cards"]
     borders = [np.array(re.findall(r"\d+", part), int).reshape(-1, 2) for part in card["mask"].split("M")[1:]]
     drawn = cv2.fillPoly(np.zeros((400, 500), np.uint8), borders, [1]).astype(bool)  # even-odd, as on the page
     assert len(borders) == 2
@@ -192,9 +193,11 @@ def test_the_mask_on_a_card_is_the_mask(tmp_path):
 
 def test_a_photo_is_embedded_once_and_small(tmp_path):
     photo = Image.effect_noise((1500, 1000), 40).resize((3000, 2000)).convert("RGB")
-    found = [find(size=(2000, 3000)), find(label="dog", size=(2000, 3000))]
-    few = gallery(tmp_path, found, read=lambda *_: photo)
-    many = gallery(tmp_path, found + [find(f"{n}.jpg") for n in range(200)], read=lambda *_: photo.reduce(8))
+    detections = [detection(size=(2000, 3000)), detection(label="dog", size=(2000, 3000))]
+    few = gallery(tmp_path, detections, open_image=lambda *_: photo)
+    many = gallery(
+        tmp_path, detections + [detection(f"{n}.jpg") for n in range(200)], open_image=lambda *_: photo.reduce(8)
+    )
     for page, side in ((few, 640), (many, 320)):
         source = page.data["photos"][0]["src"]
         assert source.startswith("data:image/jpeg;base64,")
@@ -203,20 +206,20 @@ def test_a_photo_is_embedded_once_and_small(tmp_path):
     assert (tmp_path / "index.html").stat().st_size / 200 < 40_000  # 1,000 cards in 40 MB
 
 
-def test_a_photo_that_cannot_be_read_leaves_its_sentence(tmp_path):
+def test_a_photo_that_cannot_be_opened_shows_the_error(tmp_path):
     def fail(path, _):
         raise InputError(f"{path} is gone. Put it back.")
 
-    (photo,) = gallery(tmp_path, [find()], read=fail).data["photos"]
+    (photo,) = gallery(tmp_path, [detection()], open_image=fail).data["photos"]
     assert photo["problem"] == "a.jpg is gone. Put it back."
     assert "src" not in photo
 
 
-def test_the_head_counts_and_names(tmp_path):
+def test_the_head_has_counts_problems_and_facts(tmp_path):
     sizes = {"a.jpg": (80, 100), "lonely.jpg": (5, 5)}
-    found = [find(truth=((10.0, 20.0, 60.0, 50.0),)), find(truth=((0.0, 0.0, 5.0, 5.0),))]
+    detections = [detection(ground_truth=((10.0, 20.0, 60.0, 50.0),)), detection(ground_truth=((0.0, 0.0, 5.0, 5.0),))]
     problems = [Problem("broken.jpg", "is empty (0 bytes).")]
-    page = gallery(tmp_path, found, images=sizes, problems=problems, facts={"Model": "quick"}, title="Pets")
+    page = gallery(tmp_path, detections, sizes=sizes, problems=problems, facts={"Model": "quick"}, title="Pets")
     text = " ".join(page.texts)
     for expected in (
         "Pets",
@@ -233,19 +236,19 @@ def test_the_head_counts_and_names(tmp_path):
 
 
 def test_beyond_the_limit_the_least_certain_stay_and_the_page_says_so(tmp_path):
-    found = [find(f"{n}.jpg", confidence=n / 10) for n in range(10)]
-    page = gallery(tmp_path, found, limit=3)
+    detections = [detection(f"{n}.jpg", confidence=n / 10) for n in range(10)]
+    page = gallery(tmp_path, detections, limit=3)
     assert [card["confidence"] for card in page.data["cards"]] == [0, 0.1, 0.2]
     assert len(page.data["photos"]) == 3
     assert "Only the 3 least certain of 10 objects" in " ".join(page.texts)
 
 
 def test_a_gallery_of_nothing_is_a_page(tmp_path):
-    assert gallery(tmp_path, [], images={"a.jpg": (3, 3)}).data["cards"] == []
+    assert gallery(tmp_path, [], sizes={"a.jpg": (3, 3)}).data["cards"] == []
 
 
 def test_the_page_needs_nothing_from_outside_and_runs_only_its_own_script(tmp_path):
-    page = gallery(tmp_path, [find()])
+    page = gallery(tmp_path, [detection()])
     policy = next(given["content"] for tag, given in page.elements if given.get("http-equiv"))
     (style,) = re.findall(r"<style>(.*?)</style>", (tmp_path / "index.html").read_text("utf-8"), re.DOTALL)
     for kind, text in (("style", style), ("script", page.scripts[1])):
@@ -268,7 +271,7 @@ TEXT = st.text(st.sampled_from("<>&\"'`/!-ab\n\r\u2028\udcff🦓{}$]") | st.char
 def test_nothing_user_given_becomes_markup(tmp_path, tag, name, words):
     def page(tag, name, words):
         options = {"problems": [Problem(name, words)], "facts": {f"fact {words}": words}, "title": words}
-        return gallery(tmp_path, [find(name, tag)], (tag, "x"), {name: (80, 100), "y" + name: (1, 1)}, **options)
+        return gallery(tmp_path, [detection(name, tag)], (tag, "x"), {name: (80, 100), "y" + name: (1, 1)}, **options)
 
     plain, wild = page("cat", "a.jpg", "words"), page(tag, name, words)
     assert wild.elements == plain.elements
@@ -283,7 +286,7 @@ def _rows(path: Path) -> list[list[str]]:
         return list(csv.reader(file))
 
 
-def test_curves_leave_a_picture_and_its_numbers(tmp_path):
+def test_curves_are_a_png_and_a_csv(tmp_path):
     series = {"BAS, $5 to $6": ([0, 0.5, 1], [1, 2, 3]), "CAM 猫": ([0, 1], [3, 0.25])}
     plots.curves(
         tmp_path / "new" / "c.png", series, xlabel="threshold", ylabel="Loc", title="T", hlines={"paper": 91.07}
@@ -295,7 +298,7 @@ def test_curves_leave_a_picture_and_its_numbers(tmp_path):
     assert rows[-2:] == [["CAM 猫", "1", "0.25"], ["paper", "", "91.07"]]
 
 
-def test_bars_leave_a_picture_and_its_numbers(tmp_path):
+def test_bars_are_a_png_and_a_csv(tmp_path):
     series = {"CPU": {"step": 1.9, "sweep": 31}, "GPU": {"step": 1.1, "a very long name " * 5: 2}}
     plots.bars(tmp_path / "b.png", series, xlabel="times faster", reference=1)
     with Image.open(tmp_path / "b.png") as picture:
@@ -304,11 +307,11 @@ def test_bars_leave_a_picture_and_its_numbers(tmp_path):
 
 
 def test_a_grid_shows_every_photo_in_its_row_and_column(tmp_path):
-    red, blue = (plots.Picture(Image.new("RGB", (60, 40), colour)) for colour in ("red", "blue"))
+    red, blue = (plots.Picture(Image.new("RGB", (60, 40), color)) for color in ("red", "blue"))
     plots.grid_of_images(tmp_path / "g.png", {"one": [red, blue], "two": [blue]}, ["left", "right"], title="T")
     picture = np.asarray(Image.open(tmp_path / "g.png").convert("RGB")).astype(int)
     height, width = picture.shape[:2]
-    reds, blues = (np.argwhere((picture == colour).all(-1)) for colour in ([255, 0, 0], [0, 0, 255]))
+    reds, blues = (np.argwhere((picture == color).all(-1)) for color in ([255, 0, 0], [0, 0, 255]))
     assert reds[:, 1].max() < width * 0.6
     assert reds[:, 0].max() < height * 0.6
     assert {tuple(place) for place in (blues // [height // 2 + 1, width // 2 + 1])} >= {(0, 1), (1, 0)}

@@ -17,7 +17,8 @@ from torch import nn
 from torchbas.config import Architecture
 from torchbas.errors import InputError
 from torchbas.model.bas import BAS
-from torchbas.model.weights import load_authors, load_model, normalisation, open_authors, read_authors, save_model
+from torchbas.model.checkpoints import load_authors, open_authors, read_authors
+from torchbas.model.weights import load_network, normalization, save_network
 
 K = 3
 
@@ -121,6 +122,13 @@ ARCHITECTURE = Architecture("resnet18", hidden=8)
 CARD = {"architecture": dataclasses.asdict(ARCHITECTURE), "classes": ["cat", "dog <é>"], "threshold": 0.3}
 
 
+def load(folder):
+    """The network of a card, and the card."""
+    return load_network(
+        folder, lambda card: BAS.from_architecture(Architecture(**card["architecture"]), len(card["classes"]))
+    )
+
+
 @pytest.fixture(scope="module")
 def model() -> BAS:
     torch.manual_seed(0)
@@ -129,12 +137,12 @@ def model() -> BAS:
 
 @pytest.fixture
 def folder(tmp_path, model) -> Path:
-    save_model(model, tmp_path / "run" / "model", CARD)
+    save_network(model, tmp_path / "run" / "model", CARD)
     return tmp_path / "run" / "model"
 
 
 def test_what_is_saved_comes_back(folder, model):
-    loaded, card = load_model(folder)
+    loaded, card = load(folder)
     images = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         for a, b in zip(loaded.eval()(images), model(images), strict=True):
@@ -145,8 +153,8 @@ def test_what_is_saved_comes_back(folder, model):
 
 
 def test_any_memory_layout_can_be_saved(tmp_path, model):
-    save_model(model.to(memory_format=torch.channels_last), tmp_path, CARD)
-    loaded, _ = load_model(tmp_path)
+    save_network(model.to(memory_format=torch.channels_last), tmp_path, CARD)
+    loaded, _ = load(tmp_path)
     assert all(
         torch.equal(a, b) for a, b in zip(loaded.state_dict().values(), model.state_dict().values(), strict=True)
     )
@@ -155,13 +163,13 @@ def test_any_memory_layout_can_be_saved(tmp_path, model):
 def test_a_save_that_fails_leaves_the_old_model(folder, model):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(TypeError):
-        save_model(model, folder, {**CARD, "classes": {"no", "list"}})
+        save_network(model, folder, {**CARD, "classes": {"no", "list"}})
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def _refused(folder: Path, *words: str) -> None:
     with pytest.raises(InputError) as error:
-        load_model(folder)
+        load(folder)
     assert all(word in str(error.value) for word in words), error.value
 
 
@@ -169,7 +177,7 @@ def test_a_card_that_cannot_be_used_is_refused_by_name(folder):
     path = folder / "model.json"
     path.write_text("{")
     _refused(folder, str(path), "not valid JSON")
-    for card in ([], {"classes": ["a"]}, {**CARD, "classes": 2}, {**CARD, "classes": [1]}):
+    for card in ([], {"architecture": {}}, {**CARD, "classes": 2}, {**CARD, "classes": [1]}):
         path.write_text(json.dumps(card))
         _refused(folder, str(path), "does not describe a model")
     for change in ({"wings": 2}, {"hidden": 0}):
@@ -194,7 +202,7 @@ def test_a_path_is_never_looked_up_on_the_hub(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: pytest.fail("asked the Hub"))
     for folder in ("./user/name", "/no/such", "~/user/name", "name", "a/b/c", tmp_path / "absent", Path("user/name")):
         with pytest.raises(InputError, match=re.escape(str(folder))):
-            load_model(folder)
+            load(folder)
 
 
 def test_a_repository_is_fetched_without_its_other_files(folder, monkeypatch):
@@ -205,7 +213,7 @@ def test_a_repository_is_fetched_without_its_other_files(folder, monkeypatch):
         return str(folder)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    assert load_model("user/name")[1] == CARD
+    assert load("user/name")[1] == CARD
     assert asked == [("user/name", ["model.json", "model.safetensors"])]
 
 
@@ -213,14 +221,14 @@ def test_a_hub_out_of_reach_is_said_in_one_sentence(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(InputError, match="user/name"):
-        load_model("user/name")
+        load("user/name")
 
 
-def test_normalisation_is_that_of_the_weights():
+def test_normalization_is_that_of_the_weights():
     imagenet = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     half = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     for backbone in NETWORKS:
-        assert normalisation(backbone, "file.pth") == normalisation(backbone, weights=False) == imagenet
-        assert normalisation(backbone, weights=True) == (half if backbone == "mobilenetv1" else imagenet)
-    assert normalisation("vit_tiny_patch16_224", weights=True) == half
-    assert normalisation("resnet18.a1_in1k", weights=True) == imagenet
+        assert normalization(backbone, "file.pth") == normalization(backbone, weights=False) == imagenet
+        assert normalization(backbone, weights=True) == (half if backbone == "mobilenetv1" else imagenet)
+    assert normalization("vit_tiny_patch16_224", weights=True) == half
+    assert normalization("resnet18.a1_in1k", weights=True) == imagenet

@@ -1,4 +1,4 @@
-"""A small but real training that test_engine_processes.py runs in other processes: killed, resumed, under torchrun."""
+"""A small, real training for test_training_processes.py to run in processes: killed, resumed, under torchrun."""
 
 import csv
 import os
@@ -15,17 +15,18 @@ from torch import nn
 
 from torchbas.config import Architecture, Objective, Training
 from torchbas.data import training_loader
-from torchbas.engine import CHECKPOINT, Hooks, fit, make_fabric
 from torchbas.errors import Interrupted
-from torchbas.localize import Localization
-from torchbas.model.bas import BAS
+from torchbas.methods.bas import BASMethod
 from torchbas.model.extractor import Extractor
-from torchbas.types import Collection, Photo
+from torchbas.structures import Dataset, Sample
+from torchbas.training.fabric import make_fabric
+from torchbas.training.loop import CHECKPOINT, Hooks, fit
+from torchbas.training.train import Trainee
 
 TRAINING = Training(epochs=2, batch_size=2, lr=0.01, resize=20, crop=16, save_every=3, precision="32-true")
 """Twelve photos: six steps an epoch, a checkpoint in the middle of an epoch and one at its end."""
 OBJECTIVE = Objective(classifier_steps=4)
-NORMALISATION = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+NORMALIZATION = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 
 
 def checkpoint(out: Path) -> dict:
@@ -39,28 +40,28 @@ def rows(out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def draw_photos(folder: Path) -> Collection:
+def draw_photos(folder: Path) -> Dataset:
     """Twelve photos of noise, on each a patch of one of three textures; those already there are kept."""
     rng = np.random.default_rng(0)
     textures = [np.indices((10, 10))[0] % 2, np.indices((10, 10))[1] % 2, np.indices((10, 10)).sum(0) // 2 % 2]
-    photos = []
+    samples = []
     for number in range(12):
         pixels, (y, x) = rng.integers(90, 160, (20, 20, 3)), rng.integers(0, 10, 2)
         pixels[y : y + 10, x : x + 10] = 255 * textures[number % 3][..., None]
         path = folder / f"{number}.png"
         if not path.exists():
             Image.fromarray(pixels.astype(np.uint8)).save(path)
-        photos.append(Photo(path, path.name, labels=(number % 3,)))
-    return Collection(folder, ("rows", "columns", "steps"), tuple(photos))
+        samples.append(Sample(path, path.name, labels=(number % 3,)))
+    return Dataset(folder, ("rows", "columns", "steps"), tuple(samples))
 
 
-def make_task(objective: Objective = OBJECTIVE, *, batch_norm: bool = True) -> Localization:
-    """A BAS network of three classes; with BatchNorm it also has dropout, for which a resumed run needs the dice."""
+def make_task(objective: Objective = OBJECTIVE, *, batch_norm: bool = True) -> Trainee:
+    """A BAS network of three classes; with BatchNorm it also has dropout, which a resumed run must draw alike."""
     torch.manual_seed(0)
     norm, drop = (nn.BatchNorm2d, nn.Dropout) if batch_norm else (nn.Identity, nn.Identity)
-    stem = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), norm(8), nn.ReLU())
-    tail = nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, padding=1), norm(16), nn.ReLU(), drop(0.2))
-    return Localization(BAS(Extractor(stem, tail, 8, 16), 3, Architecture(hidden=16)), objective, NORMALISATION)
+    f1 = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), norm(8), nn.ReLU())
+    f2 = nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, padding=1), norm(16), nn.ReLU(), drop(0.2))
+    return Trainee(BASMethod(Extractor(f1, f2, 8, 16), 3, Architecture(hidden=16), NORMALIZATION, objective))
 
 
 def train(folder: Path, out: Path, *, resume: bool = False, kill_at: int | None = None) -> None:
@@ -79,11 +80,11 @@ def train(folder: Path, out: Path, *, resume: bool = False, kill_at: int | None 
 def train_together(folder: Path, out: Path) -> None:
     """Alone or as one of several processes: three steps of two objectives, then a run that one process stops."""
     fabric = make_fabric("cpu", "32-true", unused_parameters=True)
-    photos, training = draw_photos(folder), replace(TRAINING, batch_size=4, steps=3)
+    samples, training = draw_photos(folder), replace(TRAINING, batch_size=4, steps=3)
 
     def loader():
         share = {"rank": fabric.global_rank, "world_size": fabric.world_size}
-        return training_loader(photos, training.batch_size, 0, training.resize, training.crop, **share)
+        return training_loader(samples, training.batch_size, 0, training.resize, training.crop, **share)
 
     for name, objective in (("plain", Objective()), ("eased", Objective(classifier_steps=2))):
         task = make_task(objective, batch_norm=False)

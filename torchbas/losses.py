@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from .config import Objective
-from .types import Evidence
+from .model.outputs import Evidence
 
 
 def classification(logits: Float[Tensor, "B K"], labels: Float[Tensor, "B K"]) -> Float[Tensor, ""]:
@@ -26,63 +26,70 @@ def guidance(logits_foreground: Float[Tensor, "B K"], target: Int[Tensor, " B"])
 
 
 def suppression(
-    activation_background: Float[Tensor, " B"], activation: Float[Tensor, " B"], over: float = 1.0, eps: float = 1e-8
+    activation_background: Float[Tensor, " B"],
+    activation: Float[Tensor, " B"],
+    ratio_cap: float = 1.0,
+    eps: float = 1e-8,
 ) -> Float[Tensor, ""]:
-    """L_bas (eq. 3): how much of the class is still visible once the foreground is hidden, S_b / S, mean over images.
+    """L_bas (eq. 3): S_b / S, the share of the class's activation left with the foreground masked, mean over images.
 
-    A ratio above one says nothing about the map yet (early training), so it counts as the constant ``over``.
+    A ratio above one says nothing about the map yet (early training), so it counts as the constant ``ratio_cap``.
     """
-    return remaining(activation_background, activation, over, eps).mean()
+    return bas_ratio(activation_background, activation, ratio_cap, eps).mean()
 
 
-def remaining(
-    activation_background: Float[Tensor, " B"], activation: Float[Tensor, " B"], over: float = 1.0, eps: float = 1e-8
+def bas_ratio(
+    activation_background: Float[Tensor, " B"],
+    activation: Float[Tensor, " B"],
+    ratio_cap: float = 1.0,
+    eps: float = 1e-8,
 ) -> Float[Tensor, " B"]:
-    """S_b / S per image, in [0, 1]; gradient flows to S_b only."""
+    """S_b / S per image, in [0, 1]; ``ratio_cap`` where S_b > S. The gradient flows to S_b only."""
     kept = activation_background.relu()
     whole = activation.detach().relu()
-    return (kept / (whole + eps)).where(kept <= whole, over)
+    return (kept / (whole + eps)).where(kept <= whole, ratio_cap)
 
 
 def suppression_of_all(
     logits_background: Float[Tensor, "B K"],
     logits: Float[Tensor, "B K"],
     labels: Float[Tensor, "B K"],
-    over: float = 1.0,
+    ratio_cap: float = 1.0,
     eps: float = 1e-8,
 ) -> Float[Tensor, ""]:
     """L_bas of a class-agnostic map: summed over the present classes of an image, mean over images (Sec. 5.5)."""
-    left = remaining(logits_background.flatten(), logits.flatten(), over, eps).view_as(logits)
+    left = bas_ratio(logits_background.flatten(), logits.flatten(), ratio_cap, eps).view_as(logits)
     return (left * labels).sum(dim=1).mean()
 
 
 def area(foreground: Float[Tensor, "B 1 h w"]) -> Float[Tensor, ""]:
-    """L_ac (eq. 4): mean share of the image called foreground."""
+    """L_ac (eq. 4): mean of the foreground map over the image and the batch."""
     return foreground.mean()
 
 
 TYPICAL = 0.25
-"""The object's share of the image from which on the relative area presses as hard as the plain one."""
+"""Object's share of the image at and above which the relative area equals the plain one."""
 SMALLEST = 0.05
-"""No object is taken for smaller than this share."""
+"""Lower bound of the estimated share."""
 
 
 def relative_area(
-    foreground: Float[Tensor, "B 1 h w"], left: Float[Tensor, " B"], eps: float = 1e-8
+    foreground: Float[Tensor, "B 1 h w"], ratio: Float[Tensor, " B"], eps: float = 1e-8
 ) -> Float[Tensor, ""]:
-    """L_ac that presses harder on small objects: the area as a share of the object's own, times ``TYPICAL``.
+    """L_ac relative to the object's size: the area of each map over the object's share s of the image, times TYPICAL.
 
-    Eq. 4 charges a pixel the same on every object, while the evidence that it hides is 1/s of an object which covers
-    the share s of the image: the surroundings of a small object cost next to nothing. Here a pixel costs TYPICAL / s,
-    so that price and gain keep one ratio, but never less than in eq. 4: a price that goes on falling lets a map that
-    has grown over everything take the whole image for the object, and stay.
-    s is read off the map without gradient, as its area over the share of the evidence that hiding it takes away
-    (1 - ``left``, of :func:`remaining`), the same while a map still grows. Below ``SMALLEST`` the price rises no
-    further, so the gradient is bounded as a map vanishes.
+    In eq. 4 a pixel weighs the same on every object, while the activation that it suppresses is 1/s of an object that
+    covers the share s of the image: background around a small object costs next to nothing. Here a pixel weighs
+    TYPICAL / s, so that area and suppression keep one ratio, but never less than in eq. 4: otherwise a map that covers
+    the whole image would estimate s = 1 and stay. s is estimated without gradient as the map's area over the share of
+    the activation that it suppresses, 1 - ``ratio``; with s >= SMALLEST the gradient is bounded as a map vanishes.
+
+    Args:
+        ratio: S_b / S of each image, see :func:`bas_ratio`.
     """
     shares = foreground.float().mean(dim=(1, 2, 3))
-    price = ((1 - left) / shares.clamp(min=eps)).clamp(1 / TYPICAL, 1 / SMALLEST).detach()  # 1/s
-    return (TYPICAL * price * shares).mean()
+    weight = ((1 - ratio) / shares.clamp(min=eps)).clamp(1 / TYPICAL, 1 / SMALLEST).detach()  # 1/s
+    return (TYPICAL * weight * shares).mean()
 
 
 def area_weight(weights: Objective, step: int) -> float:
@@ -99,22 +106,24 @@ def objective(
     weights: Objective,
     step: int = 0,
     *,
-    agnostic: bool = False,
+    class_agnostic: bool = False,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Every weighted term by name; their sum (eqs. 8 and 10) is what training minimises.
+    """Weighted terms ``classify``, ``guide``, ``suppress`` and ``area``; their sum (eqs. 8 and 10) is the loss.
 
-    With ``agnostic`` the map stands for all present classes (Sec. 5.5): it must hide each of them, and suffice to
-    tell each from the absent ones.
+    A term of weight 0 is left out. With ``class_agnostic`` the map stands for all present classes (Sec. 5.5): it is
+    suppressed for each of them, and guided to classify all of them.
     """
     terms = {"classify": classification(evidence.logits, labels)}
     if weights.guidance:
-        seen = evidence.logits_foreground
-        terms["guide"] = weights.guidance * (classification(seen, labels) if agnostic else guidance(seen, target))
+        foreground = evidence.logits_foreground
+        terms["guide"] = weights.guidance * (
+            classification(foreground, labels) if class_agnostic else guidance(foreground, target)
+        )
     if weights.suppression:
         terms["suppress"] = weights.suppression * (
-            suppression_of_all(evidence.logits_background, evidence.logits, labels, weights.over)
-            if agnostic
-            else suppression(evidence.activation_background, evidence.activation, weights.over)
+            suppression_of_all(evidence.logits_background, evidence.logits, labels, weights.ratio_cap)
+            if class_agnostic
+            else suppression(evidence.activation_background, evidence.activation, weights.ratio_cap)
         )
     if weights.area:
         terms["area"] = area_weight(weights, step) * _area(evidence, weights)
@@ -124,20 +133,20 @@ def objective(
 def _area(evidence: Evidence, weights: Objective) -> Float[Tensor, ""]:
     if weights.area_form == "mean":
         return area(evidence.foreground)
-    return relative_area(evidence.foreground, remaining(evidence.activation_background, evidence.activation))
+    return relative_area(evidence.foreground, bas_ratio(evidence.activation_background, evidence.activation))
 
 
-def object_text(similarity: Float[Tensor, " P"]) -> Float[Tensor, ""]:
-    """L_OTM of CLIMS: what a map shows must look like its class; the cosine of image and sentence, mean over maps."""
+def object_text_matching(similarity: Float[Tensor, " P"]) -> Float[Tensor, ""]:
+    """L_OTM of CLIMS: the masked photo is to resemble its class; cosine of image and sentence, mean over maps."""
     return -_proper(similarity).log().mean()
 
 
-def rest_text(similarity: Float[Tensor, " P"]) -> Float[Tensor, ""]:
+def background_text_matching(similarity: Float[Tensor, " P"]) -> Float[Tensor, ""]:
     """L_BTM of CLIMS: what a map hides from the photo must not look like its class."""
     return -(1 - _proper(similarity)).log().mean()
 
 
-def surroundings_text(similarity: Float[Tensor, "P T"], threshold: float = 0.26) -> Float[Tensor, ""]:
+def cooccurring_background_suppression(similarity: Float[Tensor, "P T"], threshold: float = 0.26) -> Float[Tensor, ""]:
     """L_CBS of CLIMS: what a map shows must look like none of T surroundings; those below the threshold do not count.
 
     Summed over the surroundings, mean over maps.

@@ -1,12 +1,12 @@
 """The paper's analysis figures from one's own runs: each a PNG with its numbers beside it as CSV."""
 
-from .cuts import Cuts as Cuts
-from .cuts import cut as cut
-from .cuts import draw_cuts as draw_cuts
+from .image_thresholds import ThresholdCurve as ThresholdCurve
+from .image_thresholds import draw_image_thresholds as draw_image_thresholds
+from .image_thresholds import threshold_curves as threshold_curves
 from .iou import draw_ious as draw_ious
-from .mask_sweep import Curve as Curve
+from .mask_sweep import SweepCurve as SweepCurve
 from .mask_sweep import draw_sweep as draw_sweep
-from .mask_sweep import sweep as sweep
+from .mask_sweep import sweep_masks as sweep_masks
 from .masks import draw_masks as draw_masks
 from .seeds import draw_seeds as draw_seeds
 from .size import draw_sizes as draw_sizes

@@ -1,4 +1,4 @@
-"""Figure 21: how IoU depends on the size of the object, method beside method."""
+"""Figure 21: IoU against the size of the object, per method."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -14,14 +14,15 @@ from ..viz.plots import write_csv
 from .tables import Range, read_series
 
 EDGES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
-"""Of the size bins, as shares of the image; the groups of ``bas eval`` begin at some of them."""
+"""Edges of the size bins, as shares of the image; the groups of ``bas eval`` begin at some of them."""
 CELLS = 50
+"""Number of cells of the density along each side."""
 SMOOTH = 2.0
 """Standard deviation of the smoothing, in cells."""
 
 
 class BySize(NamedTuple):
-    """The accuracy of one method in each size bin."""
+    """Accuracy of one method per size bin."""
 
     objects: Int[np.ndarray, " G"]
     accuracy: Float[np.ndarray, " G"]
@@ -44,7 +45,7 @@ def density(area: Float[np.ndarray, " N"], iou: Float[np.ndarray, " N"]) -> Floa
     """The density of IoU (up) against the square root of the area (to the right), on the unit square; its mean is 1.
 
     The square root is the side of the object as a share of the image's, and gives small objects room. Smoothed by a
-    Gaussian that reflects at the borders, where the truth lies too.
+    Gaussian that reflects at the borders, so that no density leaves the square.
     """
     counts, _, _ = np.histogram2d(iou, np.sqrt(area), bins=CELLS, range=((0, 1), (0, 1)))
     return cv2.GaussianBlur(counts, (0, 0), SMOOTH, borderType=cv2.BORDER_REFLECT) * CELLS**2 / len(iou)
@@ -64,7 +65,7 @@ def draw_sizes(files: Sequence[Path], out: Path, *, delta: float = 0.5) -> list[
         {name: density(**columns) for name, columns in table.items()},
         extent=(0.0, 1.0, 0.0, 1.0),
         xlabel="object size, % of the image",
-        ylabel="IoU with the true box",
+        ylabel="IoU with the ground-truth box",
         title="IoU against the size of the object",
         xticks={f"{100 * area:g}": area**0.5 for area in (0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 1.0)},
     )

@@ -1,4 +1,4 @@
-"""What ``bas eval --out`` wrote, read back: series of numbers by name, and one sentence where a file is broken."""
+"""CSV tables of ``bas eval --out`` read back as series of numbers by name."""
 
 import csv
 import math
@@ -15,7 +15,7 @@ _NEXT = "make it again with the command that wrote it."
 
 
 class Range(NamedTuple):
-    """The numbers that a column may hold."""
+    """Closed interval of the numbers that a column may hold."""
 
     low: float = -math.inf
     high: float = math.inf
@@ -25,7 +25,7 @@ ANY = Range()
 
 
 def read_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """The line number and the cells of every row that is not empty.
+    """Line number and cells, by column, of every row that is not empty.
 
     Raises:
         InputError: no such file, no text, missing ``columns``, a row with too few cells, or no rows.
@@ -73,10 +73,9 @@ def read_series(
     Args:
         files: tables, or folders that hold one called ``name``.
         columns: what to read, and the numbers that are allowed.
-        panel: the column whose words tell panels apart; without one there is a single panel.
+        panel: the column that names the panels; without one there is a single panel.
 
-    A series is the word in the column ``row``, with the name of the file's folder in front where several files have
-    the same word.
+    A series is named by the column ``row``, with the file's folder in front where several files have the same name.
     """
     paths = [*dict.fromkeys(path / name if path.is_dir() else path for path in files)]
     found: dict[tuple[Path, str, str], list[list[float]]] = {}
@@ -93,7 +92,7 @@ def read_series(
 
 
 def _names(series: set[tuple[Path, str]]) -> dict[tuple[Path, str], str]:
-    """The shortest of three ways to call every series that tells all of them apart."""
+    """For every series the shortest of three names that are all different."""
     ways = [
         {one: one[1] for one in series},
         {one: f"{one[0].resolve().parent.name} {one[1]}" for one in series},

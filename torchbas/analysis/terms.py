@@ -1,4 +1,4 @@
-"""Figure 12a: how the terms of the objective fall while training, run beside run."""
+"""Figure 12a: terms of the objective against training steps, per run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,15 +11,15 @@ from ..viz.plots import Line, panels
 from .tables import number, read_rows
 
 SPAN = 0.05
-"""Share of the steps that the moving average looks at."""
+"""Window of the moving average, as a share of the steps."""
 
 
 def smooth(values: Float[np.ndarray, " N"], window: int) -> Float[np.ndarray, " N"]:
-    """The mean over ``window`` steps around each, an odd number; at the ends over those that there are."""
+    """Moving average over ``window`` steps, an odd number; at the ends over those of them that exist."""
     kernel = np.ones(min(window, 2 * len(values) - 1))
-    total, seen = (np.convolve(column, kernel, mode="full") for column in (values, np.ones(len(values))))
+    total, counted = (np.convolve(column, kernel, mode="full") for column in (values, np.ones(len(values))))
     margin = len(kernel) // 2
-    return (total / seen)[margin : margin + len(values)]
+    return (total / counted)[margin : margin + len(values)]
 
 
 def read_terms(run: Path, terms: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -1,4 +1,4 @@
-"""Figure 15, right: how much the score depends on the threshold, method beside method."""
+"""Figure 15, right: score against threshold, per method."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +9,7 @@ from ..viz.plots import Line, panels
 from .tables import ANY, Range, read_series
 
 MASKS = "pxap-iou"
+"""Value of the column ``delta`` where the score is the IoU of masks."""
 
 
 def draw_thresholds(files: Sequence[Path], out: Path) -> list[Path]:
@@ -25,7 +26,7 @@ def draw_thresholds(files: Sequence[Path], out: Path) -> list[Path]:
             _title(delta): {name: _line(**columns) for name, columns in series.items()}
             for delta, series in sorted(table.items())
         },
-        xlabel="threshold of the localisation map",
+        xlabel="threshold of the localization map",
         ylabel="score, %",
         title="Score against threshold",
         share_y=True,

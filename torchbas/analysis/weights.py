@@ -1,29 +1,29 @@
-"""Figure 18: how the quality of the seeds depends on alpha, beta and lambda, one at a time."""
+"""Figure 18: mIoU of seeds against alpha, beta and lambda, one at a time."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import InputError
-from ..formats import read_manifest
+from ..io import read_manifest
 from ..viz.plots import Line, panels
 
 
-class Weighed(NamedTuple):
-    """One training and what came of it."""
+class WeightedRun(NamedTuple):
+    """Weights of the objective of one training, and the mIoU of its seeds."""
 
     guidance: float
     area: float
     suppression: float
     miou: float
-    """Of its seeds, percent."""
+    """Of the seeds, in percent."""
 
 
 SIGNS = {"guidance": "alpha", "area": "beta", "suppression": "lambda"}
 TERMS = {"guidance": "L_frg", "area": "L_ac", "suppression": "L_bas"}
 
 
-def read_weighed(folder: Path) -> Weighed:
+def read_weighted_run(folder: Path) -> WeightedRun:
     """The mIoU of the seeds that ``bas segment`` made in ``folder``, and the weights its only model was trained with.
 
     Raises:
@@ -37,13 +37,13 @@ def read_weighed(folder: Path) -> Weighed:
     if len(words["model"]) != 1 or words["seeds"] or words["foreground"]:
         raise InputError(f"{folder} is of several models, so its weights are not those of one: give it one --model.")
     run = Path(words["model"][0])
-    trained: dict[str, Any] = read_manifest(run)["words"].get("settings", {}).get("objective", {})
-    if not trained:
+    trained: dict[str, Any] = read_manifest(run)["words"].get("settings", {}).get("options", {})
+    if not SIGNS.keys() <= trained.keys():
         raise InputError(f"{run}, the model of {folder}, does not say how it was trained: use a run of bas train.")
-    return Weighed(trained["guidance"], trained["area"], trained["suppression"], score["miou"])
+    return WeightedRun(trained["guidance"], trained["area"], trained["suppression"], score["miou"])
 
 
-def lines_of(points: Sequence[Weighed], varied: str) -> dict[str, Line]:
+def lines_of(points: Sequence[WeightedRun], varied: str) -> dict[str, Line]:
     """mIoU against one weight: a line for each pair of the two others under which it takes several values."""
     others = [name for name in SIGNS if name != varied]
     groups: dict[tuple[float, ...], list[tuple[float, float]]] = {}
@@ -62,9 +62,9 @@ def draw_weights(folders: Sequence[Path], out: Path) -> list[Path]:
     """Write ``weights.png`` and ``weights.csv`` into ``out``: a panel for each weight that varies; return their paths.
 
     Raises:
-        InputError: no two trainings differ in one weight alone; see also :func:`read_weighed`.
+        InputError: no two trainings differ in one weight alone; see also :func:`read_weighted_run`.
     """
-    points = [read_weighed(folder) for folder in dict.fromkeys(folders)]
+    points = [read_weighted_run(folder) for folder in dict.fromkeys(folders)]
     found = {f"{SIGNS[name]}, of {TERMS[name]}": lines_of(points, name) for name in SIGNS}
     found = {panel: lines for panel, lines in found.items() if lines}
     if not found:

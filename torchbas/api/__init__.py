@@ -1,4 +1,4 @@
-"""Tags in, boxes and masks out, in a few calls; the command line says the same with words.
+"""The Python API: tags in, boxes and masks out, in a few calls.
 
 import torchbas as tb
 
@@ -6,27 +6,23 @@ found = tb.label("photos/")
 tb.save(found, "labels/", formats=["coco", "voc", "gallery"])
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Literal
 
 from .. import data, recipes
-from ..baselines.train import Baseline
-from ..baselines.train import train as _train_baseline
 from ..config import Recipe
-from ..engine import Hooks
-from ..formats import FORMATS, Sizes, Writer, replacing
-from ..formats import save as _save
-from ..localize import Scores as Scores
-from ..localize.estimate import estimate as _estimate
-from ..localize.localizer import Localizer
-from ..localize.train import train as _train
+from ..evaluation.accumulator import Scores as Scores
+from ..export.results import Results, Sizes
+from ..export.results import save as _save
+from ..inference.localizer import Localizer
 from ..model import create_model as create_model
-from ..types import Collection, Localization, Problem
-from ..viz.gallery import write_gallery
+from ..structures import Dataset, Localization, Problem
+from ..training.estimate import estimate as _estimate
+from ..training.recipe import train_recipe
 from .compute import Compute as Compute
 from .compute import Source
 from .compute import Watch as Watch
@@ -36,15 +32,19 @@ from .scores import score_labels as score_labels
 from .scores import score_maps as score_maps
 
 
-def check(source: Source, workers: int = 2, watch: Watch = Watch()) -> Collection:
-    """Read tags and open every photo once; what cannot be used is among the ``problems`` of the result."""
-    collection = source if isinstance(source, Collection) else data.read(source, strict=False)
-    return data.inspect(collection, max(1, workers), watch.opened)
+def check(source: Source, workers: int = 2, watch: Watch = Watch()) -> Dataset:
+    """Dataset of the photos that can be read; the others are its ``problems``. Opens every photo once.
+
+    Raises:
+        InputError: a path that is not there, or holds no photos or tags.
+    """
+    dataset = source if isinstance(source, Dataset) else data.read(source, strict=False)
+    return data.inspect(dataset, max(1, workers), watch.opened)
 
 
-def estimate(collection: Collection, recipe: str | Recipe = "quick", device: str = "auto") -> float:
-    """Seconds that :func:`label` will take here, from a few timed steps."""
-    return _estimate(collection, recipes.load(recipe) if isinstance(recipe, str) else recipe, device)
+def estimate(dataset: Dataset, recipe: str | Recipe = "quick", device: str = "auto") -> float:
+    """Seconds that :func:`label` will take on this machine, from a few timed steps."""
+    return _estimate(dataset, recipes.load(recipe) if isinstance(recipe, str) else recipe, device)
 
 
 def label(
@@ -58,23 +58,23 @@ def label(
     compute: Compute = Compute(),
     watch: Watch = Watch(),
 ) -> list[Localization]:
-    """Train on tagged photos and find each photo's tags in it: the whole main job.
+    """Localizations of each photo's tags by a model trained on the same photos.
 
     Args:
-        source: a folder of tags, a CSV or JSON list, a CUB-format folder, or a :class:`Collection`.
-        out: folder in which to keep the model; without one it is forgotten.
-        recipe: its name, or a :class:`Recipe`.
-        weights: True fetches ImageNet weights by name, a path reads a file, False starts from nothing.
-        objects: the ``largest`` piece of each map, or ``all``.
+        source: a folder of tags, a CSV or JSON list, the folder of a data set, or a :class:`Dataset`.
+        out: folder for the model; without one it is not kept.
+        recipe: a name (``bas recipes``), or a :class:`~torchbas.config.Recipe`.
+        weights: True fetches ImageNet weights by name, a path reads a file, False initializes at random.
+        objects: the ``largest`` connected component of each heatmap, or ``all``.
 
     Raises:
         InputError: see :func:`train`.
     """
-    collection = source if isinstance(source, Collection) else data.read(source)
-    checked = check(collection, compute.workers, watch)
+    dataset = source if isinstance(source, Dataset) else data.read(source)
+    checked = check(dataset, compute.workers, watch)
     with TemporaryDirectory() if out is None else nullcontext(out) as folder:
         localizer = train(checked, folder, recipe=recipe, weights=weights, resume=resume, compute=compute, watch=watch)
-    return predict(checked, localizer, objects=objects, compute=compute, watch=watch)
+    return list(predict(checked, localizer, objects=objects, compute=compute, watch=watch))
 
 
 def train(
@@ -83,31 +83,27 @@ def train(
     *,
     recipe: str | Recipe = "quick",
     weights: bool | str | Path = True,
-    clip_model: str | Path | None = None,
-    prompts: str | Path | None = None,
     resume: bool = False,
     compute: Compute = Compute(),
     watch: Watch = Watch(),
 ) -> Localizer:
-    """Train by a recipe and save the model into ``out``; ``resume`` goes on where a stopped run left off.
+    """Train by a recipe, BAS or any other method, and save the model into ``out``.
 
     Args:
         weights: True fetches ImageNet weights by name, a path reads a file or goes on from the folder of any trained
-            model or baseline, False starts from nothing.
-        clip_model: ``NAME:FILE`` of open_clip or a folder of transformers: learn from what this CLIP says of maps, too.
-        prompts: JSON of its words, see :func:`torchbas.engine.language.read_sentences`.
+            model, False initializes at random.
+        resume: go on where a stopped run left off.
 
     Raises:
-        InputError: unreadable input, fewer than two tags, weights that cannot be had, other settings on resume.
+        InputError: unreadable input, fewer than two tags, weights that cannot be had, a recipe that needs another run
+            first, other settings on resume.
         Interrupted: Ctrl-C or SIGTERM, after saving.
     """
-    return _train(
-        source if isinstance(source, Collection) else data.read(source),
+    return train_recipe(
+        source if isinstance(source, Dataset) else data.read(source),
         _precise(recipe, compute),
         Path(out),
         weights=weights,
-        clip_model=clip_model,
-        prompts=prompts,
         device=compute.device,
         workers=compute.workers,
         resume=resume,
@@ -116,45 +112,8 @@ def train(
     )
 
 
-def train_baseline(
-    source: Source,
-    out: str | Path,
-    method: str,
-    *,
-    recipe: str | Recipe = "small",
-    weights: bool | str | Path = True,
-    resume: bool = False,
-    compute: Compute = Compute(),
-    hooks: Hooks = Hooks(),
-    **options: Any,
-) -> Baseline:
-    """Train a method that BAS is compared with, by a recipe of BAS; :func:`evaluate` scores it.
-
-    Args:
-        method: a name in :data:`torchbas.baselines.METHODS`.
-        weights: as for :func:`train`.
-        options: the method's own arguments.
-
-    Raises:
-        InputError: as :func:`train`; an unknown method; a recipe that caches the stem's features.
-        Interrupted: Ctrl-C or SIGTERM, after saving.
-    """
-    return _train_baseline(
-        source if isinstance(source, Collection) else data.read(source),
-        _precise(recipe, compute),
-        method,
-        Path(out),
-        weights=weights,
-        device=compute.device,
-        workers=compute.workers,
-        resume=resume,
-        hooks=lambda _: hooks,
-        **options,
-    )
-
-
 def _precise(recipe: str | Recipe, compute: Compute) -> Recipe:
-    """The recipe in the precision that was asked for."""
+    """The recipe with the precision of ``compute``, unless that is ``auto``."""
     chosen = recipes.load(recipe) if isinstance(recipe, str) else recipe
     if compute.precision == "auto":
         return chosen
@@ -169,22 +128,25 @@ def predict(
     objects: Literal["largest", "all"] = "largest",
     compute: Compute = Compute(),
     watch: Watch = Watch(),
-) -> list[Localization]:
-    """Find objects in every photo of ``source``: its known tags, the most probable one, or tags given by name.
+) -> Iterator[Localization]:
+    """Iterator over the localizations in every photo of ``source``, in constant memory.
+
+    Args:
+        tags: each photo's ``known`` tags, its ``predicted`` (most probable) one, or names of tags for all photos.
+        objects: the ``largest`` connected component of each heatmap, or ``all``.
 
     Raises:
-        InputError: unreadable photos (:func:`check` sorts them out), tags that the model does not know.
+        InputError: unreadable photos (:func:`check` leaves them out), tags that the model does not know.
     """
     localizer = model if isinstance(model, Localizer) else load(model)
-    if not isinstance(source, Collection):
+    if not isinstance(source, Dataset):
         source = data.read(source) if tags == "known" else data.read_untagged(source)
     if tags not in ("known", "predicted"):
         labels = tuple(sorted(localizer.label_of(tag) for tag in ([tags] if isinstance(tags, str) else tags)))
-        source = replace(
-            source, classes=localizer.classes, photos=tuple(replace(photo, labels=labels) for photo in source.photos)
-        )
+        samples = tuple(replace(sample, labels=labels) for sample in source.samples)
+        source = replace(source, classes=localizer.classes, samples=samples)
     localizer.model.to(compute.place())
-    found = localizer.stream(
+    return localizer.stream(
         source,
         tags="predicted" if tags == "predicted" else "known",
         objects=objects,
@@ -192,11 +154,10 @@ def predict(
         precision=compute.context(),
         progress=watch.batches,
     )
-    return list(found)
 
 
 def save(
-    found: Sequence[Localization],
+    detections: Iterable[Localization],
     out: str | Path,
     formats: Sequence[str] = ("coco", "voc", "gallery"),
     *,
@@ -205,25 +166,25 @@ def save(
     problems: Sequence[Problem] = (),
     facts: Mapping[str, str] | None = None,
 ) -> None:
-    """Write what was found: ``coco`` (boxes and masks), ``coco-outlines``, ``voc`` (masks as PNG), ``gallery``.
+    """Write detections into a folder.
 
-    ``classes`` and ``images`` (every photo's height and width by name) default to those of ``found``; give them to
-    list tags and photos without a finding too. ``problems`` and ``facts`` go into the gallery.
+    Args:
+        formats: names in :data:`torchbas.export.FORMATS`.
+        classes: all tags, those without a detection too; by default those of ``detections``.
+        images: height and width of all photos by name; by default of those in ``detections``.
+        problems: photos that were left out, for the gallery.
+        facts: lines about the model by name, for the gallery.
 
     Raises:
-        InputError: an unknown format, a disk that is full.
+        InputError: an unknown format; a tag or photo outside ``classes`` and ``images``; a disk that is full.
     """
-
-    def gallery(found: Sequence[Localization], classes: Sequence[str], images: Sizes, folder: Path) -> None:
-        with replacing(folder / "index.html") as page:
-            write_gallery(found, classes, images, page, read=data.open_image, problems=problems, facts=facts)
-
-    writers: dict[str, Writer] = {**FORMATS, "gallery": gallery}
-    _save(
+    found = list(detections)
+    results = Results(
         found,
-        Path(out),
         classes or tuple(dict.fromkeys(one.label for one in found)),
         images or {one.name: one.size for one in found},
-        formats,
-        writers,
+        data.open_image,
+        problems,
+        facts or {},
     )
+    _save(results, Path(out), formats)

@@ -1,4 +1,4 @@
-"""Where to compute, how to follow it, and how a trained model is opened."""
+"""Device and precision, progress, and the loading of trained models."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -9,22 +9,24 @@ from typing import Any
 
 import torch
 
-from ..baselines.train import Baseline, is_baseline
-from ..baselines.train import load as load_baseline
 from ..config import Inference
-from ..engine import Hooks, resolve_precision
 from ..errors import InputError
-from ..localize.localizer import AUTHORS, Localizer, Progress, silent
-from ..model.weights import normalisation, open_authors
-from ..types import Collection
+from ..inference.localizer import AUTHORS, Localizer, Progress, silent
+from ..methods.bas import BASMethod
+from ..model.checkpoints import architecture_of, load_authors, read_authors
+from ..model.weights import normalization
+from ..structures import Dataset
+from ..training.fabric import resolve_precision
+from ..training.loop import Hooks
 
-Source = str | Path | Collection
-SIDE, CROP = 256, 224  # of a photo in front of the authors' networks
+Source = str | Path | Dataset
+RESIZE, CROP = 256, 224
+"""Sides in pixels of the squeezed photo and of its center crop, of the authors' networks."""
 
 
 @dataclass(frozen=True)
 class Compute:
-    """Where and how to compute; the same words everywhere."""
+    """Device, precision and worker processes."""
 
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
@@ -34,7 +36,11 @@ class Compute:
     """auto (bf16 where it is faster), 32-true, bf16-mixed or 16-mixed."""
 
     def place(self) -> torch.device:
-        """The device for inference. Raises :class:`InputError` where there is no such one."""
+        """Device of inference.
+
+        Raises:
+            InputError: it is not available.
+        """
         name = ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
         try:
             return torch.zeros(0, device=name).device
@@ -42,7 +48,7 @@ class Compute:
             raise InputError(f"--device {self.device} cannot be used here; use --device cpu or auto.") from error
 
     def context(self) -> Callable[[], Any]:
-        """What to run a network in: autocast, or nothing."""
+        """Makes the context manager of a forward pass: autocast, or none for 32-true."""
         kind = self.place().type
         precision = resolve_precision(self.precision, kind)
         if precision == "32-true":
@@ -52,31 +58,32 @@ class Compute:
 
 @dataclass(frozen=True)
 class Watch:
-    """How a caller follows long work; the defaults are silent."""
+    """Progress callbacks; none by default."""
 
     batches: Progress = silent
+    """Receives the batches of a pass and their number, and passes them on."""
     opened: Callable[[int, int], None] | None = None
+    """Called with the number of photos opened so far, and of all."""
     hooks: Callable[[Localizer], Hooks] = field(default=lambda _: Hooks())
+    """Makes the hooks of the training loop from the untrained model."""
 
 
 def load(model: str | Path) -> Localizer:
-    """A trained model: a run's folder, a Hub repository ``user/name``, or the authors' ``.pth.tar``.
+    """Trained model from a run's folder, a Hub repository ``user/name``, or an authors' ``.pth.tar``.
 
-    The authors' files hold no class names: their classes are called ``0``, ``1``, ...
+    The authors' files have no class names: their classes are called ``0``, ``1``, ...
+
+    Raises:
+        InputError: no model there, or a damaged one.
     """
     if str(model).endswith((".pth.tar", ".pth", ".pt")):
-        network = open_authors(model)
+        found = read_authors(model)
+        architecture = architecture_of(found)
+        network = BASMethod.build(
+            architecture, found.num_classes, False, normalization(architecture.backbone, weights=False)
+        )
+        load_authors(network, model)
         classes = tuple(str(number) for number in range(network.num_classes))
-        mean, std = normalisation(network.architecture.backbone, weights=False)
-        return Localizer(network, classes, mean, std, SIDE, CROP, Inference(threshold=0.1), AUTHORS)
-    folder = Path(model)
-    if is_baseline(folder):
-        raise InputError(f"{model} holds a method to compare with, not BAS: bas eval scores it; train BAS for boxes.")
-    nested = folder / "model"
+        return Localizer(network, classes, RESIZE, CROP, Inference(threshold=0.1), AUTHORS)
+    nested = Path(model) / "model"
     return Localizer.load(nested if (nested / "model.json").is_file() else model)
-
-
-def open_any(model: str | Path) -> Localizer | Baseline:
-    """A trained BAS model as :func:`load` finds it, or a trained baseline."""
-    folder = Path(model)
-    return load_baseline(folder) if is_baseline(folder) else load(model)

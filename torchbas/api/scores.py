@@ -1,4 +1,4 @@
-"""Scores of models, and of anybody's score maps."""
+"""Evaluation of models, heatmap folders and label maps."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -7,102 +7,78 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .. import data
-from ..baselines.evaluate import evaluate as evaluate_baselines
-from ..baselines.train import Baseline
-from ..config import Inference
-from ..data.listed import pictures_below
-from ..engine.evaluate import Listener, Pass
-from ..engine.outcomes import OutcomeTable
-from ..engine.scoremaps import read_predictions
-from ..engine.scoremaps import score_maps as _score_maps
-from ..engine.scoring import Rules
+from ..data.datasets.listed import pictures_below
 from ..errors import InputError
-from ..localize import Row, Scores
-from ..localize import evaluate as _evaluate
-from ..localize.localizer import Localizer
-from ..metrics import Protocol as Evaluator
-from ..segment.score import Report, mask_score
-from ..types import Collection
-from .compute import Compute, Source, Watch, open_any
+from ..evaluation.accumulator import Scores
+from ..evaluation.evaluator import EvalSettings, Listener, Row
+from ..evaluation.evaluator import evaluate as evaluate_rows
+from ..evaluation.heatmap_folder import read_predictions
+from ..evaluation.heatmap_folder import score_maps as _score_maps
+from ..evaluation.metrics import Protocol as ProtocolName
+from ..evaluation.per_image import PerImageTable
+from ..evaluation.protocol import EvalProtocol
+from ..inference.localizer import Localizer
+from ..structures import Dataset
+from .compute import Compute, Source, Watch, load
 
-LEVELS: tuple[float | str, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, "auto")
-"""Thresholds that an evaluation reports."""
-Threshold = float | str | Mapping[str, float]
-Table = Callable[[Threshold], OutcomeTable]
+REPORTED: tuple[float | str, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, "auto")
+"""Thresholds at which every evaluation reports accuracies; ``auto`` is each heatmap's own."""
+Thresholds = float | str | Mapping[str, float]
+Table = Callable[[Thresholds], PerImageTable]
 
 
 def evaluate(
     source: Source,
-    model: str | Path | Localizer | Baseline,
+    model: str | Path | Localizer,
     *,
     rows: Sequence[Row] | None = None,
-    protocol: Evaluator = "authors",
+    protocol: ProtocolName = "authors",
     threshold: float | str = "auto",
     ten_crop: bool = True,
     table: Table | None = None,
     compute: Compute = Compute(),
     watch: Watch = Watch(),
 ) -> Scores:
-    """Score a model against true boxes and masks; where there are splits on ``test``, else ``val``.
+    """Metrics of a model against ground-truth boxes and masks; where there are splits on ``test``, else ``val``.
 
     Args:
-        rows: which maps of a BAS model at which thresholds; by default its own k, k = 1, k = all and plain CAM, at
-            several fixed thresholds and each image's own.
+        rows: heatmaps and their thresholds; by default :func:`default_rows` at :data:`REPORTED`.
         protocol: ``authors`` (the paper's), or ``wsoleval`` (Choe et al. 2020: MaxBoxAcc, MaxBoxAccV2, PxAP, PIoU).
-        threshold: at which the summaries stand; ``validation`` takes the best one of each row on the split ``val``.
-        table: makes the list of what became of every image, given the threshold, or that of each row.
+        threshold: of the summaries; ``validation`` is the best one of each row on the split ``val``. With ``rows`` it
+            is ``auto`` where that is among their thresholds, else the first of them.
+        ten_crop: classify by the mean softmax of ten crops (``authors`` only), else by the center crop.
+        table: makes the table of per-image metrics of a threshold, or of a threshold by row.
 
     Raises:
         InputError: nothing to compare with; ``validation`` without a split ``val``.
     """
-    judged = model if isinstance(model, (Localizer, Baseline)) else open_any(model)
-    collection = source if isinstance(source, Collection) else data.read(source)
-    judged.model.to(compute.place())
+    trained = model if isinstance(model, Localizer) else load(model)
+    dataset = source if isinstance(source, Dataset) else data.read(source)
+    trained.model.to(compute.place())
+    settings = EvalSettings(ten_crop, workers=compute.workers, forward=compute.context(), progress=watch.batches)
 
-    def score(split: str, threshold: Threshold, listener: Listener = lambda *_: None) -> Scores:
-        photos = collection.only(split)
-        levels = (*LEVELS, *(threshold.values() if isinstance(threshold, Mapping) else (threshold,)))
-        if isinstance(judged, Baseline):
-            rules = Rules(protocol, tuple(dict.fromkeys(levels)), judged.side, judged.crop)
-            how = Pass(
-                judged.model.normalisation,
-                ten_crop,
-                workers=compute.workers,
-                forward=compute.context(),
-                device=compute.place(),
-                progress=watch.batches,
-            )
-            methods = {judged.method: judged.model}
-            return evaluate_baselines(methods, photos.relabelled(judged.classes), rules, how, threshold, listener)
-        return _evaluate(
-            judged.model,
-            judged.adopt(photos),
-            rows or default_rows(judged.inference, tuple(dict.fromkeys(levels))),
-            (judged.mean, judged.std),
-            protocol=protocol,
-            level=threshold if rows is None else None,
-            ten_crop=ten_crop,
-            resize=judged.side,
-            crop=judged.crop,
-            workers=compute.workers,
-            forward=compute.context(),
-            progress=watch.batches,
-            listener=listener,
-        )
+    def score(split: str, threshold: Thresholds, listener: Listener = lambda *_: None) -> Scores:
+        wanted = (*REPORTED, *(threshold.values() if isinstance(threshold, Mapping) else (threshold,)))
+        chosen = rows or default_rows(trained, tuple(dict.fromkeys(wanted)))
+        thresholds = tuple(dict.fromkeys(one for row in chosen for one in row.thresholds))
+        asked = EvalProtocol(protocol, thresholds, trained.resize, trained.crop)
+        samples = trained.with_own_classes(dataset.only(split))
+        evaluator = evaluate_rows(trained.model, samples, chosen, asked, settings, listener)
+        return evaluator.scores(threshold if rows is None else "auto" if "auto" in thresholds else thresholds[0])
 
-    chosen = _validated(collection, score) if threshold == "validation" else threshold
-    with table(chosen) if table else nullcontext() as outcomes:
-        if outcomes is None:
-            return score(held_out(collection), chosen)
-        outcomes.rewind(0)
-        return score(held_out(collection), chosen, outcomes.add)
+    chosen = _validated(dataset, score) if threshold == "validation" else threshold
+    with table(chosen) if table else nullcontext() as per_image:
+        if per_image is None:
+            return score(held_out(dataset), chosen)
+        per_image.rewind(0)
+        return score(held_out(dataset), chosen, per_image.add)
 
 
 def score_maps(
     source: Source,
     maps: str | Path,
     *,
-    protocol: Evaluator = "wsoleval",
+    protocol: ProtocolName = "wsoleval",
     threshold: float | str = "auto",
     predictions: str | Path | None = None,
     state: Path | None = None,
@@ -110,91 +86,99 @@ def score_maps(
     workers: int = 0,
     progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, _: items,
 ) -> Scores:
-    """Score anybody's score maps: a folder of ``<image>.npz`` or ``.npy``, 224 x 224 floats in [0, 1].
+    """Metrics of heatmaps from any program (score maps): ``<image>.npz`` or ``.npy``, 224 x 224 floats in [0, 1].
 
     Args:
-        source: as for :func:`evaluate`; the photos themselves need not be there where a list tells their sizes.
-        protocol: how the maps were made: of the centre crop (``authors``), or of the whole image (``wsoleval``).
+        source: as for :func:`evaluate`; photos need not be there where a list gives their sizes.
+        maps: folder of the heatmaps.
+        protocol: ``authors`` for heatmaps of the center crop, ``wsoleval`` for heatmaps of the whole image.
+        threshold: as for :func:`evaluate`.
         predictions: CSV ``image,class,class,...``, most probable first, for Top-1 and Top-5 Loc.
-        state: file in which the counts are kept on the way; with the same settings the next call goes on from it.
-        table: makes the list of what became of every image, given the threshold.
+        state: file of the counts so far; the next call with the same settings goes on from it.
+        table: makes the table of per-image metrics of a threshold.
 
     Raises:
-        InputError: nothing to compare with; a map that is missing or unfit, by name.
-        Interrupted: Ctrl-C; what was counted is kept in ``state``.
+        InputError: nothing to compare with; a heatmap that is missing or does not fit, by name.
+        Interrupted: Ctrl-C, after saving the counts in ``state``.
     """
-    collection = source if isinstance(source, Collection) else data.read(source, need_photos=False)
+    dataset = source if isinstance(source, Dataset) else data.read(source, need_images=False)
     classified = read_predictions(Path(predictions)) if predictions else None
 
-    def score(split: str, threshold: Threshold) -> Scores:
-        level = next(iter(threshold.values())) if isinstance(threshold, Mapping) else threshold
-        final = split == held_out(collection)
-        with table(level) if table and final else nullcontext() as outcomes:
-            board = _score_maps(
+    def score(split: str, threshold: Thresholds) -> Scores:
+        one = next(iter(threshold.values())) if isinstance(threshold, Mapping) else threshold
+        final = split == held_out(dataset)
+        with table(one) if table and final else nullcontext() as per_image:
+            evaluator = _score_maps(
                 Path(maps),
-                collection.only(split),
-                Rules(protocol, tuple(dict.fromkeys((*LEVELS, level)))),
+                dataset.only(split),
+                EvalProtocol(protocol, tuple(dict.fromkeys((*REPORTED, one)))),
                 predictions=classified,
                 workers=workers,
                 state=state if final else None,
-                table=outcomes,
+                table=per_image,
                 progress=progress,
             )
-        return board.scores(level)
+        return evaluator.scores(one)
 
-    return score(held_out(collection), _validated(collection, score) if threshold == "validation" else threshold)
+    return score(held_out(dataset), _validated(dataset, score) if threshold == "validation" else threshold)
 
 
-def score_labels(source: Source, labels: str | Path) -> Report:
-    """Score anybody's label maps: a folder of PNGs named like the photos, 0 background, n the n-th class, 255 too.
+def score_labels(source: Source, labels: str | Path) -> dict[str, Any]:
+    """mIoU of label maps from any program: PNGs named like the photos, 0 and 255 background, n the n-th class.
 
-    The photos with a true mask are judged, of those splits of which the folder holds any.
+    Evaluated are the samples with a ground-truth mask, of all splits of which the folder holds at least one.
 
     Args:
-        source: as for :func:`evaluate`; the photos themselves need not be there.
+        source: as for :func:`evaluate`; photos need not be there.
+        labels: folder of the label maps.
 
     Raises:
-        InputError: nothing to compare; a label map that is missing or unfit, by name.
+        InputError: nothing to compare with; a label map that is missing or does not fit, by name.
     """
-    collection = source if isinstance(source, Collection) else data.read(source, need_photos=False)
-    judged = [photo for photo in collection.photos if photo.mask]
+    from ..wsss.scores import mask_score
+
+    dataset = source if isinstance(source, Dataset) else data.read(source, need_images=False)
+    evaluated = [sample for sample in dataset.samples if sample.mask]
     found = pictures_below(Path(labels))
-    place = {photo.name: _found(found, photo.name) for photo in judged}
-    splits = {photo.split for photo in judged if place[photo.name]}
-    photos = tuple(photo for photo in judged if photo.split in splits)
-    if not photos:
-        raise InputError(f"{labels} holds no PNG that is named like a photo with a true mask of {collection.root}.")
-    if lost := next((photo.name for photo in photos if not place[photo.name]), None):
+    place = {sample.name: _found(found, sample.name) for sample in evaluated}
+    splits = {sample.split for sample in evaluated if place[sample.name]}
+    samples = tuple(sample for sample in evaluated if sample.split in splits)
+    if not samples:
+        raise InputError(f"{labels} holds no PNG that is named like a photo with a true mask of {dataset.root}.")
+    if lost := next((sample.name for sample in samples if not place[sample.name]), None):
         raise InputError(f"{labels} holds no label map of {lost}: give one for every photo of the split.")
-    report = mask_score(replace(collection, photos=photos), lambda photo: place[photo.name])  # pyright: ignore[reportArgumentType, reportReturnType]
+    report = mask_score(replace(dataset, samples=samples), lambda sample: place[sample.name])  # pyright: ignore[reportArgumentType, reportReturnType]
     assert report is not None
     return report
 
 
 def _found(files: Mapping[str, Path], name: str) -> Path | None:
-    """The picture of a photo, in the same folders or in none."""
-    stem = PurePosixPath(name).with_suffix("")
-    return files.get(str(stem), files.get(stem.name))
+    """File of a sample, below the same subfolders or below none."""
+    place = PurePosixPath(name).with_suffix("")
+    return files.get(str(place), files.get(place.name))
 
 
-def held_out(collection: Collection) -> str:
-    """The split to score on."""
-    return "test" if any(photo.split == "test" for photo in collection.photos) else "val"
+def held_out(dataset: Dataset) -> str:
+    """Split to evaluate on: ``test`` where there is one, else ``val``."""
+    return "test" if any(sample.split == "test" for sample in dataset.samples) else "val"
 
 
-def _validated(collection: Collection, score: Callable[[str, str], Scores]) -> dict[str, float]:
-    """The best threshold of each row on ``val``."""
-    if held_out(collection) == "val" or not any(photo.split == "val" for photo in collection.photos):
+def _validated(dataset: Dataset, score: Callable[[str, str], Scores]) -> dict[str, float]:
+    """Best threshold of each row on ``val``."""
+    if held_out(dataset) == "val" or not any(sample.split == "val" for sample in dataset.samples):
         raise InputError(
-            f"{collection.root} has no split val beside its test split to choose a threshold on: "
+            f"{dataset.root} has no split val beside its test split to choose a threshold on: "
             "give --threshold auto, or a number."
         )
     return {row: summary["oracle"]["threshold"] for row, summary in score("val", "auto").summaries.items()}
 
 
-def default_rows(inference: Inference, levels: tuple[float | str, ...] = LEVELS) -> list[Row]:
-    """Plain CAM and BAS with k = 1 and k = all; the model's own k."""
-    ways = {"CAM": None, "BAS k=1": replace(inference, top=1), "BAS k=all": replace(inference, top=0)}
-    if inference.top > 1:
-        ways[f"BAS k={inference.top}"] = inference
-    return [Row(name, way, levels) for name, way in ways.items()]
+def default_rows(trained: Localizer, thresholds: tuple[float | str, ...] = REPORTED) -> list[Row]:
+    """Rows of a trained method: its heatmaps; of BAS also plain CAM, k = 1 and k = all beside its own k."""
+    inference = trained.inference
+    if trained.model.name != "bas":
+        return [Row(trained.model.name, inference, thresholds)]
+    ways = {"CAM": None, "BAS k=1": replace(inference, top_k=1), "BAS k=all": replace(inference, top_k=0)}
+    if inference.top_k > 1:
+        ways[f"BAS k={inference.top_k}"] = inference
+    return [Row(name, way, thresholds) for name, way in ways.items()]

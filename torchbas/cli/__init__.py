@@ -1,9 +1,6 @@
-"""The command line: ``bas`` and one word. Heavy imports wait inside the commands."""
+"""The command line, ``bas COMMAND``. What only some commands need is imported there: help must come at once."""
 
-import dataclasses
-import difflib
 import importlib
-import json
 import os
 import signal
 import sys
@@ -17,13 +14,13 @@ from ..errors import InputError
 COMMANDS = {
     "demo": "the whole main job on a small built-in set, offline; ends with a gallery",
     "label": "tags in, boxes + masks out: train, predict, export in one go",
-    "check": "what we understood: images per tag, unreadable, unmatched, duplicates, time estimate",
+    "check": "what was understood: photos per tag, unreadable ones, duplicates, a time estimate",
     "train": "train a model by a recipe",
     "predict": "find objects with a trained model",
-    "segment": "tags to pseudo masks to a segmenter: seed, refine, student; each stage kept and resumable",
-    "eval": "score a model against true boxes",
+    "segment": "tags to pseudo masks to a segmenter: seed, refine, train; each stage kept and resumable",
+    "eval": "score a model, heatmaps or label maps against true boxes and masks",
     "analyze": "the paper's figures from your own runs; bas analyze --help lists them",
-    "recipes": "list the recipes, or print one with its promise",
+    "recipes": "list the recipes, or print one with its commands, its cost and the paper's numbers",
 }
 HELP = """usage: bas COMMAND ... (bas COMMAND --help says more)
 
@@ -42,12 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(_help())
         return 0
     if words[0] == "--version":
-        from torchbas import __version__
+        from .. import __version__
 
         sys.stdout.write(f"torchbas {__version__}\n")
         return 0
     name, *rest = words
     if name not in COMMANDS:
+        import difflib
+
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         _say(f'There is no command "{name}"' + (f': did you mean "bas {close[0]}"?' if close else "; see bas --help."))
         return 2
@@ -70,13 +69,15 @@ def _run(name: str, rest: list[str]) -> int:
         _say(f"{str(stopped) or 'Stopped.'} Go on with the same command{more}.")
         return 130
     if command.json:
+        import json
+
         sys.stdout.write(json.dumps(answer, default=_plain) + "\n")
     return 0
 
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends a command as Ctrl-C does: what is open is closed, and the way to go on is said."""
+    """SIGTERM ends a command as Ctrl-C does: files are closed, and the message says how to go on."""
     if threading.current_thread() is not threading.main_thread():  # no other may handle signals
         yield
         return
@@ -88,6 +89,8 @@ def _terminable() -> Iterator[None]:
 
 
 def _plain(value: Any) -> Any:
+    import dataclasses
+
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else str(value)
 
 

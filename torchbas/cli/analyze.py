@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import tyro
 
@@ -20,39 +20,40 @@ FIGURES = {
     "terms": ("terms.png", "terms.csv"),
     "seeds": ("seeds.png", "seeds.csv"),
     "masks": ("masks.png", "masks.csv"),
-    "cuts": ("cuts.png", "cuts.csv", "process.png", "process.csv"),
+    "image-thresholds": ("image_thresholds.png", "image_thresholds.csv", "process.png", "process.csv"),
     "weights": ("weights.png", "weights.csv"),
 }
-"""What each writes into its folder."""
+"""Output files of each figure."""
 
 
 @dataclass
 class Analysis(Common):
-    """What all figures share."""
+    """Flags of every figure."""
 
+    figure: ClassVar[str]
+    """A key of :data:`FIGURES`."""
     out: Path = field(kw_only=True)
     """Folder to write into."""
     overwrite: bool = False
     """Replace an earlier analysis in --out."""
 
     @contextmanager
-    def writing(self, sources: Sequence[Path], photos: Path | None = None) -> Iterator[dict[str, Any]]:
-        """Prepare the folder; the block draws and leaves its ``files`` in the answer; then write ``run.json``."""
-        from ..formats import write_manifest
-        from ..formats.files import refusal
+    def writing(self, sources: Sequence[Path], data: Path | None = None) -> Iterator[dict[str, Any]]:
+        """Prepare the folder; the block draws and puts its ``files`` into the answer; then write ``run.json``."""
+        from ..io import write_error, write_manifest
         from .progress import Reporter
 
-        figure = type(self).__name__.lower()
+        figure = self.figure
         if not sources:
             raise InputError(f"bas analyze {figure} needs something to read; bas analyze {figure} --help says what.")
         if self.out.resolve() in {(place.parent if place.is_file() else place).resolve() for place in sources}:
             raise InputError(f"{self.out} is where the input lies: choose another --out.")
-        prepare(self.out, photos, FIGURES[figure], overwrite=self.overwrite)
+        prepare(self.out, data, FIGURES[figure], overwrite=self.overwrite)
         answer: dict[str, Any] = {"command": f"analyze {figure}", "words": chosen(self)}
         try:
             yield answer
         except OSError as error:
-            raise refusal(self.out, error) from error
+            raise write_error(self.out, error) from error
         write_manifest(self.out, answer)
         shown = next(file for file in answer["files"] if file.suffix == ".png")
         Reporter(self.quiet).say(f"{len(answer['files'])} files in {self.out}. Next: open {shown}")
@@ -60,25 +61,27 @@ class Analysis(Common):
 
 @dataclass
 class Sweep(Analysis):
-    """What a trained classifier says while the true mask shrinks and grows (Sec. 3.5; Figs. 1, 6 and 7).
+    """Scores of a trained classifier under eroded and dilated ground-truth masks (Sec. 3.5; Figs. 1, 6 and 7).
 
-    The true mask, or the filled true box, is eroded and dilated by squares of 5n x 5n pixels. The split test is looked
-    at where there is one.
+    The mask, or the filled box, is eroded and dilated by squares of 5n x 5n pixels. Where there is a split test, its
+    photos are used, else those of val.
     """
 
+    figure = "sweep"
     data: Data = field(kw_only=True)
     model: str = field(kw_only=True)
     """Folder of a run, Hub repository user/name, or the authors' .pth.tar."""
     reach: int = 20
     """n goes from -REACH to REACH."""
     every: int = 1
-    """Look at every EVERY-th photo."""
+    """Use every EVERY-th photo."""
     photo: str = ""
-    """Name of the photo to draw by itself; the first one classified right when not given."""
+    """Name of the photo to draw by itself; the first one classified correctly when not given."""
 
     def run(self) -> dict[str, Any]:
-        """Load, look at every photo under every mask, draw."""
+        """Load, compute the scores of every photo under every mask, draw."""
         from .. import analysis, api, data
+        from ..api.scores import held_out
         from .job import Job
         from .progress import Reporter
 
@@ -86,16 +89,17 @@ class Sweep(Analysis):
             raise InputError("--reach and --every must be at least 1.")
         alone("analyze")
         reporter, compute = Reporter(self.quiet), api.Compute(self.device, self.workers)
-        collection = data.read(self.data)
-        held_out = "test" if any(photo.split == "test" for photo in collection.photos) else "val"
-        collection = collection.only(held_out)
+        dataset = data.read(self.data)
+        dataset = dataset.only(held_out(dataset))
         with self.writing((self.data, Path(self.model)), self.data) as answer:
             localizer = api.load(self.model)
             localizer.model.to(compute.place())
-            some = replace(collection, photos=collection.photos[:: self.every])
+            some = replace(dataset, samples=dataset.samples[:: self.every])
             checked = Job(self.out, reporter, compute).check(some)
             with reporter.stage("sweeping masks") as stage:
-                curves = analysis.sweep(localizer, checked, reach=self.reach, workers=self.workers, progress=stage.each)
+                curves = analysis.sweep_masks(
+                    localizer, checked, reach=self.reach, workers=self.workers, progress=stage.each
+                )
                 answer["files"] = analysis.draw_sweep(curves, self.out, example=self.photo)
             answer["problems"] = checked.problems
         return answer
@@ -103,10 +107,10 @@ class Sweep(Analysis):
 
 @dataclass
 class Tables(Analysis):
-    """What the figures of IoU share."""
+    """Flags of the figures of IoU."""
 
     delta: float = 0.5
-    """IoU from which on a box is correct."""
+    """Least IoU of a correct box."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -116,8 +120,9 @@ class Tables(Analysis):
 
 @dataclass
 class Iou(Tables):
-    """How well the correct boxes fit, per method, with medians (Fig. 13)."""
+    """Distribution of the IoU of correct boxes, per method, with medians (Fig. 13)."""
 
+    figure = "iou"
     files: Files = field(kw_only=True)
     """images.csv of bas eval --out, or the folders that hold one."""
 
@@ -134,6 +139,7 @@ class Iou(Tables):
 class Thresholds(Analysis):
     """Score against threshold, per method (Fig. 15 right)."""
 
+    figure = "thresholds"
     files: Files = field(kw_only=True)
     """curve.csv of bas eval --out, or the folders that hold one."""
 
@@ -150,6 +156,7 @@ class Thresholds(Analysis):
 class Size(Tables):
     """IoU against the size of the object, per method, and the accuracy of every size (Fig. 21)."""
 
+    figure = "size"
     files: Files = field(kw_only=True)
     """images.csv of bas eval --out, or the folders that hold one."""
 
@@ -164,8 +171,9 @@ class Size(Tables):
 
 @dataclass
 class Terms(Analysis):
-    """The terms of the objective while training, run beside run (Fig. 12a)."""
+    """Terms of the objective while training, per run (Fig. 12a)."""
 
+    figure = "terms"
     runs: Files = field(kw_only=True)
     """Folders of runs."""
     terms: tuple[str, ...] = ("suppress",)
@@ -182,7 +190,7 @@ class Terms(Analysis):
 
 @dataclass
 class Pictures(Analysis):
-    """What the figures of photos share."""
+    """Flags of the figures of photos."""
 
     data: Data = field(kw_only=True)
     folders: Files = field(kw_only=True)
@@ -200,7 +208,9 @@ class Pictures(Analysis):
 
 @dataclass
 class Seeds(Pictures):
-    """Seeds of several methods beside photo and truth (Figs. 14, 17 and 20)."""
+    """Seeds of several methods beside photo and ground truth (Figs. 14, 17 and 20)."""
+
+    figure = "seeds"
 
     def run(self) -> dict[str, Any]:
         """Read and draw."""
@@ -208,14 +218,16 @@ class Seeds(Pictures):
         from ..analysis import draw_seeds
 
         with self.writing(self.folders, self.data) as answer:
-            collection = data.read(self.data)
-            answer["files"] = draw_seeds(collection, self.folders, self.out, photos=self.photos, count=self.count)
+            dataset = data.read(self.data)
+            answer["files"] = draw_seeds(dataset, self.folders, self.out, samples=self.photos, count=self.count)
         return answer
 
 
 @dataclass
 class Masks(Pictures):
-    """Label maps of several methods beside photo and truth (Figs. 16 and 19)."""
+    """Label maps of several methods beside photo and ground truth (Figs. 16 and 19)."""
+
+    figure = "masks"
 
     def run(self) -> dict[str, Any]:
         """Read and draw."""
@@ -223,22 +235,23 @@ class Masks(Pictures):
         from ..analysis import draw_masks
 
         with self.writing(self.folders, self.data) as answer:
-            collection = data.read(self.data)
-            answer["files"] = draw_masks(collection, self.folders, self.out, photos=self.photos, count=self.count)
+            dataset = data.read(self.data)
+            answer["files"] = draw_masks(dataset, self.folders, self.out, samples=self.photos, count=self.count)
         return answer
 
 
 @dataclass
-class Cuts(Pictures):
-    """IoU, and L_bas + L_ac, against the threshold at which seeds are cut; and one photo cut at several (Fig. 22)."""
+class ImageThresholds(Pictures):
+    """IoU, and L_bas + L_ac, of seeds against the threshold; and one photo binarized at several (Fig. 22)."""
 
+    figure = "image-thresholds"
     model: str = field(kw_only=True)
-    """Folder of a run of BAS, whose losses judge."""
+    """Folder of a run, whose classifier computes L_bas."""
     count: int = 50
-    """How many photos count, when they are not named; the first one is drawn."""
+    """How many photos to average over, when they are not named; the first one is drawn."""
 
     def run(self) -> dict[str, Any]:
-        """Load, cut every map at every threshold, draw."""
+        """Load, binarize every map at every threshold, draw."""
         from .. import analysis, api, data
         from .progress import Reporter
 
@@ -247,11 +260,13 @@ class Cuts(Pictures):
         with self.writing((*self.folders, Path(self.model)), self.data) as answer:
             localizer = api.load(self.model)
             localizer.model.to(compute.place())
-            chosen = {"photos": self.photos, "count": self.count}
-            with reporter.stage("cutting") as stage:
-                found = analysis.cut(localizer, data.read(self.data), self.folders, **chosen)
-                followed = stage.each(found, len(self.photos) or self.count)
-                answer["files"] = analysis.draw_cuts(followed, self.out)
+            with reporter.stage("binarizing") as stage:
+                dataset = data.read(self.data)
+                curves = analysis.threshold_curves(
+                    localizer, dataset, self.folders, samples=self.photos, count=self.count
+                )
+                followed = stage.each(curves, len(self.photos) or self.count)
+                answer["files"] = analysis.draw_image_thresholds(followed, self.out)
         return answer
 
 
@@ -259,6 +274,7 @@ class Cuts(Pictures):
 class Weights(Analysis):
     """mIoU of the seeds against alpha, beta and lambda, one at a time (Fig. 18)."""
 
+    figure = "weights"
     folders: Files = field(kw_only=True)
     """Folders of bas segment, each of one model that bas train made."""
 
@@ -279,7 +295,7 @@ Figure = (
     | Annotated[Terms, tyro.conf.subcommand("terms")]
     | Annotated[Seeds, tyro.conf.subcommand("seeds")]
     | Annotated[Masks, tyro.conf.subcommand("masks")]
-    | Annotated[Cuts, tyro.conf.subcommand("cuts")]
+    | Annotated[ImageThresholds, tyro.conf.subcommand("image-thresholds")]
     | Annotated[Weights, tyro.conf.subcommand("weights")]
 )
 

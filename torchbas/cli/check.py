@@ -21,13 +21,13 @@ class Check(Common):
 
     def run(self) -> dict[str, Any]:
         """Open every photo once and print."""
-        from .. import api, data
+        from .. import data
         from .progress import Reporter, table
 
         reporter = Reporter(self.quiet)
-        collection = data.read(self.data, strict=False)
+        dataset = data.read(self.data, strict=False)
         with reporter.stage("checking photos") as stage:
-            checked = api.check(collection, max(2, self.workers), api.Watch(opened=stage.at))
+            checked = data.inspect(dataset, max(2, self.workers), stage.at)
         answer = data.summary(checked)
         rows = [[tag, str(count)] for tag, count in sorted(answer["tags"].items(), key=lambda row: -row[1])]
         shown = rows if len(rows) <= 30 else [*rows[:15], ["...", ""], *rows[-14:]]
@@ -38,6 +38,8 @@ class Check(Common):
         for problem in answer["problems"]:
             reporter.say(f"{problem['name']}: {problem['reason']}")
         if self.estimate and len(rows) > 1 and answer["photos"] > answer["untagged"]:
+            from .. import api
+
             answer["minutes"] = round(api.estimate(checked, device=self.device) / 60, 1)
             reporter.say(f"bas label will take about {answer['minutes']:.0f} minutes here.")
         reporter.say(f"Next: bas label {self.data} --out FOLDER")

@@ -1,27 +1,28 @@
-"""What the commands share: words that mean the same everywhere, recipes as defaults, folders kept from harm."""
+"""What commands share: common flags, recipes as defaults of flags, output folders."""
 
 import os
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, make_dataclass, replace
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from .. import recipes
+from .. import methods, recipes
 from ..config import Architecture, Inference, Objective, Recipe, Training
 from ..errors import InputError
+from ..export import FORMATS
+from ..io import MANIFEST
 
-MANIFEST, MARK = "run.json", ".torchbas"
-Parsed = TypeVar("Parsed")
+MARK = ".torchbas"
+"""Empty file in every folder that a command has made."""
 
 
 @dataclass
 class Common:
-    """Where to compute and what to say."""
+    """Flags of every command."""
 
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
@@ -41,47 +42,98 @@ class Common:
 
 @dataclass
 class Settings:
-    """A recipe's values as flags of their own."""
+    """Values of a recipe, each a flag."""
 
+    options: Any = field(default_factory=Objective)
     architecture: Architecture = field(default_factory=Architecture)
-    objective: Objective = field(default_factory=Objective)
     training: Training = field(default_factory=Training)
     inference: Inference = field(default_factory=Inference)
 
-    def of(self, recipe: str) -> Recipe:
-        """The recipe with the values the flags left it with."""
-        return replace(recipes.load(recipe), **{part.name: getattr(self, part.name) for part in fields(Settings)})
+    def of(self, name: str, method: str = "") -> Recipe:
+        """The recipe with the values of the flags; those that differ from its own are its ``changes``."""
+        recipe = recipes.load(name)
+        method = method or recipe.method
+        own = {part.name: getattr(self, part.name) for part in fields(self)}
+        before = {part: getattr(recipe, part) for part in own}
+        if recipe.method != "bas" or method != recipe.method:
+            before["options"] = default_options(recipe, method)
+        changes = {} if method == recipe.method else {"method": method}
+        for part, settings in own.items():
+            old, new = asdict(before[part]), asdict(settings)
+            changes |= {setting: value for setting, value in new.items() if value != old[setting]}
+        return replace(recipe, method=method, changes=changes, **own)
 
 
-def parse(command: type[Parsed], words: Sequence[str], **defaults: Any) -> Parsed:
-    """Read the words of one command, with ``defaults`` of its flags; wrong ones end the program with exit code 2."""
+def default_options(recipe: Recipe, method: str) -> Any:
+    """Options of a method: the recipe's where that is its method, else the method's defaults."""
+    if method == recipe.method == "bas":
+        return recipe.options
+    kind = methods.load(method)
+    return kind.read_options(recipe.options if method == recipe.method else {})
+
+
+def parse(command: Any, words: Sequence[str], **defaults: Any) -> Any:
+    """A command from its words, with ``defaults`` of its flags; unknown words end the program with exit code 2."""
     name = command.__module__.rsplit(".", 1)[-1]
     config = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
-    return tyro.cli(partial(command, **defaults), prog=f"bas {name}", args=words, config=config)
+    return tyro.cli(
+        partial(command, **defaults) if defaults else command, prog=f"bas {name}", args=words, config=config
+    )
 
 
-def settings_for(words: Sequence[str], default: str) -> tuple[str, Settings]:
-    """The recipe that the words name, as defaults for its flags."""
-    given = flags(words)
-    name = given.get("--recipe", default)
+@dataclass
+class Choice:
+    """Flags on which the defaults of all others depend."""
+
+    recipe: str = ""
+    method: str = ""
+    model: tuple[str, ...] = ()
+    epochs: int | None = None
+    steps: int | None = None
+
+
+def choice_in(words: Sequence[str]) -> Choice:
+    """The recipe and the flags beside it, before the others are read."""
+    given, _ = tyro.cli(Choice, args=words, return_unknown_args=True, add_help=False)
+    return given
+
+
+def read_with_recipe(command: Any, words: Sequence[str], default: str) -> Any:
+    """A command from its words, among which a recipe gives the defaults of the other flags.
+
+    Raises:
+        InputError: no such recipe or method.
+    """
+    given = choice_in(words)
+    name = given.recipe or default
     recipe = recipes.load(name)
+    method = given.method or recipe.method
+    options = default_options(recipe, method)
     training = recipe.training
-    if "--epochs" in given and "--steps" not in given:
+    if given.epochs is not None and given.steps is None:
         training = replace(training, steps=None)
-    return name, Settings(recipe.architecture, recipe.objective, training, recipe.inference)
+    kind = with_defaults(Settings, {"options": (type(options), options)})
+    settings = kind(architecture=recipe.architecture, training=training, inference=recipe.inference)
+    defaults = {"recipe": (str, name), "settings": (kind, settings)}
+    if "method" in {part.name for part in fields(command)}:
+        defaults["method"] = (command.__annotations__["method"], method)
+    return parse(with_defaults(command, defaults), words)
 
 
-def flags(words: Sequence[str]) -> dict[str, str]:
-    """Every word that may be a flag and what would be its value: ``--flag value`` or ``--flag=value``."""
-    found = {}
-    for word, following in pairwise([*words, ""]):
-        flag, equals, value = word.partition("=")
-        found[flag] = value if equals else following
-    return found
+def with_defaults(command: type, defaults: Mapping[str, tuple[Any, Any]]) -> type:
+    """The command with other types and defaults of some flags."""
+    parts = [(name, kind, field(default_factory=lambda value=value: value)) for name, (kind, value) in defaults.items()]
+    made = make_dataclass(command.__name__, parts, bases=(command,), namespace={"__doc__": command.__doc__})
+    made.__module__ = command.__module__
+    return made
 
 
 def weights_of(word: str, flag: str = "--weights") -> bool | Path:
-    """``auto``, ``none``, a file or a run's folder. Raises :class:`InputError` for one that is not there."""
+    """True for ``auto``, False for ``none``, else the path of a file or of a run's folder.
+
+    Raises:
+        InputError: it does not exist.
+    """
     if word in ("auto", "none"):
         return word == "auto"
     if not Path(word).exists():
@@ -89,11 +141,19 @@ def weights_of(word: str, flag: str = "--weights") -> bool | Path:
     return Path(word)
 
 
-def prepare(out: Path, source: Path | None, ours: Sequence[str], *, overwrite: bool, resume: bool = False) -> None:
-    """Make ``out``; refuse one with something in it, unless told to go on or to overwrite what is ``ours``.
+def prepare(
+    out: Path, source: Path | None, ours: Sequence[str], *, overwrite: bool, resume: bool | None = None
+) -> None:
+    """Make the folder ``out``; refuse one with files in it, unless told to resume, or to overwrite what is ``ours``.
 
-    Only a folder that an earlier command has made and marked is ever written over, and only our files in it (names or
-    patterns) are removed. Of several processes the first does it.
+    Only a folder that an earlier command has made and marked is overwritten, and only our files in it (names or
+    patterns) are removed. Of several processes the first one does it.
+
+    Args:
+        resume: None where the command has no such flag.
+
+    Raises:
+        InputError: a folder that may not be used, with the reason and the next move.
     """
     if source is not None and source.is_dir() and out.resolve().is_relative_to(source.resolve()):
         raise InputError(f"{out} lies inside {source}, so its pictures would be read as photos: choose another --out.")
@@ -102,12 +162,13 @@ def prepare(out: Path, source: Path | None, ours: Sequence[str], *, overwrite: b
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file: choose another --out.")
     try:
-        if out.is_dir() and any(out.iterdir()):
+        if out.is_dir() and any(place.name != MARK for place in out.iterdir()):
             if not (out / MARK).exists():
                 raise InputError(f"{out} holds files that are not of torchbas: choose another --out.")
             if not (overwrite or resume):
                 state = "holds a finished run" if (out / MANIFEST).exists() else "holds a run that was stopped"
-                raise InputError(f"{out} {state}: choose another --out, or add --overwrite or --resume.")
+                flags = "--overwrite" if resume is None else "--overwrite or --resume"
+                raise InputError(f"{out} {state}: choose another --out, or add {flags}.")
         out.mkdir(parents=True, exist_ok=True)
         (out / MARK).touch()
         for pattern in (MANIFEST,) if resume else (MANIFEST, *ours):
@@ -118,21 +179,25 @@ def prepare(out: Path, source: Path | None, ours: Sequence[str], *, overwrite: b
 
 
 def first_process() -> bool:
-    """Whether this is the process that writes; torchrun numbers them."""
+    """Whether this process writes: the first of torchrun's, or the only one."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def alone(command: str) -> None:
-    """Refuse to run in several processes at once."""
+    """Raise :class:`InputError` in one of several processes."""
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise InputError(f"bas {command} runs in one process: train with torchrun ... bas train, then go on without.")
 
 
 Data = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DATA")]
 Objects = Literal["largest", "all"]
-Format = Literal["coco", "coco-outlines", "voc", "gallery"]
+Format = Annotated[str, tyro.conf.arg(constructor_factory=lambda: tyro.extras.literal_type_from_choices(FORMATS))]
+Formats = Annotated[
+    tuple[Format, ...],
+    tyro.conf.arg(help="What to write:\n" + "\n".join(f"{name}: {one.about}" for name, one in FORMATS.items())),
+]
 
 
 def chosen(command: Any) -> dict[str, Any]:
-    """The words of a command as they were understood, for ``run.json``."""
+    """Values of a command's flags, for ``run.json``."""
     return {part.name: getattr(command, part.name) for part in fields(command) if part.name not in ("quiet", "json")}

@@ -1,4 +1,4 @@
-"""``bas demo``: the whole main job on the built-in set."""
+"""``bas demo``: train, localize and evaluate on the built-in set."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,9 +11,9 @@ from .common import parse as read
 
 @dataclass
 class Demo(Common):
-    """Draw a small set of photos with tags, train on the tags alone, find the objects, compare with the exact truth.
+    """Draw a small set of tagged photos, train on the tags alone, localize the objects, compare with the ground truth.
 
-    Nothing is downloaded: the network starts from nothing. The last line names a gallery to open.
+    Nothing is downloaded: the network starts from random weights. The last line names a gallery to open.
     """
 
     out: Path = field(default=Path("demo"))
@@ -24,7 +24,7 @@ class Demo(Common):
     """Go on with a stopped demo in --out."""
 
     def run(self) -> dict[str, Any]:
-        """Draw, train, find, score, write."""
+        """Draw, train, localize, evaluate, write."""
         from dataclasses import asdict
 
         from .. import api, data, recipes
@@ -36,19 +36,19 @@ class Demo(Common):
         prepare(self.out, None, ("photos", *OUTPUTS, *MODEL), overwrite=self.overwrite, resume=self.resume)
         job = Job(self.out, Reporter(self.quiet), api.Compute(self.device, self.workers))
         job.reporter.say("Drawing photos of six kinds of things; only their tags will be learned from.")
-        collection = data.make_sample(self.out / "photos")
-        localizer = job.train(collection, self.out / "model", recipes.load("demo"), False, resume=self.resume)
-        scores = job.score(collection, localizer)
+        dataset = data.make_demo_dataset(self.out / "photos")
+        localizer = job.train(dataset, self.out / "model", recipes.load("demo"), False, resume=self.resume)
+        scores = job.score(dataset, localizer)
         show(scores)
-        tested = collection.only("test")
-        found = job.find(tested, localizer, "known", "largest")
+        tested = dataset.only("test")
+        found = job.localize(tested, localizer, "known", "largest")
         answer = {"command": "demo", "protocol": "authors", "scores": asdict(scores)}
         answer = job.write(found, tested, localizer, ("coco", "voc", "gallery"), answer)
         known = scores.rows["BAS k=1"]["auto"]["gt_known"]
-        side, centred = scores.centred_box
+        side, prior = scores.center_prior
         job.reporter.say(
-            f"GT-known Loc {known:.1f} %, each photo's threshold found without its box; the best box that looks at "
-            f"nothing, centred, {side:.0%} of each side, gets {centred:.1f} %: {known - centred:.1f} points fewer."
+            f"GT-known Loc {known:.1f} %, each photo's threshold chosen without its box; the center prior, one centered"
+            f" box of {side:.0%} of each side, gets {prior:.1f} %: {known - prior:.1f} points fewer."
         )
         job.reporter.say(f"Next: open {self.out / 'index.html'}")
         return answer

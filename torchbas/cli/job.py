@@ -1,4 +1,4 @@
-"""The stages that several commands go through: check, train, find, write."""
+"""Stages that several commands share: check, train, evaluate, localize, write."""
 
 import logging
 from collections import Counter
@@ -10,103 +10,77 @@ from typing import Any
 
 from .. import api, data
 from ..config import Recipe
-from ..engine import Hooks
 from ..errors import InputError
-from ..formats import write_manifest
-from ..localize import Scores
-from ..localize.localizer import Localizer
-from ..types import Collection, Localization
+from ..evaluation.accumulator import Scores
+from ..export import outputs
+from ..inference.localizer import Localizer
+from ..io import write_manifest
+from ..structures import Dataset, Localization
+from ..training.loop import Hooks
 from .progress import Reporter, Stage
 
-for name in ("lightning.fabric", "lightning.pytorch"):  # the user did not ask for their news
-    logging.getLogger(name).setLevel(logging.WARNING)
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # its messages are not for users
 
-OUTPUTS = ("boxes.coco.json", "masks.coco.json", "outlines.coco.json", "masks", "index.html")
+OUTPUTS = outputs()
 MODEL = (
     *("model", "model.json", "model.safetensors", "checkpoint.pt", "log.csv", "features.npy"),
-    "events.out.tfevents.*",
+    *("events.out.tfevents.*", ".checkpoint.pt.*.partial", ".model.*.partial"),
 )
 
 
 @dataclass
 class Job:
-    """One command at work; remembers how long each stage took."""
+    """Stages of one command, timed."""
 
     out: Path
     reporter: Reporter
     compute: api.Compute
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def check(self, collection: Collection) -> Collection:
-        """Open every photo; say what is skipped."""
+    def check(self, dataset: Dataset) -> Dataset:
+        """Dataset of the photos that can be opened; prints the others."""
         with self.timed("checking photos") as stage:
-            checked = api.check(collection, max(2, self.compute.workers), api.Watch(opened=stage.at))
+            checked = api.check(dataset, max(2, self.compute.workers), api.Watch(opened=stage.at))
         for problem in checked.problems[:10]:
             self.reporter.say(f"  {problem.name}: {problem.reason}")
         if len(checked.problems) > 10:
             self.reporter.say(f"  and {len(checked.problems) - 10} more, all of them in run.json")
-        if not checked.photos:
-            raise InputError(f"{collection.root} holds no photo that can be opened; run bas check {collection.root}.")
+        if not checked.samples:
+            raise InputError(f"{dataset.root} holds no photo that can be opened; run bas check {dataset.root}.")
         return checked
 
-    def train(
-        self, collection: Collection, out: Path, recipe: Recipe, weights: bool | Path, *, resume: bool, **options: Any
-    ) -> Localizer:
-        """Train with a bar per stage."""
+    def train(self, dataset: Dataset, out: Path, recipe: Recipe, weights: bool | Path, *, resume: bool) -> Localizer:
+        """Trained model, with a progress bar per stage."""
         with self.timed("computing features") as features, self.timed("training") as steps:
             watch = api.Watch(batches=features.each, hooks=lambda _: Hooks(on_step=steps.step))
-            how = {"recipe": recipe, "weights": weights, "resume": resume, "compute": self.compute, "watch": watch}
-            return api.train(collection, out, **how, **options)
-
-    def train_baseline(
-        self,
-        collection: Collection,
-        out: Path,
-        recipe: Recipe,
-        method: str,
-        weights: bool | Path,
-        *,
-        resume: bool,
-        **options: Any,
-    ) -> None:
-        """The same for a method that BAS is compared with."""
-        with self.timed("training") as steps:
-            hooks = Hooks(on_step=steps.step)
-            api.train_baseline(
-                collection,
-                out,
-                method,
-                recipe=recipe,
-                weights=weights,
-                resume=resume,
-                compute=self.compute,
-                hooks=hooks,
-                **options,
+            return api.train(
+                dataset, out, recipe=recipe, weights=weights, resume=resume, compute=self.compute, watch=watch
             )
 
-    def score(self, collection: Collection, localizer: Localizer) -> Scores:
-        """Compare with true boxes."""
+    def score(self, dataset: Dataset, localizer: Localizer) -> Scores:
+        """Metrics against ground-truth boxes."""
         with self.timed("evaluating") as stage:
             watch = api.Watch(batches=stage.each)
-            return api.evaluate(collection, localizer, ten_crop=False, compute=self.compute, watch=watch)
+            return api.evaluate(dataset, localizer, ten_crop=False, compute=self.compute, watch=watch)
 
-    def find(self, collection: Collection, localizer: Localizer, tags: Any, objects: Any) -> list[Localization]:
-        """Look for the tags in every photo."""
-        with self.timed("finding objects") as stage:
+    def localize(self, dataset: Dataset, localizer: Localizer, tags: Any, objects: Any) -> list[Localization]:
+        """Localizations of the tags in every photo."""
+        with self.timed("localizing") as stage:
             watch = api.Watch(batches=stage.each)
-            return api.predict(collection, localizer, tags=tags, objects=objects, compute=self.compute, watch=watch)
+            found = api.predict(dataset, localizer, tags=tags, objects=objects, compute=self.compute, watch=watch)
+            return list(found)
 
     def write(
         self,
         found: Sequence[Localization],
-        collection: Collection,
+        dataset: Dataset,
         localizer: Localizer,
         formats: Sequence[str],
         content: dict[str, Any],
     ) -> dict[str, Any]:
-        """Write the results and, last, ``run.json``."""
+        """Write the results and, last, ``run.json``, whose content is returned."""
         sizes = {one.name: one.size for one in found}
-        sizes |= {p.name: data.image_size(p.path) for p in collection.photos if p.name not in sizes}
+        sizes |= {p.name: data.image_size(p.path) for p in dataset.samples if p.name not in sizes}
         facts = {"model": f"{localizer.model.architecture.backbone}, recipe {localizer.recipe or 'unknown'}"}
         with self.timed("writing"):
             api.save(
@@ -115,15 +89,15 @@ class Job:
                 formats,
                 classes=localizer.classes,
                 images=sizes,
-                problems=collection.problems,
+                problems=dataset.problems,
                 facts=facts,
             )
         manifest = {
             **content,
-            "photos": len(collection.photos),
+            "photos": len(dataset.samples),
             "objects": len(found),
             "objects_per_tag": dict(Counter(one.label for one in found)),
-            "problems": collection.problems,
+            "problems": dataset.problems,
             "seconds": {stage: round(seconds, 1) for stage, seconds in self.seconds.items()},
         }
         write_manifest(self.out, manifest)
@@ -131,7 +105,7 @@ class Job:
 
     @contextmanager
     def timed(self, what: str) -> Iterator[Stage]:
-        """A bar for a stage, whose seconds are remembered."""
+        """Progress bar of a stage, whose seconds are kept."""
         with self.reporter.stage(what) as stage:
             yield stage
         self.seconds[what] = stage.seconds

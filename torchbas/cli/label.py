@@ -5,13 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .common import Common, Data, Format, Objects, Settings, alone, chosen, prepare, settings_for, weights_of
-from .common import parse as read
+from .common import Common, Data, Formats, Objects, Settings, alone, chosen, prepare, read_with_recipe, weights_of
 
 
 @dataclass
 class Label(Common):
-    """Tags in, boxes and masks out: train on your photos, find every tag, write what annotation tools read.
+    """Tags in, boxes and masks out: train on your photos, localize every tag, write what annotation tools read.
 
     DATA is a folder with one folder per tag, a CSV "file,tags" or a JSON list. Any value of the recipe is a flag.
     """
@@ -20,13 +19,12 @@ class Label(Common):
     out: Path = field(kw_only=True)
     """Folder to write into."""
     recipe: str = "quick"
-    """Name of a recipe (bas recipes lists them), or your own FILE.py."""
+    """Name of a recipe (bas recipes lists them), or your own FILE.py, which is run."""
     weights: str = "auto"
-    """ImageNet weights: auto fetches them, a FILE is read, none starts from nothing."""
+    """ImageNet weights: auto fetches them, a FILE is read, none initializes at random."""
     objects: Objects = "largest"
-    """The largest piece of each map, or all."""
-    format: tuple[Format, ...] = ("coco", "voc", "gallery")
-    """What to write."""
+    """The largest component of each heatmap, or all."""
+    format: Formats = ("coco", "voc", "gallery")
     overwrite: bool = False
     """Replace an earlier run in --out."""
     resume: bool = False
@@ -34,28 +32,28 @@ class Label(Common):
     settings: Settings = field(default_factory=Settings)
 
     def run(self) -> dict[str, Any]:
-        """Check, train, find, write."""
+        """Check, train, localize, write."""
         from .. import api, data
+        from ..training.recipe import check_needs
         from .job import MODEL, OUTPUTS, Job
         from .progress import Reporter
 
         alone("label")
-        weights = weights_of(self.weights)
-        collection = data.read(self.data)
+        weights, recipe = weights_of(self.weights), self.settings.of(self.recipe)
+        check_needs(recipe, recipe.options, weights)
+        dataset = data.read(self.data)
         prepare(self.out, self.data, (*OUTPUTS, *MODEL), overwrite=self.overwrite, resume=self.resume)
-        precision = self.settings.training.precision
+        precision = recipe.training.precision
         job = Job(self.out, Reporter(self.quiet), api.Compute(self.device, self.workers, precision))
-        checked = job.check(collection)
-        recipe = self.settings.of(self.recipe)
+        checked = job.check(dataset)
         localizer = job.train(checked, self.out / "model", recipe, weights, resume=self.resume)
-        found = job.find(checked, localizer, "known", self.objects)
+        found = job.localize(checked, localizer, "known", self.objects)
         answer = job.write(found, checked, localizer, self.format, {"command": "label", "words": chosen(self)})
-        job.reporter.say(f"{len(found)} objects in {len(checked.photos)} photos. Look at {self.out / 'index.html'}")
+        job.reporter.say(f"{len(found)} objects in {len(checked.samples)} photos. Open {self.out / 'index.html'}")
         job.reporter.say(f"Next: bas predict NEW_PHOTOS --model {self.out} --tags predicted --out FOLDER")
         return answer
 
 
 def parse(words: Sequence[str]) -> Label:
     """The command from its words."""
-    recipe, settings = settings_for(words, "quick")
-    return read(Label, words, recipe=recipe, settings=settings)
+    return read_with_recipe(Label, words, "quick")

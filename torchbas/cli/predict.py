@@ -1,17 +1,17 @@
-"""``bas predict``: find objects with a trained model."""
+"""``bas predict``: localize with a trained model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from .common import Common, Data, Format, Objects, alone, chosen, prepare
+from .common import Common, Data, Formats, Objects, alone, chosen, prepare
 from .common import parse as read
 
 
 @dataclass
 class Predict(Common):
-    """Find objects in photos with a trained model.
+    """Boxes and masks in photos by a trained model, BAS or any other method.
 
     DATA is a photo, a folder of photos, or tagged photos as for bas label.
     """
@@ -22,39 +22,39 @@ class Predict(Common):
     out: Path = field(kw_only=True)
     """Folder to write into."""
     tags: tuple[str, ...] = ("predicted",)
-    """predicted (the most probable), known (the photos' own tags), or names of tags to look for in every photo."""
+    """predicted (the most probable), known (the photos' own tags), or names of tags to localize in every photo."""
     objects: Objects = "largest"
-    """The largest piece of each map, or all."""
-    threshold: float | Literal["auto", "evidence"] | None = None
-    """Map value above which a pixel is object; auto and evidence choose per image; the model's own when not given."""
-    top: int | None = None
+    """The largest component of each heatmap, or all."""
+    threshold: float | Literal["auto", "image_specific"] | None = None
+    """Heatmap value above which a pixel is foreground; auto and image_specific choose per image; the model's own when
+    not given."""
+    top_k: int | None = None
     """k: how many classes' maps to average (0: all); the model's own when not given."""
-    format: tuple[Format, ...] = ("coco", "voc", "gallery")
-    """What to write."""
+    format: Formats = ("coco", "voc", "gallery")
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     """auto: bf16 where the hardware multiplies it faster, else fp32."""
     overwrite: bool = False
     """Replace an earlier run in --out."""
 
     def run(self) -> dict[str, Any]:
-        """Load, check, find, write."""
+        """Load, check, localize, write."""
         from .. import api, data
         from .job import OUTPUTS, Job
         from .progress import Reporter
 
         alone("predict")
         known = self.tags == ("known",)
-        collection = data.read(self.data) if known else data.read_untagged(self.data)
+        dataset = data.read(self.data) if known else data.read_untagged(self.data)
         prepare(self.out, self.data, OUTPUTS, overwrite=self.overwrite)
         localizer = api.load(self.model)
-        given = {name: value for name in ("threshold", "top") if (value := getattr(self, name)) is not None}
+        given = {name: value for name in ("threshold", "top_k") if (value := getattr(self, name)) is not None}
         localizer = replace(localizer, inference=replace(localizer.inference, **given))
         job = Job(self.out, Reporter(self.quiet), api.Compute(self.device, self.workers, self.precision))
-        checked = job.check(collection)
+        checked = job.check(dataset)
         tags = self.tags[0] if self.tags in (("known",), ("predicted",)) else self.tags
-        found = job.find(checked, localizer, tags, self.objects)
+        found = job.localize(checked, localizer, tags, self.objects)
         answer = job.write(found, checked, localizer, self.format, {"command": "predict", "words": chosen(self)})
-        job.reporter.say(f"{len(found)} objects in {len(checked.photos)} photos. Next: open {self.out / 'index.html'}")
+        job.reporter.say(f"{len(found)} objects in {len(checked.samples)} photos. Next: open {self.out / 'index.html'}")
         return answer
 
 

@@ -1,4 +1,4 @@
-"""``bas recipes``: what there is, and what each promises."""
+"""``bas recipes``: all recipes, or one with its commands, cost and numbers."""
 
 import inspect
 import sys
@@ -19,7 +19,7 @@ MISSING = "not run here with exactly these settings"
 
 @dataclass
 class Recipes(Common):
-    """List the recipes, or print one, or a table or figure of several, with its promise.
+    """List the recipes, or print one, or all of a table or figure, with commands, cost and the paper's numbers.
 
     A point of a table or figure is called after both: ``table3:layer1``.
     """
@@ -52,7 +52,7 @@ def _overview(families: dict[str, dict[str, Recipe]]) -> tuple[list[str], dict[s
         lines += ["", f"{family:<20} {about}", *_wrapped(", ".join(variants))]
         known |= {f"{family}:{variant}": recipe for variant, recipe in variants.items()}
     lines += ["", "A point of a figure or table is called after both, such as table3:layer1."]
-    lines += ["Next: bas recipes NAME, or bas train DATA --recipe NAME --out RUN"]
+    lines += ["Next: bas recipes NAME, which prints the commands that run it."]
     return lines, {name: asdict(recipe) for name, recipe in known.items()}
 
 
@@ -60,7 +60,7 @@ def _family(family: str, variants: dict[str, Recipe]) -> tuple[list[str], dict[s
     lines = [inspect.getdoc(_file(family)) or family]
     for variant, recipe in variants.items():
         name = f"{family}:{variant}"
-        lines += ["", name if recipe.name == name else f"{name} is {recipe.name}", *_promise(recipe)]
+        lines += ["", name if recipe.name == name else f"{name} is {recipe.name}", *_described(recipe)]
     return lines, {f"{family}:{variant}": asdict(recipe) for variant, recipe in variants.items()}
 
 
@@ -70,11 +70,11 @@ def _one(name: str) -> tuple[list[str], dict[str, Any]]:
     recipe = recipes.load(name)
     source = [] if name.endswith(".py") else [inspect.getsource(_file(name.partition(":")[0]))]
     answer = {**asdict(recipe), "measured": recipes.measured(recipe.name)}
-    return [*source, recipe.name, *_promise(recipe)], answer
+    return [*source, recipe.name, *_described(recipe)], answer
 
 
-def _promise(recipe: Recipe) -> list[str]:
-    """What it is, what it takes, what the paper reports, what was measured."""
+def _described(recipe: Recipe) -> list[str]:
+    """What it is for, its cost and commands, what the paper reports, and what was measured here."""
     from .. import recipes
 
     found = [
@@ -83,14 +83,15 @@ def _promise(recipe: Recipe) -> list[str]:
     ]
     return [
         recipe.about,
-        f"Cost: {recipe.cost}",
+        f"Cost: {recipes.cost(recipe)}",
+        *(f"  {command}" for command in recipes.commands(recipe)),
         *([f"The paper reports: {recipe.paper}"] if recipe.paper else []),
         f"Measured: {'; '.join(found) or MISSING}",
     ]
 
 
 def _file(name: str) -> ModuleType:
-    """The module of a recipe or a family."""
+    """Module of a recipe or a family."""
     from .. import recipes
 
     return sys.modules[f"{recipes.__name__}.{name}"]

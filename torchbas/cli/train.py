@@ -1,18 +1,19 @@
-"""``bas train``: a model by a recipe."""
+"""``bas train``: train a model by a recipe."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
-from .common import Common, Data, Settings, chosen, first_process, prepare, settings_for, weights_of
-from .common import parse as read
+import tyro
 
-Compared = Literal["cam", "gradcam", "layercam", "has", "acol", "adl", "cutmix", "spg"]
-Combined = Literal["irn", "recam", "advcam", "cda", "clims", "wood"]
-OWN = {"bank": ("cda",), "ood": ("wood",), "clip_model": ("bas", "clims"), "prompts": ("bas", "clims")}
-"""Which methods a flag is for."""
+from ..methods import METHODS
+from .common import Common, Data, Settings, chosen, first_process, prepare, read_with_recipe, weights_of
+
+if TYPE_CHECKING:
+    Method = str
+else:
+    Method = tyro.extras.literal_type_from_choices(METHODS)
 
 
 @dataclass
@@ -26,21 +27,12 @@ class Train(Common):
     out: Path = field(kw_only=True)
     """Folder of the run."""
     recipe: str = "quick"
-    """Name of a recipe (bas recipes lists them), or your own FILE.py."""
-    method: Literal["bas", Compared, Combined] = "bas"
-    """bas, or a method it is compared or combined with, trained the same way (where a recipe caches the
-    stem's features, as quick does, with --stem frozen). recam, clims and wood go on from a run: give --weights RUN."""
+    """Name of a recipe (bas recipes lists them), or your own FILE.py, which is run."""
+    method: Method = "bas"
+    """What is trained, by default the recipe's. Options of another one: bas train --method NAME --help."""
     weights: str = "auto"
-    """ImageNet weights: auto fetches them, a FILE is read, none starts from nothing; or the folder of any other RUN, to
-    go on from its classifier."""
-    bank: str | None = None
-    """For cda: folder of masks of these photos from a first round."""
-    ood: str | None = None
-    """For wood: folder of photos without any of the classes."""
-    clip_model: str | None = None
-    """For clims, or for bas with its losses: NAME:FILE of open_clip, or a folder of transformers."""
-    prompts: str | None = None
-    """JSON with other words for CLIP."""
+    """ImageNet weights: auto fetches them, a FILE is read, none initializes at random; or the folder of any RUN,
+    to start from its classifier."""
     overwrite: bool = False
     """Replace an earlier run in --out."""
     resume: bool = False
@@ -50,43 +42,26 @@ class Train(Common):
     def run(self) -> dict[str, Any]:
         """Check, train, save."""
         from .. import api, data
-        from ..formats import write_manifest
+        from ..io import write_manifest
+        from ..training.recipe import check_needs
         from .job import MODEL, Job
         from .progress import Reporter
 
-        weights, options = weights_of(self.weights), self.options()
-        collection = data.read(self.data).only("train", "")
+        weights, recipe = weights_of(self.weights), self.settings.of(self.recipe, self.method)
+        check_needs(recipe, recipe.options, weights)
+        dataset = data.read(self.data).only("train", "")
         prepare(self.out, self.data, MODEL, overwrite=self.overwrite, resume=self.resume)
-        precision = self.settings.training.precision
-        job = Job(
-            self.out, Reporter(self.quiet or not first_process()), api.Compute(self.device, self.workers, precision)
-        )
-        checked = job.check(collection)
-        recipe = self.settings.of(self.recipe)
-        if self.method == "bas":
-            job.train(checked, self.out, recipe, weights, resume=self.resume, **options)
-        else:
-            job.train_baseline(checked, self.out, recipe, self.method, weights, resume=self.resume, **options)
+        compute = api.Compute(self.device, self.workers, recipe.training.precision)
+        job = Job(self.out, Reporter(self.quiet or not first_process()), compute)
+        checked = job.check(dataset)
+        job.train(checked, self.out, recipe, weights, resume=self.resume)
         answer = {"command": "train", "words": chosen(self), "problems": checked.problems, "seconds": job.seconds}
         if first_process():
             write_manifest(self.out, answer)
         job.reporter.say(f"The model is in {self.out}. Next: bas eval {self.data} --model {self.out}")
         return answer
 
-    def options(self) -> dict[str, str]:
-        """What the method itself is given. Raises :class:`InputError` for what it cannot use."""
-        given = {name: getattr(self, name) for name in OWN if getattr(self, name) is not None}
-        for name in given:
-            if self.method not in OWN[name]:
-                raise InputError(
-                    f"--{name.replace('_', '-')} is for {' and '.join(OWN[name])}: give --method, or leave it out."
-                )
-        if given.keys() == {"prompts"}:
-            raise InputError("--prompts are words for a CLIP: give it as --clip-model.")
-        return given
-
 
 def parse(words: Sequence[str]) -> Train:
     """The command from its words."""
-    recipe, settings = settings_for(words, "quick")
-    return read(Train, words, recipe=recipe, settings=settings)
+    return read_with_recipe(Train, words, "quick")

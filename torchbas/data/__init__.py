@@ -1,25 +1,33 @@
-"""Photos and what is known of them: read, checked, viewed, batched."""
+"""Samples: read from any of the usual formats, checked, decoded, viewed and batched.
 
-from .check import inspect, summary
-from .coco import paint
+Reading and checking need no torch. The names whose modules do are imported when first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .checks import inspect, summary
+from .datasets.coco import paint
+from .ground_truth import boxes_after_crop, boxes_on_grid, foreground, label_map, read_mask
 from .images import UnreadableImage, decode, image_size, open_image, reduced
-from .loader import Batch, Draw, Order, evaluation_loader, training_loader
-from .pairs import Jitter, Pairs, pair_loader
-from .sample import make_sample
 from .tags import read, read_untagged
-from .transforms import centre_view, long_side_view, normalise, ten_crops, train_view, whole_view
-from .truth import boxes_after_crop, boxes_on_grid, foreground, label_map, read_mask
+
+if TYPE_CHECKING:
+    from .demo import make_demo_dataset
+    from .loader import Batch, Draw, Order, evaluation_loader, training_loader
+    from .pairs import PairAugmentation, PairBatch, pair_loader
+    from .transforms import center_view, long_side_view, standardize, ten_crops, train_view, whole_view
 
 __all__ = [
     "Batch",
     "Draw",
-    "Jitter",
     "Order",
-    "Pairs",
+    "PairAugmentation",
+    "PairBatch",
     "UnreadableImage",
     "boxes_after_crop",
     "boxes_on_grid",
-    "centre_view",
+    "center_view",
     "decode",
     "evaluation_loader",
     "foreground",
@@ -27,8 +35,7 @@ __all__ = [
     "inspect",
     "label_map",
     "long_side_view",
-    "make_sample",
-    "normalise",
+    "make_demo_dataset",
     "open_image",
     "paint",
     "pair_loader",
@@ -36,9 +43,25 @@ __all__ = [
     "read_mask",
     "read_untagged",
     "reduced",
+    "standardize",
     "summary",
     "ten_crops",
     "train_view",
     "training_loader",
     "whole_view",
 ]
+
+_LATE = {  # module: names that it exports
+    "demo": ("make_demo_dataset",),
+    "loader": ("Batch", "Draw", "Order", "evaluation_loader", "training_loader"),
+    "pairs": ("PairAugmentation", "PairBatch", "pair_loader"),
+    "transforms": ("center_view", "long_side_view", "standardize", "ten_crops", "train_view", "whole_view"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A name of :data:`__all__` whose module imports torch or OpenCV."""
+    for module, names in _LATE.items():
+        if name in names:
+            return getattr(import_module(f".{module}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

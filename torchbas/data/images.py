@@ -1,4 +1,4 @@
-"""Any photo file becomes an upright RGB image, or one sentence that says why it cannot."""
+"""Photo files: decoded to upright RGB images, verified, measured, with one sentence for each that cannot be."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -7,12 +7,12 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import InputError
-from ..types import working_size
+from ..structures import working_size
 
 SUFFIXES = frozenset(
     "avif bmp gif heic heif jfif jp2 jpe jpeg jpg pbm pgm png ppm tga tif tiff webp".split()  # noqa: SIM905
 )
-"""Lower-case file name endings that promise a photo, without the dot."""
+"""Lower-case suffixes of photo files, without the dot."""
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -27,16 +27,16 @@ _UPRIGHT = {
 
 
 class UnreadableImage(InputError):
-    """A photo that cannot be opened: one sentence that names the file and the next move."""
+    """A photo that cannot be decoded: one sentence that names the file and the next move."""
 
 
 class Decoded(NamedTuple):
-    """A photo, and how large it was before any reduced decoding."""
+    """A photo and its original size."""
 
     image: Image.Image
     """RGB, upright."""
     size: tuple[int, int]
-    """Height and width of the original, EXIF applied: the coordinates everybody sees."""
+    """Height and width of the original in pixels, EXIF applied, before any reduced decoding."""
 
 
 def open_image(path: Path, at_least: int | None = None) -> Image.Image:
@@ -47,13 +47,18 @@ def open_image(path: Path, at_least: int | None = None) -> Image.Image:
 def decode(path: Path, at_least: int | None = None) -> Decoded:
     """Read a photo: EXIF orientation applied, first frame, 8-bit RGB, transparency on white, 16 bits scaled to 8.
 
-    ``at_least``: the shorter side in pixels that is needed. A JPEG that is much larger is then decoded at 1/2, 1/4 or
-    1/8 of its size, never below ``at_least``, which is several times faster.
+    Args:
+        path: the file.
+        at_least: pixels that the shorter side needs. A JPEG that is much larger is decoded at 1/2, 1/4 or 1/8 of its
+            size, never below ``at_least``, which is several times faster.
 
-    Raises :class:`UnreadableImage` for whatever cannot be opened or decoded to its last pixel.
+    Raises:
+        UnreadableImage: a file that cannot be opened or decoded to its last pixel.
     """
     try:
         with Image.open(path) as image:
+            if image.format == "PNG":
+                image.load()  # or else reading its EXIF would, and would hide that the pixels are damaged
             orientation = _orientation(image)
             size = _upright_size(image, orientation)
             if at_least is not None:
@@ -65,14 +70,36 @@ def decode(path: Path, at_least: int | None = None) -> Decoded:
         raise UnreadableImage(_sentence(path, error)) from error
 
 
+def verify(path: Path) -> None:
+    """Decode a photo to its last pixel, as cheaply as its format allows, and discard the pixels.
+
+    Of a JPEG every bit is read, but only the brightness of 8 x 8 blocks is computed.
+
+    Raises:
+        UnreadableImage: a file that :func:`decode` would refuse.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.draft("L", (1, 1)) and image.mode == "L":
+                image.load()
+            else:
+                _to_rgb(image)
+    except Exception as error:
+        raise UnreadableImage(_sentence(path, error)) from error
+
+
 def reduced(image: Image.Image) -> Image.Image:
-    """The photo at its :func:`~torchbas.types.working_size`, bicubic."""
+    """The photo at its :func:`~torchbas.structures.working_size`, bicubic."""
     height, width = working_size((image.height, image.width))
     return image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BICUBIC)
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Height and width of the original in pixels, EXIF applied, from the header alone."""
+    """Height and width of the original in pixels, EXIF applied, from the header alone.
+
+    Raises:
+        UnreadableImage: a file without a readable header.
+    """
     try:
         with Image.open(path) as image:
             return _upright_size(image, _orientation(image))
@@ -81,6 +108,9 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation that remains to be applied."""
+    if image.format == "TIFF":  # Pillow applies it while loading, and reports the upright size before
+        return 1
     try:
         return image.getexif().get(_ORIENTATION, 1)
     except Exception:  # a damaged EXIF block is no reason to lose the photo

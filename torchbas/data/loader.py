@@ -1,7 +1,7 @@
-"""Batches of photos in an order, and with augmentations, that depend on the seed and the epoch alone.
+"""Batches of photos whose order and augmentation depend on the seed and the epoch alone.
 
-Whatever is random about a photo is drawn from (seed, epoch, its position), and the order from (seed, epoch). So
-neither the number of workers, nor the number of processes, nor an interruption in the middle changes what is learned.
+The augmentation of a photo is drawn from (seed, epoch, its position), the order from (seed, epoch). So neither the
+number of workers, nor the number of processes, nor an interruption changes the training.
 """
 
 import os
@@ -15,18 +15,20 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
+from torch.utils.data import BatchSampler, DataLoader, Sampler
+from torch.utils.data import Dataset as TorchDataset
 
 from ..errors import InputError
-from ..types import Collection
+from ..structures import Dataset
 from .images import decode
 from .transforms import long_side_view, train_view
 
 View = Callable[..., Tensor]
+"""From an image, and a generator where the view is random, to its uint8 tensor."""
 
 
 class Batch(NamedTuple):
-    """Photos of one step, before normalisation."""
+    """Photos of one step, before normalization."""
 
     images: UInt8[Tensor, "B *crops 3 H W"]
     """One view of each photo; ten with :func:`~torchbas.data.transforms.ten_crops`."""
@@ -35,36 +37,37 @@ class Batch(NamedTuple):
     labels: Float[Tensor, "B K"]
     """1 for every tag of the photo, else 0."""
     index: Int64[Tensor, " B"]  # pyright: ignore[reportIncompatibleMethodOverride]
-    """Positions in :attr:`Collection.photos`."""
+    """Positions in :attr:`Dataset.samples <torchbas.structures.Dataset.samples>`."""
     size: Int64[Tensor, "B 2"]
     """Height and width of the original photos, EXIF applied."""
 
 
 class Draw(NamedTuple):
-    """A photo's position, and the epoch that seeds what is random about it."""
+    """A photo's position, and the epoch that seeds its augmentation."""
 
     epoch: int
     index: int  # pyright: ignore[reportIncompatibleMethodOverride]
 
 
-class Photos(Dataset):
-    """The photos of a collection, decoded, viewed and labelled. It can be sent to another process."""
+class SampleViews(TorchDataset):
+    """A map-style dataset of the photos as decoded, viewed and labeled tensors. It can be pickled."""
 
-    def __init__(self, collection: Collection, view: View, seed: int | None = None, at_least: int | None = None):
-        """With a ``seed`` the view is called as ``view(image, rng)`` and the target is drawn; without one nothing is
-        random. ``at_least`` allows reduced decoding, see :func:`~torchbas.data.images.decode`."""
-        self.paths = np.array([os.fspath(photo.path) for photo in collection.photos])
-        self.labels = [photo.labels for photo in collection.photos]
-        self.classes = len(collection.classes)
+    def __init__(self, dataset: Dataset, view: View, seed: int | None = None, at_least: int | None = None):
+        """With a ``seed`` the view is called as ``view(image, rng)`` and the target is drawn; without one the view is
+        called as ``view(image)`` and the target is the first tag. ``at_least`` allows reduced decoding, see
+        :func:`~torchbas.data.images.decode`."""
+        self.paths = np.array([os.fspath(sample.path) for sample in dataset.samples])
+        self.labels = [sample.labels for sample in dataset.samples]
+        self.classes = len(dataset.classes)
         self.view, self.seed, self.at_least = view, seed, at_least
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, key: int | Draw) -> Batch | InputError:
-        """A batch without its first dimension, or the reason why there is none.
+        """A batch without its first dimension, or the error of a photo that cannot be decoded.
 
-        The reason is returned because an exception that leaves a worker arrives wrapped in a traceback.
+        The error is returned because an exception that leaves a worker arrives wrapped in a traceback.
         """
         epoch, index = key if isinstance(key, Draw) else Draw(0, key)
         present = self.labels[index]
@@ -83,11 +86,14 @@ class Photos(Dataset):
 
 
 class Order(Sampler[list[Draw]]):
-    """Which photos make which batch, for one process among several.
+    """A batch sampler in random order, for one process among several.
 
     Batches of ``batch_size`` photos are formed over all processes together and shared out equally, so the mean of the
     processes' gradients is the gradient of the batch. The last batch of an epoch is kept, but trimmed until it can be
     shared equally too.
+
+    Raises:
+        InputError: a ``batch_size`` that ``world_size`` does not divide.
     """
 
     def __init__(self, count: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1):
@@ -98,11 +104,11 @@ class Order(Sampler[list[Draw]]):
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
-        """Go to a place in the training: the next iteration begins at this batch of this epoch."""
+        """Let the next iteration begin at this batch of this epoch."""
         self.epoch, self.start_batch = epoch, start_batch
 
     def __len__(self) -> int:
-        """Batches in a whole epoch, wherever the next iteration begins."""
+        """Batches in a whole epoch, independent of ``start_batch``."""
         return -(-(self.count // self.world_size) // (self.batch_size // self.world_size))
 
     def __iter__(self) -> Iterator[list[Draw]]:
@@ -114,10 +120,10 @@ class Order(Sampler[list[Draw]]):
 
 
 class Loader(DataLoader):
-    """A DataLoader whose errors are the sentence the worker wrote."""
+    """A DataLoader that raises the :class:`InputError` of a worker as the worker made it."""
 
     def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
-        """Go to a place in the training; only for loaders that train."""
+        """Let the next iteration begin at this batch of this epoch; for training loaders only."""
         assert isinstance(self.batch_sampler, Order), "an evaluation has no epochs"
         self.batch_sampler.set_epoch(epoch, start_batch)
 
@@ -129,7 +135,7 @@ class Loader(DataLoader):
 
 
 def training_loader(
-    collection: Collection,
+    dataset: Dataset,
     batch_size: int,
     seed: int,
     resize: int = 256,
@@ -140,21 +146,30 @@ def training_loader(
     at_least: int | None = None,
     view: Literal["squeeze", "long_side"] = "squeeze",
 ) -> Loader:
-    """Random views of the photos in random order; ``loader.set_epoch(epoch, start_batch)`` places the next iteration.
+    """Random views of the photos in random order, as :class:`Batch`; every photo must have a tag.
 
-    ``view`` is :func:`~torchbas.data.transforms.train_view`, or :func:`~torchbas.data.transforms.long_side_view`,
-    which has no use for ``resize``.
-    ``batch_size`` counts over all ``world_size`` processes. ``len(loader)`` is the number of steps in an epoch. Every
-    photo must have a tag. Already shared among processes: Fabric must not replace the sampler.
+    ``loader.set_epoch(epoch, start_batch)`` sets where the next iteration begins, and ``len(loader)`` is the number of
+    steps in an epoch. The photos are already shared among processes: Fabric must not replace the sampler.
+
+    Args:
+        batch_size: photos per step, over all ``world_size`` processes.
+        view: ``squeeze`` is :func:`~torchbas.data.transforms.train_view`, ``long_side``
+            :func:`~torchbas.data.transforms.long_side_view`, which does not use ``resize``.
+        at_least: allows reduced decoding, see :func:`~torchbas.data.images.decode`.
+
+    Raises:
+        InputError: while iterating, a photo that cannot be decoded.
     """
-    squeezed = view == "squeeze"
-    drawn = partial(train_view, resize=resize, crop=crop) if squeezed else partial(long_side_view, crop=crop)
-    photos = Photos(collection, drawn, seed, at_least)
-    return loader_of(photos, Order(len(photos), batch_size, seed, rank, world_size), workers)
+    views = {
+        "squeeze": partial(train_view, resize=resize, crop=crop),
+        "long_side": partial(long_side_view, crop=crop),
+    }
+    samples = SampleViews(dataset, views[view], seed, at_least)
+    return loader_of(samples, Order(len(samples), batch_size, seed, rank, world_size), workers)
 
 
 def evaluation_loader(
-    collection: Collection,
+    dataset: Dataset,
     view: View,
     batch_size: int,
     workers: int = 0,
@@ -163,37 +178,40 @@ def evaluation_loader(
     at_least: int | None = None,
     seed: int | None = None,
 ) -> Loader:
-    """Every photo once, in order; ``view`` makes a tensor of an image, e.g. ``partial(centre_view, crop=224)``.
+    """Every photo once, in order, as :class:`Batch`; ``view`` is e.g. ``partial(center_view, crop=224)``.
 
-    Of several processes each takes every ``world_size``-th photo; nothing is repeated, so shares may differ by one.
+    Of several processes each takes every ``world_size``-th photo; none is repeated, so shares may differ by one.
     With a ``seed`` the view is called as ``view(image, rng)``.
+
+    Raises:
+        InputError: while iterating, a photo that cannot be decoded.
     """
-    photos = Photos(collection, view, seed, at_least)
-    batches = BatchSampler(range(rank, len(photos), world_size), batch_size, drop_last=False)  # pyright: ignore[reportArgumentType]
-    return loader_of(photos, batches, workers)
+    samples = SampleViews(dataset, view, seed, at_least)
+    batches = BatchSampler(range(rank, len(samples), world_size), batch_size, drop_last=False)  # pyright: ignore[reportArgumentType]
+    return loader_of(samples, batches, workers)
 
 
-def loader_of(samples: Dataset, batches: Iterable[list[Any]], workers: int) -> Loader:
-    """Batches of a data set whose samples are named tuples of tensors, or the :class:`InputError` that is raised."""
+def loader_of(items: TorchDataset, batches: Iterable[list[Any]], workers: int) -> Loader:
+    """A loader of ``items`` that are named tuples of tensors, stacked, or an :class:`InputError`, raised."""
     return Loader(
-        samples,
+        items,
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=_collate,
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=calm_worker,
+        worker_init_fn=init_worker,
         persistent_workers=workers > 0,
     )
 
 
-def _collate(samples: list[Any]) -> Any:
-    for sample in samples:
-        if isinstance(sample, InputError):
-            return sample
-    return type(samples[0])(*(torch.stack(column) for column in zip(*samples, strict=True)))
+def _collate(items: list[Any]) -> Any:
+    for item in items:
+        if isinstance(item, InputError):
+            return item
+    return type(items[0])(*(torch.stack(column) for column in zip(*items, strict=True)))
 
 
-def calm_worker(_: int) -> None:
-    """Start a loading process: one thread, and Ctrl-C left to the main process."""
+def init_worker(_: int) -> None:
+    """Set up a loading process: one thread; SIGINT is left to the main process."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

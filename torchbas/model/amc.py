@@ -1,8 +1,7 @@
-"""Activation Map Constraint: look again with the foreground hidden (paper, Sec. 3.2).
+"""Activation Map Constraint: the class's activation with the foreground masked, S_b (paper, Sec. 3.2).
 
-The second look must judge the *map*, not improve the classifier. So the classifier is called with its weights
-detached: gradient reaches the map and stops there. Gradient into the shared weights is a reported way to lose
-the localisation.
+S_b must train the *map*, not the classifier. So F2 is called with its weights detached: gradient reaches the map and
+stops there. Gradient into the shared weights is a reported way to lose the localization.
 """
 
 from collections.abc import Callable
@@ -20,6 +19,6 @@ def frozen(*modules: nn.Module) -> Callable[[Tensor], Tensor]:
     return lambda x: functional_call(chain, state, (x,))
 
 
-def hide(picture: Float[Tensor, "B C h w"], foreground: Float[Tensor, "B 1 h w"]) -> Float[Tensor, "B C h w"]:
-    """The picture (features, or the image itself) times M_b = 1 - M_f; gradient flows to the map only."""
-    return picture.detach() * (1 - foreground).to(picture.dtype)
+def mask_foreground(x: Float[Tensor, "B C h w"], foreground: Float[Tensor, "B 1 h w"]) -> Float[Tensor, "B C h w"]:
+    """Features, or the image itself, times M_b = 1 - M_f; gradient flows to the map only."""
+    return x.detach() * (1 - foreground).to(x.dtype)

@@ -33,7 +33,7 @@ class Network:
 
 
 def _vgg16(layers: Layers) -> Layers:
-    """As it is: pool4 opens the tail, pool5 lies behind the last stage and falls away."""
+    """As it is: pool4 opens F2, pool5 lies behind the last stage and falls away."""
     return layers
 
 

@@ -1,54 +1,41 @@
-"""BAS: extractor, generator and constraint, wired as in Figure 2."""
+"""BAS: classifier, generator and constraint, wired as in Figure 2."""
 
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..config import Architecture
-from ..types import Evidence, Prediction
-from .amc import frozen, hide
-from .extractor import Extractor, build_extractor
+from .classifier import Classifier, pool
+from .extractor import Extractor, extractor_of
 from .generator import Generator
+from .outputs import Evidence, Prediction
 
 
-class BAS(nn.Module):
-    """A classifier cut into ``stem`` (F1) and ``tail`` + ``head`` (F2), with a ``generator`` on the features between.
+class BAS(Classifier):
+    """A classifier cut into ``f1`` and ``f2`` + ``head``, with a ``generator`` on the features between.
 
-    Call it for logits and the maps of all classes; ask :meth:`evidence` for what the losses judge. The smaller
+    Call it for logits and the maps of all classes; ask :meth:`evidence` for what the losses need. The smaller
     methods are the arrows of Figures 2 and 3, so that whoever needs one arrow does not pay for the others.
     """
 
     def __init__(self, extractor: Extractor, num_classes: int, architecture: Architecture | None = None) -> None:
-        super().__init__()
-        self.architecture = architecture or Architecture()
-        self.num_classes = num_classes
-        linear = self.architecture.head == "linear"
-        self.stem = extractor.stem
-        self.tail = extractor.tail
-        self.head = build_head(extractor.tail_channels, self.architecture, num_classes)
+        super().__init__(extractor, num_classes, architecture)
         self.generator = Generator(
-            extractor.stem_channels,
+            extractor.f1_channels,
             num_classes,
-            bias=not linear,
-            sharing=self.architecture.sharing,
-            agnostic=self.architecture.agnostic,
-            centred=self.architecture.centred,
+            bias=self.architecture.head != "linear",
+            class_agnostic=self.architecture.class_agnostic,
         )
-        self._stem_frozen = False
 
     @classmethod
     def from_architecture(
         cls, architecture: Architecture, num_classes: int, weights: bool | str | Path = False
     ) -> "BAS":
         """Build the network; ``weights``: False random, True the pretrained ones by name, or a local file."""
-        extractor = build_extractor(
-            architecture.backbone, after=architecture.after, activation=architecture.activation, weights=weights
-        )
-        return cls(extractor, num_classes, architecture)
+        return cls(extractor_of(architecture, weights), num_classes, architecture)
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Prediction:
         """Class scores and the foreground map of every class (Fig. 3)."""
@@ -64,70 +51,26 @@ class BAS(nn.Module):
         features: Float[Tensor, "B C h w"],
         target: Int[Tensor, " B"],
         images: Float[Tensor, "B 3 H W"] | None = None,
-        second_look: bool = True,
+        suppression: bool = True,
     ) -> Evidence:
         """The same from features at hand; ``images`` are needed only where the image itself is masked.
 
-        Without the second look nothing is hidden, so S_b is S: for training without L_bas at half the cost.
+        Without ``suppression`` nothing is masked, so S_b is S: for training without L_bas at half the cost.
         """
         class_maps = self.class_maps(features)
         foreground = self.generator.of(features, target[:, None])
         logits = pool(class_maps)
-        hidden = self.background_logits(features, foreground, images) if second_look else logits.detach()
-        seen = F.adaptive_avg_pool2d(foreground, (class_maps.shape[2], class_maps.shape[3]))
-        judged = class_maps.detach() if self.architecture.guidance_detached else class_maps
+        background = self.background_logits(features, foreground, images) if suppression else logits.detach()
+        weights = F.adaptive_avg_pool2d(foreground, (class_maps.shape[2], class_maps.shape[3]))
+        guided = class_maps.detach() if self.architecture.guidance_detached else class_maps
         return Evidence(
             logits=logits,
-            logits_foreground=pool(judged.float() * seen),
+            logits_foreground=pool(guided.float() * weights),
             activation=logits.gather(1, target[:, None]).squeeze(1),
-            activation_background=hidden.gather(1, target[:, None]).squeeze(1),
-            logits_background=hidden,
+            activation_background=background.gather(1, target[:, None]).squeeze(1),
+            logits_background=background,
             foreground=foreground,
         )
-
-    def features(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
-        """F = F1(I)."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._stem_frozen):
-            return self.stem(images)
-
-    def class_maps(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B K ch cw"]:
-        """P = F2(F): one map of evidence per class; its mean is the class's score."""
-        return self.head(self.tail(features))
-
-    def background_logits(
-        self,
-        features: Float[Tensor, "B C h w"],
-        foreground: Float[Tensor, "B 1 h w"],
-        images: Float[Tensor, "B 3 H W"] | None = None,
-    ) -> Float[Tensor, "B K"]:
-        """Class scores with the foreground hidden (eq. 2), differentiable in ``foreground`` only."""
-        if self.architecture.hide == "features":
-            return pool(frozen(self.tail, self.head)(hide(features, foreground)))
-        if images is None:
-            raise ValueError("hiding the foreground in the image needs the images, not their features alone.")
-        large = F.interpolate(foreground, size=images.shape[2:], mode="bilinear", align_corners=False)
-        return pool(frozen(self.stem, self.tail, self.head)(hide(images, large)))
-
-    def seed_maps(
-        self,
-        images: Float[Tensor, "B 3 H W"],
-        labels: Float[Tensor, "B K"],  # noqa: ARG002 - other methods make maps of present classes only
-    ) -> Float[Tensor, "B K h w"]:
-        """What is added up to a seed (Sec. 5.1): the foreground map of every class."""
-        return self.generator(self.features(images))
-
-    def freeze_stem(self) -> None:
-        """Keep F1 as it is: no gradient, and running statistics instead of the batch's."""
-        self._stem_frozen = True
-        self.stem.requires_grad_(False)
-        self.stem.eval()
-
-    def train(self, mode: bool = True) -> "BAS":
-        """Training mode for all but a frozen stem."""
-        super().train(mode)
-        if self._stem_frozen:
-            self.stem.eval()
-        return self
 
 
 def create_model(
@@ -147,31 +90,3 @@ def create_model(
     """
     architecture = replace(Architecture(backbone=backbone), **changes)  # pyright: ignore[reportArgumentType]
     return BAS.from_architecture(architecture, num_classes, pretrained)
-
-
-def pool(class_maps: Float[Tensor, "B K ch cw"]) -> Float[Tensor, "B K"]:
-    """GAP (eq. 1), in fp32 whatever the precision of the network."""
-    return class_maps.float().mean(dim=(2, 3))
-
-
-def build_head(in_channels: int, architecture: Architecture, num_classes: int) -> nn.Sequential:
-    """The convolutions from the tail's channels to one map per class, at random weights (Xavier)."""
-    if architecture.head == "linear":
-        layers: list[nn.Module] = [nn.Conv2d(in_channels, num_classes, kernel_size=1, bias=False)]
-    else:
-        hidden = architecture.hidden
-        layers = [
-            nn.Conv2d(in_channels, hidden, kernel_size=3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(hidden, hidden, kernel_size=3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(hidden, num_classes, kernel_size=1),
-        ]
-    for layer in layers:
-        if isinstance(layer, nn.Conv2d):
-            nn.init.xavier_uniform_(layer.weight)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-    if architecture.relu_before_pooling:
-        layers.append(nn.ReLU(inplace=True))
-    return nn.Sequential(*layers)

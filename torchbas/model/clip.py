@@ -30,19 +30,19 @@ class CLIP:
     mean: tuple[float, ...]
     """Of its pixels, per channel, in [0, 1]."""
     std: tuple[float, ...]
-    see: Callable[[Float[Tensor, "B 3 H W"]], Float[Tensor, "B D"]]
-    """Images, ``side`` pixels wide and high and normalised, to features."""
-    read: Callable[[Sequence[str]], Float[Tensor, "T D"]]
+    encode_image: Callable[[Float[Tensor, "B 3 H W"]], Float[Tensor, "B D"]]
+    """Images, ``side`` pixels wide and high and normalized, to features."""
+    encode_text: Callable[[Sequence[str]], Float[Tensor, "T D"]]
     """Sentences to features."""
 
-    def images(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D"]:
-        """Features of length 1; differentiable in ``images``, which are of its size and normalisation."""
-        return F.normalize(self.see(images).float(), dim=1)
+    def image_features(self, image_features: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D"]:
+        """Features of length 1; differentiable in ``images``, which are of its size and normalization."""
+        return F.normalize(self.encode_image(image_features).float(), dim=1)
 
     @torch.no_grad()
-    def texts(self, sentences: Sequence[str]) -> Float[Tensor, "T D"]:
+    def text_features(self, sentences: Sequence[str]) -> Float[Tensor, "T D"]:
         """Features of length 1."""
-        return F.normalize(self.read(sentences).float(), dim=1)
+        return F.normalize(self.encode_text(sentences).float(), dim=1)
 
 
 def load_clip(source: str | Path, device: torch.device) -> CLIP:
@@ -81,8 +81,11 @@ def _of_open_clip(name: str, file: Path, device: torch.device) -> CLIP:
     tokens: Any = open_clip.get_tokenizer(name)
     shown = network.visual.preprocess_cfg
     side = shown["size"] if isinstance(shown["size"], int) else shown["size"][0]
-    see, read = network.encode_image, lambda sentences: network.encode_text(tokens(list(sentences)).to(device))
-    return CLIP(network, side, tuple(shown["mean"]), tuple(shown["std"]), see, read)
+    encode_image, encode_text = (
+        network.encode_image,
+        lambda sentences: network.encode_text(tokens(list(sentences)).to(device)),
+    )
+    return CLIP(network, side, tuple(shown["mean"]), tuple(shown["std"]), encode_image, encode_text)
 
 
 def _of_transformers(folder: Path, device: torch.device) -> CLIP:
@@ -97,11 +100,13 @@ def _of_transformers(folder: Path, device: torch.device) -> CLIP:
         raise InputError(f"{folder} is no CLIPModel that transformers saved: {error}") from error
     network = network.eval().requires_grad_(False).to(device)
 
-    def see(images: Tensor) -> Tensor:
-        return network.visual_projection(network.vision_model(pixel_values=images).pooler_output)
+    def encode_image(image_features: Tensor) -> Tensor:
+        return network.visual_projection(network.vision_model(pixel_values=image_features).pooler_output)
 
-    def read(sentences: Sequence[str]) -> Tensor:
+    def encode_text(sentences: Sequence[str]) -> Tensor:
         words = tokens(list(sentences), padding=True, return_tensors="pt").to(device)
         return network.text_projection(network.text_model(**words).pooler_output)
 
-    return CLIP(network, network.config.vision_config.image_size, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD, see, read)
+    return CLIP(
+        network, network.config.vision_config.image_size, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD, encode_image, encode_text
+    )

@@ -9,6 +9,7 @@ import timm
 import torch
 from torch import nn
 
+from ..config import Architecture
 from ..errors import InputError
 from .authors import NETWORKS, Layers
 from .pretrained import load_backbone
@@ -18,24 +19,24 @@ from .tokens import cut_transformer
 class Extractor(NamedTuple):
     """The two halves; neither keeps anything of the original classifier."""
 
-    stem: nn.Module
+    f1: nn.Module
     """F1: images (B 3 H W) to features F (B C h w)."""
-    tail: nn.Module
-    """F2 without the class head: F, whole or with the foreground hidden, to (B C' h' w')."""
-    stem_channels: int
+    f2: nn.Module
+    """F2 without the class head: F, whole or with the foreground masked, to (B C' h' w')."""
+    f1_channels: int
     """C."""
-    tail_channels: int
+    f2_channels: int
     """C'."""
 
 
 def build_extractor(
-    backbone: str, *, after: int | None = None, activation: str = "relu", weights: bool | str | Path = False
+    backbone: str, *, generator_stage: int | None = None, activation: str = "relu", weights: bool | str | Path = False
 ) -> Extractor:
-    """Cuts a network behind stage ``after`` (1, 2, ...; the paper's place when None).
+    """Cuts a network behind stage ``generator_stage`` (1, 2, ...; the paper's place when None).
 
     Stages: VGG16's five blocks; layer1 to layer4 of a ResNet; in any other CNN the layers that end stride 4, 8, 16, 32;
     in a transformer every block. ``vgg16``, ``mobilenetv1``, ``resnet50`` and ``inceptionv3`` have the authors' strides
-    (F 28x28 and tail 14x14 at 224 pixels), ``resnet50_wsss`` those of their segmentation code (28x28 both at 448).
+    (F 28x28, F2's output 14x14 at 224 pixels), ``resnet50_wsss`` those of their segmentation code (28x28 both at 448).
     Every other timm name keeps its own strides and is cut behind its last but one stage, a transformer behind three
     quarters of its blocks.
 
@@ -49,14 +50,24 @@ def build_extractor(
     _check_name(backbone)
     pretrained = weights is True
     if backbone in NETWORKS:
-        extractor = _cut_as_authors(backbone, after, activation, pretrained)
+        extractor = _cut_as_authors(backbone, generator_stage, activation, pretrained)
     elif timm.models.is_model_in_modules(backbone.split(".")[0], {"vision_transformer", "deit", "eva"}):
-        extractor = _cut_transformer(backbone, after, pretrained)
+        extractor = _cut_transformer(backbone, generator_stage, pretrained)
     else:
-        extractor = _cut_sequence(backbone, after, pretrained)
+        extractor = _cut_sequence(backbone, generator_stage, pretrained)
     if not isinstance(weights, bool):
-        load_backbone(extractor.stem, extractor.tail, weights)
+        load_backbone(extractor.f1, extractor.f2, weights)
     return extractor
+
+
+def extractor_of(architecture: Architecture, weights: bool | str | Path = False) -> Extractor:
+    """The two halves that an architecture describes, see :func:`build_extractor`."""
+    return build_extractor(
+        architecture.backbone,
+        generator_stage=architecture.generator_stage,
+        activation=architecture.activation,
+        weights=weights,
+    )
 
 
 def _check_name(backbone: str) -> None:
@@ -67,9 +78,9 @@ def _check_name(backbone: str) -> None:
         raise InputError(f'There is no backbone "{backbone}": {hint}')
 
 
-def _cut_as_authors(backbone: str, after: int | None, activation: str, pretrained: bool) -> Extractor:
+def _cut_as_authors(backbone: str, generator_stage: int | None, activation: str, pretrained: bool) -> Extractor:
     plan = NETWORKS[backbone]
-    cut = plan.stages[_stage(backbone, after, plan.paper, len(plan.stages)) - 1]
+    cut = plan.stages[_stage(backbone, generator_stage, plan.paper, len(plan.stages)) - 1]
     options = {} if pretrained else plan.bare
     if backbone == "mobilenetv1":
         options = {"act_layer": nn.ReLU6 if activation == "relu6" else nn.ReLU}
@@ -79,27 +90,27 @@ def _cut_as_authors(backbone: str, after: int | None, activation: str, pretraine
     return _split(layers, cut, channels[cut], channels[plan.stages[-1]])
 
 
-def _cut_sequence(backbone: str, after: int | None, pretrained: bool) -> Extractor:
+def _cut_sequence(backbone: str, generator_stage: int | None, pretrained: bool) -> Extractor:
     network = _create(backbone, pretrained)
     stages = [info["module"] for info in network.feature_info if info["reduction"] >= 4]
     layers, channels = _trunk(backbone, network, stages)
-    cut = stages[_stage(backbone, after, len(stages) - 1, len(stages)) - 1]
+    cut = stages[_stage(backbone, generator_stage, len(stages) - 1, len(stages)) - 1]
     return _split(layers, cut, channels[cut], channels[list(layers)[-1]])
 
 
-def _cut_transformer(backbone: str, after: int | None, pretrained: bool) -> Extractor:
+def _cut_transformer(backbone: str, generator_stage: int | None, pretrained: bool) -> Extractor:
     network = _create(backbone, pretrained, dynamic_img_size=True)
     depth = len(network.blocks)
-    stem, tail = cut_transformer(network, _stage(backbone, after, round(0.75 * depth), depth))
-    return Extractor(stem, tail, network.num_features, network.num_features)
+    f1, f2 = cut_transformer(network, _stage(backbone, generator_stage, round(0.75 * depth), depth))
+    return Extractor(f1, f2, network.num_features, network.num_features)
 
 
-def _stage(backbone: str, after: int | None, default: int, stages: int) -> int:
-    if after is None:
+def _stage(backbone: str, generator_stage: int | None, default: int, stages: int) -> int:
+    if generator_stage is None:
         return default
-    if not 1 <= after <= stages:
-        raise InputError(f"{backbone} has no stage {after} to put the generator after: choose 1 to {stages}.")
-    return after
+    if not 1 <= generator_stage <= stages:
+        raise InputError(f"{backbone} has no stage {generator_stage} to put the generator after: choose 1 to {stages}.")
+    return generator_stage
 
 
 def _create(name: str, pretrained: bool, **options: Any) -> Any:
@@ -148,10 +159,10 @@ def _trunk(backbone: str, network: Any, stages: Sequence[str]) -> tuple[Layers, 
     raise InputError(f"{backbone} cannot be cut in two: choose a network that is a sequence of stages.")
 
 
-def _split(layers: Layers, cut: str, stem_channels: int, tail_channels: int) -> Extractor:
-    stem = _until(cut, layers)
-    tail = {name: layer for name, layer in layers.items() if name not in stem}
-    return Extractor(_sequence(stem), _sequence(tail), stem_channels, tail_channels)
+def _split(layers: Layers, cut: str, f1_channels: int, f2_channels: int) -> Extractor:
+    f1 = _until(cut, layers)
+    f2 = {name: layer for name, layer in layers.items() if name not in f1}
+    return Extractor(_sequence(f1), _sequence(f2), f1_channels, f2_channels)
 
 
 def _sequence(layers: Layers) -> nn.Sequential:

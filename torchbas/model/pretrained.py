@@ -23,7 +23,7 @@ _FAMILIES = {
 }
 
 
-def load_backbone(stem: nn.Module, tail: nn.Module, path: str | Path) -> None:
+def load_backbone(f1: nn.Module, f2: nn.Module, path: str | Path) -> None:
     """Fills both halves of a network from ``path`` (.safetensors, or torch's .pth and .pt).
 
     Names may be timm's, torchvision's where timm kept them (VGG, ResNet, InceptionV3), or ``model.0.0`` to
@@ -33,9 +33,7 @@ def load_backbone(stem: nn.Module, tail: nn.Module, path: str | Path) -> None:
         InputError: a missing or unreadable file, or one that does not hold this network.
     """
     state = {timm_name(name): tensor for name, tensor in read_state(path).items()}
-    own = [
-        (name.removeprefix("network."), weight) for half in (stem, tail) for name, weight in half.state_dict().items()
-    ]
+    own = [(name.removeprefix("network."), weight) for half in (f1, f2) for name, weight in half.state_dict().items()]
     missing = [name for name, _ in own if name not in state and not name.endswith("num_batches_tracked")]
     if {_place(name) for name in missing} == _LATE_INCEPTION:
         logging.getLogger(__name__).warning("%s ends at Mixed_7a: Mixed_7b and Mixed_7c start at random.", path)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 
 
-class PatchStem(nn.Module):
+class PatchF1(nn.Module):
     """A transformer up to its n-th block; gives the patch tokens as a grid.
 
     Class and register tokens stay behind: they have seen the whole image, so they would carry the foreground
@@ -30,7 +30,7 @@ class PatchStem(nn.Module):
         return tokens[:, self.network.num_prefix_tokens :].transpose(1, 2).unflatten(2, (h, w))
 
 
-class PatchTail(nn.Module):
+class PatchF2(nn.Module):
     """The remaining blocks and the final norm, on a grid of patch tokens alone."""
 
     def __init__(self, blocks: dict[str, nn.Module], norm: nn.Module, rope: Any) -> None:
@@ -50,7 +50,7 @@ class PatchTail(nn.Module):
         return self.norm(tokens).transpose(1, 2).unflatten(2, grid)
 
 
-def cut_transformer(network: Any, after: int) -> tuple[PatchStem, PatchTail]:
+def cut_transformer(network: Any, after: int) -> tuple[PatchF1, PatchF2]:
     """Takes timm's ``network`` (VisionTransformer or Eva) apart behind block ``after``; nothing of its head is kept."""
     if getattr(network, "rope_mixed", False):
         raise InputError("This transformer learns other positions in every block and cannot be cut; choose another.")
@@ -59,8 +59,8 @@ def cut_transformer(network: Any, after: int) -> tuple[PatchStem, PatchTail]:
     for block in late.values():
         if hasattr(block.attn, "num_prefix_tokens"):
             block.attn.num_prefix_tokens = 0
-    tail = PatchTail(late, network.norm, copy.deepcopy(getattr(network, "rope", None)))
+    f2 = PatchF2(late, network.norm, copy.deepcopy(getattr(network, "rope", None)))
     network.blocks = network.blocks[:after]
     network.norm = network.fc_norm = nn.Identity()
     network.reset_classifier(0, "")
-    return PatchStem(network), tail
+    return PatchF1(network), f2

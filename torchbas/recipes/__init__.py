@@ -1,14 +1,14 @@
-"""Recipes: one file per published or recommended way to train; each is data with a promise.
+"""Recipes: one file per published or recommended way to train; each is data with a promise, and runs as it is named.
 
 A file with a ``RECIPE`` is called like the file (``cub_resnet50``). A file with ``VARIANTS`` is a family, a table or
 figure whose points derive from another recipe: they are called ``family:variant`` (``table3:layer1``). A point that is
-another recipe unchanged *is* that recipe, so what tables share is trained and measured once. Where the settings are
-another recipe's and only what it is put together with differs, the point says by which commands (:func:`also`).
+another recipe unchanged *is* that recipe, so what tables share is trained and measured once. What a recipe costs and
+which commands run it is derived from its settings (:func:`cost`, :func:`commands`).
 
 A promise is what the paper reports. Its MaxBoxAccV2 (Table 4) is, in the authors' code, of one box at one threshold;
 ``bas eval --protocol wsoleval`` computes the published metric, the best threshold for each IoU. The mIoUs are of the
 stages of ``bas segment``: ``seed_miou`` of its score seed (of image_threshold in Table 15), ``mask_miou`` of masks,
-``val_miou`` and ``test_miou`` of the student's predictions.
+``val_miou`` and ``test_miou`` of the segmenter's predictions.
 """
 
 import difflib
@@ -16,6 +16,7 @@ import importlib
 import importlib.util
 import json
 import pkgutil
+from collections.abc import Iterable
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
@@ -30,12 +31,27 @@ RESULTS = Path(__file__).parents[2] / "results"
 """What was measured; an installed copy has none."""
 PARTS = {
     "architecture": Architecture,
-    "objective": Objective,
+    "options": Objective,
     "training": Training,
     "inference": Inference,
     "segmentation": Segmentation,
 }
 PART_OF = {setting.name: part for part, kind in PARTS.items() for setting in fields(kind)}
+SAMPLES = {"cub": 5994, "ilsvrc": 1_281_167, "openimages": 29_819, "voc": 10_582, "coco": 82_081}
+"""Training photos of the data sets that the recipes are for."""
+FOLDERS = {
+    "cub": "CUB_200_2011/",
+    "ilsvrc": "ILSVRC/",
+    "openimages": "OpenImages/",
+    "voc": "VOC2012/",
+    "coco": "COCO2014/",
+    "": "photos/",
+}
+"""What these data sets are called in a command."""
+CPU_SECONDS = {"vgg16": 0.33, "mobilenetv1": 0.15, "resnet50": 0.38, "inceptionv3": 0.38}
+"""CPU seconds of a training step for each photo of 224 x 224, bf16, batches of 16: ``results/speed/step_*.json``."""
+
+RECIPE_FIELDS = {setting.name for setting in fields(Recipe)} - {"name", "about", "paper"}
 
 
 def names() -> list[str]:
@@ -78,26 +94,114 @@ def measured(name: str, folder: Path = RESULTS) -> list[dict[str, Any]]:
 def vary(base: Recipe, name: str, about: str, paper: dict[str, float] | None = None, /, **settings: Any) -> Recipe:
     """``base`` with some settings changed, whichever of its parts they belong to; ``base`` itself if nothing changes.
 
-    Where only the reading of the maps changes there is nothing to train, and the cost says so.
+    ``settings`` may also be fields of the recipe itself, such as ``method`` or ``init_from``.
     """
     varied = base
     for setting, value in settings.items():
-        part = PART_OF[setting]
-        varied = replace(varied, **{part: replace(getattr(varied, part), **{setting: value})})
-    if varied == base:
-        return base
-    trained_alike = varied == replace(base, inference=varied.inference, segmentation=varied.segmentation)
-    cost = f"None beyond {base.name}: the same weights, their maps read in another way." if trained_alike else base.cost
-    return replace(varied, name=name, about=about, paper=paper or {}, cost=cost)
+        if setting in RECIPE_FIELDS:
+            varied = replace(varied, **{setting: value})
+        else:
+            part = PART_OF[setting]
+            varied = replace(varied, **{part: replace(getattr(varied, part), **{setting: value})})
+    return base if varied == base else replace(varied, name=name, about=about, paper=paper or {})
 
 
-def also(base: Recipe, name: str, about: str, paper: dict[str, float], /, *, cost: str = "") -> Recipe:
-    """``base`` in another role: its settings, and in ``about`` the commands that make the difference.
+def reread(base: Recipe, name: str, about: str, paper: dict[str, float], /, **settings: Any) -> Recipe:
+    """The weights of a run of ``base``, read with other settings or by another method: nothing is learned."""
+    return vary(base, name, about, paper, init_from=base.name, steps=0, **settings)
 
-    Without ``cost`` nothing is trained but ``base`` and the other runs that ``about`` names.
-    """
-    cost = cost or f"None beyond {base.name} and the other runs it names."
-    return replace(base, name=name, about=about, paper=paper, cost=cost)
+
+def combine(base: Recipe, name: str, about: str, paper: dict[str, float], /, *parts: str) -> Recipe:
+    """The seeds of the recipes named ``parts`` added (Sec. 5.3), refined with the settings of ``base``."""
+    return replace(base, name=name, about=about, paper=paper, combine_with=parts)
+
+
+def trained_part(recipe: Recipe) -> tuple[Any, ...]:
+    """All that decides on a recipe's run; two recipes that agree on it make the same one."""
+    settings = recipe.architecture, recipe.training, recipe.inference
+    return recipe.method, recipe.options, tuple(recipe.needs), recipe.init_from, recipe.data, *settings
+
+
+def same_run(recipe: Recipe) -> str:
+    """The first built-in recipe, by name, whose run has is the same; the recipe's own name where there is none."""
+    own = trained_part(recipe)
+    return next((name for name in names() if trained_part(load(name)) == own), recipe.name)
+
+
+def steps(recipe: Recipe) -> int | None:
+    """Optimizer steps of its training; None where they depend on the user's photos."""
+    training = recipe.training
+    if recipe.combine_with:
+        return 0
+    if training.steps is not None or not recipe.data:
+        return training.steps
+    return training.epochs * -(-SAMPLES[recipe.data] // training.batch_size)
+
+
+def cost(recipe: Recipe) -> str:
+    """What it takes, in words made of its settings."""
+    if recipe.combine_with:
+        return f"No training beyond the runs of {_listed(recipe.combine_with)}: their seeds are added."
+    if recipe.training.steps == 0:
+        return f"No training beyond {recipe.init_from}: its weights, read in another way."
+    if (run := same_run(recipe)) != recipe.name:
+        others = [name for name in (recipe.foreground, recipe.threshold_model) if name not in ("", run)]
+        return f"No training beyond {_listed([run, *others])}: the same run, its seeds used in another way."
+    training, count = recipe.training, steps(recipe)
+    start = f" from a run of {recipe.init_from}" if recipe.init_from else ""
+    taken = f"{count:,} steps" if count is not None else f"{training.epochs} passes in steps"
+    return f"{taken} of {training.batch_size} photos at {training.crop} pixels{start}{_time(recipe)}{_masks(recipe)}."
+
+
+def _time(recipe: Recipe) -> str:
+    """CPU hours, where a step of this kind was timed."""
+    training, count = recipe.training, steps(recipe)
+    seconds = CPU_SECONDS.get(recipe.architecture.backbone.removesuffix("_wsss"))
+    if not seconds or count is None or training.f1 != "train" or recipe.method != "bas":
+        return ""
+    hours = count * training.batch_size * seconds * (training.crop / 224) ** 2 / 3600
+    return (
+        f", about {hours:,.1f} hours of one CPU core" if hours < 10 else f", about {hours:,.0f} hours of one CPU core"
+    )
+
+
+def _masks(recipe: Recipe) -> str:
+    if not recipe.architecture.backbone.endswith("_wsss"):
+        return ""
+    segmenter = recipe.segmentation.segmenter
+    return f"; the segmenter {segmenter.steps:,} steps of {segmenter.batch_size} more"
+
+
+def commands(recipe: Recipe) -> list[str]:
+    """The commands that run it, in order; what other recipes' runs it needs, ``bas recipes`` says of those."""
+    data, base = FOLDERS[recipe.data], same_run(recipe)
+    run = _run_of(base)
+    if recipe.name in ("quick", "demo"):
+        return ["bas demo"] if recipe.name == "demo" else [f"bas label {data} --out labels/"]
+    train = [f"bas train {data} --out {run} --recipe {base}"]
+    train += [f"--weights {_run_of(recipe.init_from)}"] if recipe.init_from else []
+    train += [f"--{flag.replace('_', '-')} {flag.upper()}" for flag in recipe.needs]
+    lines = [] if recipe.combine_with else [" ".join(train)]
+    if recipe.architecture.backbone.endswith("_wsss") and not recipe.architecture.class_agnostic:
+        models = " ".join(map(_run_of, recipe.combine_with)) or run
+        words = [
+            f"bas segment {data} --model {models} --recipe {recipe.name} --out masks/{recipe.name.replace(':', '_')}"
+        ]
+        words += [f"--foreground {_run_of(recipe.foreground)}"] if recipe.foreground else []
+        words += [f"--threshold-model {_run_of(recipe.threshold_model)}"] if recipe.threshold_model else []
+        lines.append(" ".join(words))
+    elif recipe.data:
+        lines.append(f"bas eval {data} --model {run}")
+    return lines
+
+
+def _run_of(name: str) -> str:
+    return f"runs/{name.replace(':', '_')}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 @cache

@@ -1,26 +1,20 @@
 """MS COCO 2014, ResNet50: the WSSS rows of Tables 6 and 12, as the paper's text has them (Sec. 5.1).
 
-bas train COCO2014/ --out runs/coco --recipe coco_resnet50
-bas segment COCO2014/ --model runs/coco --recipe coco_resnet50 --out coco/
-Nothing of COCO is in the released code: the thresholds of irn are VOC's, and so is the student's schedule. The student
-has a ResNet50, as Table 12 says of this row; Sec. 5.1 speaks of ResNet101 only.
+Nothing of COCO is in the released code: the thresholds of irn are VOC's, and so is the segmenter's schedule. The
+segmenter has a ResNet50, as Table 12 says of this row; Sec. 5.1 speaks of ResNet101 only.
 """
-
-from dataclasses import replace
 
 from . import vary
 from .voc_resnet50 import RECIPE as VOC
 
-RECIPE = replace(
-    vary(
-        VOC,
-        "coco_resnet50",
-        "Tables 6 and 12, MS COCO 2014, ResNet50: seeds, masks and a segmenter of 80 classes.",
-        {"seed_miou": 36.9, "val_miou": 45.1},
-        guidance=0.5,
-        area=1.5,
-        batch_size=64,
-        student="deeplabv2_resnet50",
-    ),
-    cost="12,830 steps of 64 photos at 448 pixels: eight times voc_resnet50; the student 20,000 steps more.",
+RECIPE = vary(
+    VOC,
+    "coco_resnet50",
+    "Tables 6 and 12, MS COCO 2014, ResNet50: seeds, masks and a segmenter of 80 classes.",
+    {"seed_miou": 36.9, "val_miou": 45.1},
+    data="coco",
+    guidance=0.5,
+    area=1.5,
+    batch_size=64,
+    segmenter_network="deeplabv2_resnet50",
 )

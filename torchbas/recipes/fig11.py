@@ -1,6 +1,5 @@
 """Fig. 11, CUB-200-2011, ResNet50: the foreground hidden in the image or in the features.
 
-bas train CUB_200_2011/ --out runs/image --recipe fig11:image
 The second look starts at the first layer then, so a step takes longer. The figure is a drawing without numbers; its
 text says that the features are more accurate.
 """
@@ -9,6 +8,6 @@ from . import vary
 from .cub_resnet50 import RECIPE as FEATURES
 
 VARIANTS = {
-    "image": vary(FEATURES, "fig11:image", "Fig. 11 (a): the foreground hidden in the image.", hide="image"),
+    "image": vary(FEATURES, "fig11:image", "Fig. 11 (a): the foreground hidden in the image.", mask_at="image"),
     "features": FEATURES,
 }

@@ -1,8 +1,5 @@
 """Fig. 18, WSSS, ResNet50: alpha, beta and lambda, one at a time, on Pascal VOC 2012 and MS COCO 2014.
 
-bas train VOC2012/ --out runs/alpha --recipe fig18:voc_alpha_0.1
-bas segment VOC2012/ --model runs/alpha --until seed --out alpha/
-bas analyze weights alpha/ beta/ ... --out fig18/
 The figure is a drawing without numbers; these values are ours and span the ranges that its text names. On VOC alpha
 helps above 0.1 and changes little from 0.15 to 0.5; too small a beta lets maps grow without end; lambda is stable from
 0.8 to 1.2 on both sets. What is not varied stays as in ``voc_resnet50`` and ``coco_resnet50``.

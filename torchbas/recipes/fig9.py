@@ -1,6 +1,5 @@
 """Fig. 9, ResNet50: alpha, beta and lambda, one at a time, on CUB-200-2011 and ILSVRC.
 
-bas train CUB_200_2011/ --out runs/alpha --recipe fig9:cub_alpha_0.2
 Any other value: bas train ... --recipe cub_resnet50 --guidance 0.3 (alpha), --area (beta), --suppression (lambda).
 The figure is a drawing without numbers; these values span the ranges that its text names. On both sets alpha helps from
 0.2 on; beta is stable from 1.2 to 1.7 on CUB and from 1.6 to 2.4 on ILSVRC; on CUB the accuracy grows with lambda from

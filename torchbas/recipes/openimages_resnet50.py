@@ -1,7 +1,5 @@
 """OpenImages30k, ResNet50: the row of Table 7 (Fig. 15), with the authors' own hyper-parameters.
 
-bas train OpenImages/ --out runs/openimages_resnet50 --recipe openimages_resnet50
-bas eval OpenImages/ --model runs/openimages_resnet50 --protocol wsoleval
 The paper names no number of epochs: 50 is in the authors' table of settings, which their loop overlooks (it runs 120).
 They squeeze test photos to 224 pixels without a crop, as the protocol wsoleval does. PxAP needs no threshold.
 """
@@ -11,10 +9,10 @@ from ..config import Architecture, Inference, Objective, Recipe, Training
 RECIPE = Recipe(
     name="openimages_resnet50",
     about="Table 7, OpenImages30k, ResNet50: 100 classes with true masks, trained from ImageNet weights.",
-    cost="23,300 steps of 64 photos: about twice the work of cub_resnet50.",
+    data="openimages",
     paper={"pxap": 66.86},
     architecture=Architecture(backbone="resnet50"),
-    objective=Objective(guidance=0.5, area=1.5),
+    options=Objective(guidance=0.5, area=1.5),
     training=Training(epochs=50, batch_size=64, lr=1e-3, schedule="step", step_epochs=20, seed=6),
-    inference=Inference(top=1, threshold="auto"),
+    inference=Inference(top_k=1, threshold="auto"),
 )

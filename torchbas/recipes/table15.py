@@ -1,9 +1,7 @@
-"""Table 15, Pascal VOC 2012: seeds cut where L_bas + L_ac are least, image by image, instead of at one threshold.
+"""Table 15, Pascal VOC 2012: seeds binarized where L_bas + L_ac are least, image by image.
 
-bas segment VOC2012/ --model runs/voc --recipe table15:bas --until seed --out image/
-bas segment VOC2012/ --model runs/irn --judge runs/voc --recipe table15:irn --until seed --out image_irn/
-The score image_threshold is that of these cuts, seed that of the best threshold for all. The losses of a BAS network
-judge every method's maps.
+The score image_threshold is that of these thresholds, seed that of the best threshold for all. The losses are those of
+a BAS network, whichever method the maps are from.
 """
 
 from . import vary
@@ -19,7 +17,8 @@ VARIANTS = {
         f"table15:{name}",
         f"Table 15: {METHODS[name].name} with a threshold for each image.",
         {"seed_miou": seed},
-        cut="image",
+        cam_eval_thres="image_specific",
+        threshold_model="" if name == "bas" else "voc_resnet50",
     )
     for name, seed in PAPER.items()
 }

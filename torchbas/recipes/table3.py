@@ -1,7 +1,4 @@
-"""Table 3, CUB-200-2011, ResNet50: the generator after layer 1, 2, 3 (the paper's place) or 4.
-
-bas train CUB_200_2011/ --out runs/layer1 --recipe table3:layer1
-"""
+"""Table 3, CUB-200-2011, ResNet50: the generator after layer 1, 2, 3 (the paper's place) or 4."""
 
 from . import vary
 from .cub_resnet50 import RECIPE as LAYER3
@@ -13,7 +10,9 @@ PAPER = {
 }
 
 VARIANTS = {
-    f"layer{n}": vary(LAYER3, f"table3:layer{n}", f"Table 3: the generator after layer {n}.", PAPER[n], after=n)
+    f"layer{n}": vary(
+        LAYER3, f"table3:layer{n}", f"Table 3: the generator after layer {n}.", PAPER[n], generator_stage=n
+    )
     if n in PAPER
     else LAYER3
     for n in (1, 2, 3, 4)

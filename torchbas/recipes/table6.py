@@ -1,8 +1,4 @@
-"""Table 6, WSSS, ResNet50: what L_bas adds to the seeds of Pascal VOC 2012 and MS COCO 2014.
-
-bas train VOC2012/ --out runs/no_lbas --recipe table6:voc_no_lbas
-bas segment VOC2012/ --model runs/no_lbas --until seed --out no_lbas/
-"""
+"""Table 6, WSSS, ResNet50: what L_bas adds to the seeds of Pascal VOC 2012 and MS COCO 2014."""
 
 from . import vary
 from .coco_resnet50 import RECIPE as COCO

@@ -1,9 +1,4 @@
-"""Table 7, ResNet50: alpha and beta = alpha + 1 on five data sets, three of WSOL and two of WSSS (lambda is 1).
-
-bas train CUB_200_2011/ --out runs/cub_0.2 --recipe table7:cub_0.2_1.2
-bas train VOC2012/ --out runs/voc_0.7 --recipe table7:voc_0.7_1.7
-bas segment VOC2012/ --model runs/voc_0.7 --until seed --out voc_0.7/
-"""
+"""Table 7, ResNet50: alpha and beta = alpha + 1 on five data sets, three of WSOL and two of WSSS (lambda is 1)."""
 
 from . import vary
 from .coco_resnet50 import RECIPE as COCO

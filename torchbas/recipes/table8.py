@@ -1,8 +1,4 @@
-"""Table 8, WSSS, ResNet50: the generator after layer 1, 2, 3 (the paper's place) or 4.
-
-bas train VOC2012/ --out runs/layer1 --recipe table8:voc_layer1
-bas segment VOC2012/ --model runs/layer1 --until seed --out layer1/
-"""
+"""Table 8, WSSS, ResNet50: the generator after layer 1, 2, 3 (the paper's place) or 4."""
 
 from . import vary
 from .coco_resnet50 import RECIPE as COCO
@@ -16,7 +12,7 @@ VARIANTS = {
         f"table8:{data}_layer{n}",
         f"Table 8: {base.name} with the generator after layer {n}.",
         {"seed_miou": PAPER[data][n]},
-        after=n,
+        generator_stage=n,
     )
     if n in PAPER[data]
     else base

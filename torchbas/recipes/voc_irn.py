@@ -1,8 +1,6 @@
 """Pascal VOC 2012, ResNet50: CAM of the classifier that IRN begins with, the baseline of Tables 9, 11 and 15.
 
-bas train VOC2012/ --method irn --out runs/irn --recipe voc_irn
-bas segment VOC2012/ --model runs/irn --recipe voc_irn --out voc_irn/
-These are the settings of IRN's code (Ahn et al. 2019), whose optimiser, too, takes the weight decay for the momentum.
+These are the settings of IRN's code (Ahn et al. 2019), whose optimizer, too, takes the weight decay for the momentum.
 """
 
 from ..config import Architecture, Recipe, Segmentation, Training
@@ -10,8 +8,10 @@ from ..config import Architecture, Recipe, Segmentation, Training
 RECIPE = Recipe(
     name="voc_irn",
     about="Tables 9, 11 and 15, Pascal VOC 2012, ResNet50: the CAM that BAS is compared with and added to.",
-    cost="3,310 steps of 16 photos at 512 pixels: some hours on one GPU; the student 20,000 steps more.",
+    data="voc",
     paper={"seed_miou": 48.8, "mask_miou": 66.3, "val_miou": 63.5, "test_miou": 64.8},
+    method="irn",
+    options={},
     architecture=Architecture(backbone="resnet50_wsss", head="linear"),
     training=Training(
         epochs=5,
@@ -26,5 +26,7 @@ RECIPE = Recipe(
         resize=512,
         crop=512,
     ),
-    segmentation=Segmentation(cut=0.15, certain=0.30, doubtful=0.05, power=1.0, ground=0.25),
+    segmentation=Segmentation(
+        cam_eval_thres=0.15, conf_fg_thres=0.30, conf_bg_thres=0.05, cam_power=1.0, sem_seg_bg_thres=0.25
+    ),
 )

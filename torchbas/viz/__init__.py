@@ -1,4 +1,4 @@
-"""What was found, for the eye: drawn onto photos, as a gallery to look through, as figures for a paper."""
+"""Pictures of detections: drawn onto photos, as a gallery page, as figures for a paper."""
 
 from .gallery import write_gallery
 from .overlay import draw

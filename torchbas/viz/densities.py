@@ -1,4 +1,4 @@
-"""Two-dimensional densities side by side, on one scale of colour, as a PNG with the numbers beside it as CSV."""
+"""Two-dimensional densities side by side on one color scale, as a PNG with the numbers beside it as CSV."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from jaxtyping import Float
 from .plots import figure_at, write_csv
 
 SHADES = ("#ffffff", "#d4e5f2", "#86b8dc", "#2f7fb8", "#0b4a7d", "#04223c")
-"""From nothing to dense: one hue that only grows darker."""
+"""Color map from zero to the highest density: one hue, ever darker."""
 
 
 def densities(
@@ -24,9 +24,11 @@ def densities(
 ) -> None:
     """Draw a panel per entry of ``grids``, four in a line; rows go up along y, columns along x.
 
-    ``extent`` is the left, right, bottom and top edge of every grid; ``xticks`` says what to write where below. The CSV
-    has the columns ``series, x, y, density``, x and y in the middle of the cells. An :class:`OSError` of the disk is
-    passed on.
+    ``extent`` is the left, right, bottom and top edge of every grid; ``xticks`` the position of each tick by its label.
+    The CSV has the columns ``series, x, y, density``, x and y at the centers of the cells.
+
+    Raises:
+        OSError: the disk refuses.
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LinearSegmentedColormap, Normalize
@@ -44,8 +46,8 @@ def densities(
             axes.set_axis_off()
         for axes, (name, grid) in zip(table.flat, grids.items(), strict=False):
             axes.set_title(name, fontsize=9, fontweight="normal")
-            colours = {"cmap": shades.cmap, "norm": shades.norm}
-            axes.imshow(grid, origin="lower", extent=extent, aspect="auto", interpolation="bicubic", **colours)
+            colors = {"cmap": shades.cmap, "norm": shades.norm}
+            axes.imshow(grid, origin="lower", extent=extent, aspect="auto", interpolation="bicubic", **colors)
             if xticks is not None:
                 axes.set_xticks([*xticks.values()], [*xticks])
             axes.set_xlabel(xlabel)

@@ -1,6 +1,6 @@
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
-const { classes, photos, cards, colours } = data;
+const { classes, photos, cards, colors } = data;
 const page = document.body.dataset;
 const grid = document.getElementById("grid");
 const search = document.getElementById("search");
@@ -8,9 +8,9 @@ const order = document.getElementById("order");
 const viewer = document.getElementById("viewer");
 const CHUNK = 60;
 const hasCam = cards.some((card) => card.cam), hasTruth = cards.some((card) => card.iou !== null);
-const certainty = (card) => card.confidence * (1 - card.left);
+const certainty = (card) => card.confidence * (1 - card.bas_ratio);
 const percent = (value) => `${(100 * value).toFixed(0)} %`;
-const palette = Uint8ClampedArray.from(atob(colours), (byte) => byte.charCodeAt(0));
+const palette = Uint8ClampedArray.from(atob(colors), (byte) => byte.charCodeAt(0));
 const chosen = new Set();
 let shown = [], drawn = 0, current = 0;
 
@@ -31,17 +31,17 @@ function shape(name, attributes) {
 function picture(card) {
   const photo = photos[card.photo];
   if (!photo.src) return make("p", {}, photo.problem);
-  const { width, height } = photo, { name, colour } = classes[card.tag];
+  const { width, height } = photo, { name, color } = classes[card.tag];
   const full = { width, height, preserveAspectRatio: "none" };
   const label = { role: "img", "aria-label": `${name} in ${photo.name}` };
   const drawing = shape("svg", { viewBox: `0 0 ${width} ${height}`, ...label });
   drawing.append(shape("image", { ...full, href: photo.src }));
   for (const layer of ["bas", "cam"])
     if (card[layer]) drawing.append(shape("image", { ...full, class: layer, href: heat(card[layer]) }));
-  drawing.append(shape("path", { class: "mask", d: card.mask, fill: colour, stroke: colour }));
+  drawing.append(shape("path", { class: "mask", d: card.mask, fill: color, stroke: color }));
   const truth = shape("g", { class: "truth" }), box = shape("g", { class: "box" });
-  for (const one of card.truth) truth.append(rectangle(one), rectangle(one));
-  box.append(rectangle(card.box, { class: "edge" }), rectangle(card.box, { stroke: colour }));
+  for (const one of card.ground_truth) truth.append(rectangle(one), rectangle(one));
+  box.append(rectangle(card.box, { class: "edge" }), rectangle(card.box, { stroke: color }));
   drawing.append(truth, box);
   return drawing;
 }
@@ -74,14 +74,14 @@ function number(label, value) {
 }
 
 function cardElement(card, index) {
-  const { name, colour } = classes[card.tag], file = photos[card.photo].name;
+  const { name, color } = classes[card.tag], file = photos[card.photo].name;
   const element = make("button", { class: "card", type: "button", "data-index": index, title: `${name}\n${file}` });
   const stage = make("div", { class: "stage" }, picture(card)), level = make("i");
   const dot = make("i");
-  dot.style.setProperty("--tag", colour);
+  dot.style.setProperty("--tag", color);
   level.style.setProperty("--level", certainty(card));
   const numbers = make("div", { class: "numbers" });
-  numbers.append(number("Confidence", card.confidence), number("Evidence left", card.left));
+  numbers.append(number("Confidence", card.confidence), number("Evidence left", card.bas_ratio));
   if (card.iou !== null) numbers.append(number("IoU", card.iou));
   element.append(stage, make("div", { class: "text" },
     make("div", { class: "tag" }, dot, make("span", {}, name), make("b", {}, percent(certainty(card)))),
@@ -94,7 +94,7 @@ const ORDERS = {
   "Least certain first": (a, b) => certainty(a) - certainty(b),
   "Most certain first": (a, b) => certainty(b) - certainty(a),
   "Least confident first": (a, b) => a.confidence - b.confidence,
-  "Most evidence left first": (a, b) => b.left - a.left,
+  "Most evidence left first": (a, b) => b.bas_ratio - a.bas_ratio,
   ...(hasTruth && { "Lowest IoU first": (a, b) => (a.iou ?? 2) - (b.iou ?? 2) }),
   "By tag": (a, b) => a.tag - b.tag || certainty(a) - certainty(b),
   "By file": (a, b) => photos[a.photo].name.localeCompare(photos[b.photo].name, undefined, { numeric: true }),
@@ -128,9 +128,9 @@ function chips() {
   for (const card of cards) counts.set(card.tag, (counts.get(card.tag) ?? 0) + 1);
   const all = make("button", { type: "button" }, make("span", {}, "All"), make("b", {}, `${cards.length}`));
   all.addEventListener("click", () => { chosen.clear(); refresh(); });
-  const rest = classes.map(({ name, colour }, tag) => {
+  const rest = classes.map(({ name, color }, tag) => {
     const dot = make("i"), count = counts.get(tag) ?? 0;
-    dot.style.setProperty("--tag", colour);
+    dot.style.setProperty("--tag", color);
     const chip = make("button", { type: "button", "data-tag": tag, title: name });
     chip.append(dot, make("span", {}, name), make("b", {}, `${count}`));
     chip.disabled = !count;
@@ -179,7 +179,7 @@ function enlarge(index) {
   document.getElementById("viewer-title").textContent = classes[card.tag].name;
   document.getElementById("place").textContent = `${current + 1} of ${shown.length}`;
   const facts = [["Certainty", percent(certainty(card))], ["Confidence", card.confidence.toFixed(3)],
-    ["Evidence left", card.left.toFixed(3)],
+    ["Evidence left", card.bas_ratio.toFixed(3)],
     [`Object where the map is above ${card.threshold.toFixed(2)}`, scale(card.threshold)],
     ["Box", `(${x0}, ${y0}) to (${x1}, ${y1})`], ["Size of the photo", `${photo.width} × ${photo.height}`],
     ["File", photo.name]];

@@ -1,4 +1,4 @@
-"""Everything found as one page to look through, the least certain first: a single file that opens without a network."""
+"""Gallery of the detections, least certain first: one self-contained HTML file that opens without a network."""
 
 import html
 import io
@@ -15,64 +15,72 @@ from jaxtyping import Float
 from PIL import Image
 
 from ..errors import InputError
-from ..types import Box, Localization, Problem
-from .overlay import class_colours, heat_layer, outlines
+from ..structures import Box, Localization, Problem
+from .overlay import class_colors, heat_layer, outlines
 
 Grids = Mapping[tuple[str, str], Float[np.ndarray, "h w"]]
-"""Maps in [0, 1] on the feature grid, by the photo's name and the tag."""
+"""Maps in [0, 1] on the feature grid, by the name of the photo and the class."""
 
 _TEMPLATE = Path(__file__).with_suffix(".html")
 
 
 def write_gallery(
-    found: Sequence[Localization],
+    detections: Sequence[Localization],
     classes: Sequence[str],
-    images: Mapping[str, tuple[int, int]],
+    sizes: Mapping[str, tuple[int, int]],
     path: Path,
     *,
-    read: Callable[[Path, int], Image.Image],
+    open_image: Callable[[Path, int], Image.Image],
     maps_cam: Grids | None = None,
     problems: Sequence[Problem] = (),
     facts: Mapping[str, str] | None = None,
     title: str = "What torchbas found",
     limit: int = 2000,
 ) -> None:
-    """Write a self-contained HTML page with a card for each object; nothing user-given is ever markup in it.
+    """Write a self-contained HTML page with a card for each detection; no text of the user ever becomes markup.
 
-    ``images`` names every photo that was looked at, with its height and width. ``read(file, side)`` opens a photo as
-    upright RGB whose shorter side has at least ``side`` pixels if the original has; where it raises
-    :class:`InputError`, the card shows the sentence. ``maps_cam`` adds a CAM layer, ``problems`` the list of skipped
-    files, ``facts`` lines in the head such as the model. Of more than ``limit`` objects the least certain are shown.
-    About 30 KB per photo up to ``limit``. An :class:`OSError` of the disk is passed on.
+    Certainty is confidence x (1 - S_b / S). About 30 KB per photo up to ``limit``.
+
+    Args:
+        sizes: height and width of every photo, with detections or without, by name.
+        open_image: opens a file as upright RGB whose shorter side has at least so many pixels, if the original has;
+            where it raises :class:`InputError`, the card shows the sentence.
+        maps_cam: adds a layer with these maps.
+        problems: skipped files, to list.
+        facts: lines in the head by caption, such as the model.
+        limit: of more detections the least certain are shown.
+
+    Raises:
+        OSError: the disk refuses.
     """
-    classes = [*dict.fromkeys([*classes, *(one.label for one in found)])]
-    shown = sorted(found, key=_certainty)[:limit]
-    before, after = _page(found, classes, images, problems, facts or {}, title, limit)
+    classes = [*dict.fromkeys([*classes, *(one.label for one in detections)])]
+    shown = sorted(detections, key=_certainty)[:limit]
+    before, after = _page(detections, classes, sizes, problems, facts or {}, title, limit)
     with path.open("w", encoding="utf-8", errors="xmlcharrefreplace", newline="\n") as file:
         file.write(before)
-        file.writelines(_data(shown, classes, read, maps_cam or {}))
+        file.writelines(_data(shown, classes, open_image, maps_cam or {}))
         file.write(after)
 
 
 def _data(
     shown: Sequence[Localization],
     classes: Sequence[str],
-    read: Callable[[Path, int], Image.Image],
+    open_image: Callable[[Path, int], Image.Image],
     maps_cam: Grids,
 ) -> Iterator[str]:
-    """What the page's script draws, as JSON, one row at a time: a photo once, however many objects it has."""
+    """JSON for the page's script, one row at a time: each photo once, however many detections it has."""
     photos = {one.name: one for one in shown}
     number = {name: n for n, name in enumerate(photos)}
     tag = {label: n for n, label in enumerate(classes)}
     side = 640 if len(photos) <= 200 else 320
-    colours = class_colours(classes)
+    colors = class_colors(classes)
     lists = {
-        "classes": ({"name": label, "colour": "#{:02x}{:02x}{:02x}".format(*colours[label])} for label in classes),
-        "photos": (_photo(one, read, side) for one in photos.values()),
+        "classes": ({"name": label, "color": "#{:02x}{:02x}{:02x}".format(*colors[label])} for label in classes),
+        "photos": (_photo(one, open_image, side) for one in photos.values()),
         "cards": ({"photo": number[one.name], "tag": tag[one.label], **_card(one, maps_cam)} for one in shown),
     }
     palette = heat_layer(np.linspace(0, 1, 256)[None])
-    yield f'{{"colours":{_json(_base64(palette.tobytes()))}'
+    yield f'{{"colors":{_json(_base64(palette.tobytes()))}'
     for key, rows in lists.items():
         yield f',\n"{key}":['
         for n, row in enumerate(rows):
@@ -82,13 +90,13 @@ def _data(
 
 
 def _certainty(one: Localization) -> float:
-    return one.confidence * (1 - one.evidence_left)
+    return one.confidence * (1 - one.bas_ratio)
 
 
-def _photo(one: Localization, read: Callable[[Path, int], Image.Image], side: int) -> dict:
+def _photo(one: Localization, open_image: Callable[[Path, int], Image.Image], side: int) -> dict:
     photo = {"name": one.name, "height": one.size[0], "width": one.size[1]}
     try:
-        image = read(one.image, side).copy()
+        image = open_image(one.image, side).copy()
     except InputError as error:
         return {**photo, "problem": str(error)}
     image.thumbnail((side, side))
@@ -101,11 +109,11 @@ def _card(one: Localization, maps_cam: Grids) -> dict:
     cam = maps_cam.get((one.name, one.label))
     return {
         "confidence": round(one.confidence, 4),
-        "left": round(one.evidence_left, 4),
+        "bas_ratio": round(one.bas_ratio, 4),
         "threshold": round(one.threshold, 4),
         "iou": _best_iou(one),
         "box": one.xyxy,
-        "truth": one.truth,
+        "ground_truth": one.ground_truth,
         "mask": _svg_path(one),
         "bas": _levels(one.grid),
         "cam": None if cam is None else _levels(cam),
@@ -124,7 +132,7 @@ def _svg_path(one: Localization) -> str:
 
 
 def _best_iou(one: Localization) -> float | None:
-    return round(max(_iou(one.xyxy, true) for true in one.truth), 4) if one.truth else None
+    return round(max(_iou(one.xyxy, box) for box in one.ground_truth), 4) if one.ground_truth else None
 
 
 def _iou(a: Box, b: Box) -> float:
@@ -134,24 +142,26 @@ def _iou(a: Box, b: Box) -> float:
 
 
 def _page(
-    found: Sequence[Localization],
+    detections: Sequence[Localization],
     classes: Sequence[str],
-    images: Mapping[str, tuple[int, int]],
+    sizes: Mapping[str, tuple[int, int]],
     problems: Sequence[Problem],
     facts: Mapping[str, str],
     title: str,
     limit: int,
 ) -> tuple[str, str]:
-    """The template, filled in, before and after the place of the data."""
-    named = {one.name for one in found}
+    """The filled-in template, before and after the place of the data."""
+    named = {one.name for one in detections}
     notes = [
         _list("Skipped files", [(one.name, one.reason) for one in problems]),
-        _list("Photos without a finding", [(name, "") for name in images if name not in named]),
+        _list("Photos without a finding", [(name, "") for name in sizes if name not in named]),
     ]
-    if len(found) > limit:
-        notes.append(f'<p class="note">Only the {limit:,} least certain of {len(found):,} objects are shown here.</p>')
+    if len(detections) > limit:
+        notes.append(
+            f'<p class="note">Only the {limit:,} least certain of {len(detections):,} objects are shown here.</p>'
+        )
     style, script = (_TEMPLATE.with_suffix(suffix).read_text("utf-8") for suffix in (".css", ".js"))
-    lines = {**_summary(found, classes, images, problems), **facts}.items()
+    lines = {**_summary(detections, classes, sizes, problems), **facts}.items()
     filling = {
         "title": html.escape(title),
         "facts": "".join(
@@ -160,21 +170,21 @@ def _page(
         "notes": "".join(notes),
         "style": style,
         "script": script,
-        "style_hash": _fingerprint(style),
-        "script_hash": _fingerprint(script),
+        "style_hash": _policy_hash(style),
+        "script_hash": _policy_hash(script),
     }
     before, after = _TEMPLATE.read_text("utf-8").split("$data")
     return Template(before).substitute(filling), Template(after).substitute(filling)
 
 
 def _summary(
-    found: Sequence[Localization],
+    detections: Sequence[Localization],
     classes: Sequence[str],
-    images: Mapping[str, tuple[int, int]],
+    sizes: Mapping[str, tuple[int, int]],
     problems: Sequence[Problem],
 ) -> dict[str, str]:
-    ious = [iou for one in found if (iou := _best_iou(one)) is not None]
-    summary = {"Photos": f"{len(images):,}", "Tags": f"{len(classes):,}", "Objects": f"{len(found):,}"}
+    ious = [iou for one in detections if (iou := _best_iou(one)) is not None]
+    summary = {"Photos": f"{len(sizes):,}", "Tags": f"{len(classes):,}", "Objects": f"{len(detections):,}"}
     if ious:
         summary["IoU of at least 0.5"] = f"{sum(iou >= 0.5 for iou in ious):,} of {len(ious):,} with a true box"
     if problems:
@@ -190,8 +200,8 @@ def _list(what: str, lines: Sequence[tuple[str, str]], most: int = 500) -> str:
     return f"<details><summary>{what} ({len(lines):,})</summary><ul>{items}{rest}</ul></details>"
 
 
-def _fingerprint(text: str) -> str:
-    """The browser runs only what has this hash: our own script."""
+def _policy_hash(text: str) -> str:
+    """Hash for the page's security policy: the browser runs only a script, and uses only a style, that has it."""
     return f"sha256-{_base64(sha256(text.encode()).digest())}"
 
 
@@ -200,5 +210,5 @@ def _base64(content: bytes) -> str:
 
 
 def _json(value: object) -> str:
-    """JSON in which no tag, real or user-given, can begin or end."""
+    """Compact JSON in which no HTML tag can begin."""
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")

@@ -1,4 +1,4 @@
-"""What was found, drawn onto the photo: heat below, then the mask's outline, the boxes, and their tags on top."""
+"""Detections drawn onto a photo, from bottom to top: heatmaps, mask outlines, boxes, tags."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -8,52 +8,59 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from ..types import Box, Localization
+from ..structures import Box, Localization
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 Corners = tuple[int, int, int, int]
-"""First and last column and row of a box, as Pillow draws it: ``(left, top, right, bottom)``."""
+"""``(left, top, right, bottom)``: first and last columns and rows of a box, as Pillow draws it."""
 
 
 def draw(
     image: Image.Image,
-    found: Sequence[Localization],
+    detections: Sequence[Localization],
     *,
     classes: Sequence[str] = (),
     heat: bool = False,
     mask: bool = True,
     box: bool = True,
-    truth: bool = True,
+    ground_truth: bool = True,
 ) -> Image.Image:
-    """An RGB copy of the photo with everything found in it, in the colours of :func:`class_colours`.
+    """Return an RGB copy of ``image`` with the detections in it, in the colors of :func:`class_colors`.
 
-    ``image`` may be smaller or larger than the original, whose pixels the findings are given in. ``classes`` keeps the
-    colours the same from photo to photo; without it the tags at hand are coloured. ``heat`` blends the localisation
-    maps over the photo, the higher where they overlap; ``truth`` adds the true boxes, dashed in white.
+    ``image`` may be smaller or larger than the original, in whose pixels the detections are given.
+
+    Args:
+        classes: the class list, so that a class has the same color in every photo; without it only the classes of
+            ``detections`` are told apart.
+        heat: blend the heatmaps over the photo, the maximum where they overlap.
+        mask: outline the masks, and fill them where ``heat`` does not.
+        box: draw the boxes with class and confidence.
+        ground_truth: draw the true boxes, dashed in black and white.
     """
     canvas = image.convert("RGB")
-    if not found:
+    if not detections:
         return canvas
-    colours = class_colours([*dict.fromkeys([*classes, *(one.label for one in found)])])
+    colors = class_colors([*dict.fromkeys([*classes, *(one.label for one in detections)])])
     if heat:
-        grid = np.maximum.reduce([cv2.resize(one.grid, canvas.size, interpolation=cv2.INTER_LINEAR) for one in found])
-        layer = Image.fromarray(heat_layer(grid))
+        heatmaps = [cv2.resize(one.grid, canvas.size, interpolation=cv2.INTER_LINEAR) for one in detections]
+        layer = Image.fromarray(heat_layer(np.maximum.reduce(heatmaps)))
         canvas.paste(layer, mask=layer)
     if mask:
-        canvas = Image.fromarray(_outline_masks(np.array(canvas), found, colours, filling=0.0 if heat else 0.3))
+        canvas = Image.fromarray(_outline_masks(np.array(canvas), detections, colors, filling=0.0 if heat else 0.3))
     pen = ImageDraw.Draw(canvas)
-    width, scale = max(2, round(min(canvas.size) / 150)), canvas.width / found[0].size[1]
-    for true in dict.fromkeys(true for one in found for true in one.truth) if truth else ():
-        _dashed(pen, _scaled(true, scale), width)
-    for one in found if box else ():
-        pen.rectangle(_scaled(one.xyxy, scale), outline=colours[one.label], width=width)
-    for one in found if box else ():
-        _tag(pen, one, _scaled(one.xyxy, scale), colours[one.label])
+    width, scale = max(2, round(min(canvas.size) / 150)), canvas.width / detections[0].size[1]
+    true_boxes = dict.fromkeys(true_box for one in detections for true_box in one.ground_truth)
+    for true_box in true_boxes if ground_truth else ():
+        _dashed(pen, _scaled(true_box, scale), width)
+    for one in detections if box else ():
+        pen.rectangle(_scaled(one.xyxy, scale), outline=colors[one.label], width=width)
+    for one in detections if box else ():
+        _tag(pen, one, _scaled(one.xyxy, scale), colors[one.label])
     return canvas
 
 
-def class_colours(classes: Sequence[str]) -> dict[str, Colour]:
-    """A colour for each class: equally light to the eye (OKLCH), neighbours in the list far apart in hue."""
+def class_colors(classes: Sequence[str]) -> dict[str, Color]:
+    """RGB color of each class: equal lightness in OKLCH, neighbors in the list far apart in hue."""
     hue = np.deg2rad(25 + 137.508 * np.arange(len(classes)))  # the golden angle never comes back to a used hue
     lightness, chroma = 0.76, 0.15
     a, b = chroma * np.cos(hue), chroma * np.sin(hue)
@@ -70,28 +77,28 @@ def class_colours(classes: Sequence[str]) -> dict[str, Colour]:
 
 
 def heat_layer(grid: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 4"]:
-    """A map in [0, 1] as an RGBA layer: dark violet to yellow, evenly spaced to the eye, and the hotter the denser."""
+    """Heatmap in [0, 1] as an RGBA layer: the color map inferno, the higher the more opaque."""
     level = (grid.clip(0, 1) * 255).round().astype(np.uint8)
-    colour = cv2.applyColorMap(level, cv2.COLORMAP_INFERNO)[..., ::-1]
-    return np.dstack([colour, (56 + level * 0.42).astype(np.uint8)])
+    color = cv2.applyColorMap(level, cv2.COLORMAP_INFERNO)[..., ::-1]
+    return np.dstack([color, (56 + level * 0.42).astype(np.uint8)])
 
 
 def outlines(mask: Bool[np.ndarray, "H W"]) -> list[Int[np.ndarray, "N 2"]]:
-    """The pixels ``(x, y)`` along every outer and inner border of the mask, corners only."""
+    """Corner pixels ``(x, y)`` of every outer and inner border of the mask."""
     borders, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     return [border[:, 0] for border in borders]
 
 
 def _outline_masks(
-    canvas: UInt8[np.ndarray, "H W 3"], found: Sequence[Localization], colours: dict[str, Colour], filling: float
+    canvas: UInt8[np.ndarray, "H W 3"], detections: Sequence[Localization], colors: dict[str, Color], filling: float
 ) -> UInt8[np.ndarray, "H W 3"]:
     size = canvas.shape[1::-1]
     width = max(2, round(min(size) / 150))
-    for one in found:
+    for one in detections:
         mask = cv2.resize(one.mask.astype(np.uint8), size, interpolation=cv2.INTER_LINEAR).astype(bool)
-        colour = colours[one.label]
-        canvas[mask] = (canvas[mask] * (1 - filling) + np.array(colour) * filling).astype(np.uint8)
-        cv2.polylines(canvas, outlines(mask), True, colour, width, cv2.LINE_AA)
+        color = colors[one.label]
+        canvas[mask] = (canvas[mask] * (1 - filling) + np.array(color) * filling).astype(np.uint8)
+        cv2.polylines(canvas, outlines(mask), True, color, width, cv2.LINE_AA)
     return canvas
 
 
@@ -110,7 +117,7 @@ def _dashed(pen: ImageDraw.ImageDraw, box: Corners, width: int) -> None:
             pen.line((*stops[n], *stops[n + 1]), "black" if n % 2 else "white", width)
 
 
-def _tag(pen: ImageDraw.ImageDraw, one: Localization, box: Corners, colour: Colour) -> None:
+def _tag(pen: ImageDraw.ImageDraw, one: Localization, box: Corners, color: Color) -> None:
     width, height = pen.im.size
     font = ImageFont.load_default(max(11, round(min(width, height) / 20)))
     tag = " ".join(one.label.encode("utf-8", "replace").decode().split())
@@ -123,5 +130,5 @@ def _tag(pen: ImageDraw.ImageDraw, one: Localization, box: Corners, colour: Colo
     wide, high = right - left + 2 * margin, bottom - top + 2 * margin
     x = max(0, min(box[0], width - wide))
     y = box[1] - high if box[1] >= high else box[1]  # above the box where there is room
-    pen.rectangle((x, y, x + wide - 1, y + high - 1), fill=colour)
+    pen.rectangle((x, y, x + wide - 1, y + high - 1), fill=color)
     pen.text((x + margin - left, y + margin - top), text, "black", font)

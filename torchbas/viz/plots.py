@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 Number = float | int
 Points = tuple[Sequence[Number] | np.ndarray, Sequence[Number] | np.ndarray]
-"""The x and the y of one curve, equally many."""
+"""The x and the y of one curve, equally long."""
 
 
 class Line(NamedTuple):
-    """One curve of a panel; all that is given is equally long."""
+    """One curve of a panel; all its sequences are equally long."""
 
     x: Sequence[Number] | np.ndarray
     y: Sequence[Number] | np.ndarray
     low: Sequence[Number] | np.ndarray | None = None
-    """The lower edge of a band around it, which also needs ``high``."""
+    """Lower edge of a band around the curve; needs ``high`` too."""
     high: Sequence[Number] | np.ndarray | None = None
     raw: Sequence[Number] | np.ndarray | None = None
-    """What ``y`` was smoothed from, drawn faintly behind it."""
+    """The values before ``y`` was smoothed, drawn faintly behind it."""
 
 
 class Picture(NamedTuple):
@@ -40,13 +40,13 @@ class Picture(NamedTuple):
 
     image: Image.Image
     caption: str = ""
-    """Stands below it."""
+    """Text below it."""
     marked: bool = False
-    """Framed, as the one that was chosen."""
+    """Whether it is framed, as the chosen one."""
 
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5f5f5f")
-"""Okabe and Ito's colours, which colour-blind readers tell apart, the darkest first."""
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5f5f5f")
+"""Okabe and Ito's palette, which color-blind readers tell apart, the darkest first."""
 
 _STYLE: dict[Any, Any] = {
     "figure.dpi": 200,
@@ -82,15 +82,18 @@ def curves(
 ) -> None:
     """Draw one line per entry of ``series`` and a dashed level per entry of ``hlines``, such as a paper's number.
 
-    The CSV has the columns ``series, x, y``; a level has no x. An :class:`OSError` of the disk is passed on.
+    The CSV has the columns ``series, x, y``; a level has no x.
+
+    Raises:
+        OSError: the disk refuses.
     """
     levels = hlines or {}
     with figure_at(path, width=6.0, height=3.4) as figure:
         axes = figure.add_subplot(title=title, xlabel=xlabel, ylabel=ylabel)
         axes.grid(axis="y")
-        for (label, (x, y)), colour in zip(series.items(), cycle(COLOURS), strict=False):
+        for (label, (x, y)), color in zip(series.items(), cycle(COLORS), strict=False):
             marker = "o" if len(x) <= 20 else None
-            axes.plot(x, y, label=label, color=colour, marker=marker, markersize=4)
+            axes.plot(x, y, label=label, color=color, marker=marker, markersize=4)
         for (label, level), style in zip(levels.items(), cycle(("--", ":", "-.")), strict=False):
             axes.axhline(level, label=label, color="#17181c", linewidth=1, linestyle=style)
         if len(series) + len(levels) > 1:
@@ -109,14 +112,16 @@ def panels(
     vlines: Mapping[str, Number] | None = None,
     share_y: bool = False,
 ) -> None:
-    """Draw a panel per entry of ``lines`` side by side, and in it a line per series, in one colour everywhere.
+    """Draw a panel per entry of ``lines`` side by side, and in it a line per series, in one color everywhere.
 
-    ``vlines`` are drawn in every panel: dotted in the colour of the series of that name, if there is one, else dashed
+    ``vlines`` are drawn in every panel: dotted in the color of the series of that name, if there is one, else dashed
     in black. The CSV has the columns ``panel, series, x, y, low, high, raw``.
-    An :class:`OSError` of the disk is passed on.
+
+    Raises:
+        OSError: the disk refuses.
     """
     names = [*dict.fromkeys(name for series in lines.values() for name in series)]
-    colours = dict(zip(names, cycle(COLOURS), strict=False))
+    colors = dict(zip(names, cycle(COLORS), strict=False))
     known: dict[str, Any] = {}
     captions = [*names, *(vlines or {})]
     width = max(5.0, 2.9 * len(lines))
@@ -128,9 +133,9 @@ def panels(
             axes.set_title(panel, fontsize=9, fontweight="normal")
             axes.grid(axis="y")
             for name, line in series.items():
-                known[name] = _line(axes, line, colours[name])
+                known[name] = _line(axes, line, colors[name])
             for name, place in (vlines or {}).items():
-                style = {"color": colours[name], "linestyle": ":"} if name in colours else _LEVEL
+                style = {"color": colors[name], "linestyle": ":"} if name in colors else _LEVEL
                 known.setdefault(name, axes.axvline(place, **style))
             axes.set_xlabel(xlabel)
         row[0].set_ylabel(ylabel)
@@ -150,20 +155,22 @@ def bars(
     title: str = "",
     reference: Number | None = None,
 ) -> None:
-    """Draw horizontal bars with their values: a colour per series, a group per category, in the order of arrival.
+    """Draw horizontal bars with their values: a color per series, a group per category, in the order of arrival.
 
-    ``reference`` draws a line through the value to compare with: 1 for ratios, where being equal is the news.
+    ``reference`` draws a line through the value to compare with, such as 1 for ratios.
     A category that a series lacks is left empty. The CSV has the columns ``series, category, value``.
-    An :class:`OSError` of the disk is passed on.
+
+    Raises:
+        OSError: the disk refuses.
     """
     categories = [*dict.fromkeys(category for values in series.values() for category in values)]
     thickness = 0.8 / max(1, len(series))
     with figure_at(path, width=6.0, height=0.9 + len(categories) * max(0.34, 0.24 * len(series))) as figure:
         axes = figure.add_subplot(title=title, xlabel=xlabel)
         axes.grid(axis="x")
-        for n, ((label, values), colour) in enumerate(zip(series.items(), cycle(COLOURS), strict=False)):
+        for n, ((label, values), color) in enumerate(zip(series.items(), cycle(COLORS), strict=False)):
             places = [categories.index(category) + thickness * (n - (len(series) - 1) / 2) for category in values]
-            drawn = axes.barh(places, list(values.values()), thickness * 0.9, label=label, color=colour)
+            drawn = axes.barh(places, list(values.values()), thickness * 0.9, label=label, color=color)
             axes.bar_label(drawn, fmt="%.3g", padding=3, fontsize=8)
         axes.set_yticks(range(len(categories)), [fill(category, 30) for category in categories])
         axes.tick_params(axis="y", length=0)
@@ -180,9 +187,10 @@ def bars(
 def grid_of_images(
     path: Path, rows: Mapping[str, Sequence[Picture]], columns: Sequence[str] = (), *, title: str = ""
 ) -> None:
-    """Draw photos in rows with a name each, under the names of the columns; every photo keeps its proportions.
+    """Draw photos in rows with a name each, under the names of the columns; every photo keeps its aspect ratio.
 
-    An :class:`OSError` of the disk is passed on.
+    Raises:
+        OSError: the disk refuses.
     """
     across = max(len(row) for row in rows.values())
     heights = [max(one.image.height / one.image.width for one in row) for row in rows.values()]
@@ -199,20 +207,18 @@ def grid_of_images(
             for axes, one in zip(line, pictures, strict=False):
                 axes.imshow(np.asarray(one.image.convert("RGB")), interpolation="lanczos")
                 axes.set_xlabel(one.caption, fontsize=8, fontweight="bold" if one.marked else "normal")
-                frame = (
-                    {"color": COLOURS[1], "linewidth": 2.5} if one.marked else {"color": "#e3e5ea", "linewidth": 0.7}
-                )
+                frame = {"color": COLORS[1], "linewidth": 2.5} if one.marked else {"color": "#e3e5ea", "linewidth": 0.7}
                 axes.spines[:].set(visible=True, **frame)
         for axes, column in zip(grid[0], columns, strict=False):
             axes.set_title(column, loc="center", fontsize=9, fontweight="normal")
 
 
-def _line(axes: Any, line: Line, colour: str) -> Any:
+def _line(axes: Any, line: Line, color: str) -> Any:
     if line.low is not None and line.high is not None:
-        axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.18, linewidth=0)
+        axes.fill_between(line.x, line.low, line.high, color=color, alpha=0.18, linewidth=0)
     if line.raw is not None:
-        axes.plot(line.x, line.raw, color=colour, alpha=0.25, linewidth=0.8)
-    return axes.plot(line.x, line.y, color=colour, marker="o" if len(line.x) <= 20 else None, markersize=3.5)[0]
+        axes.plot(line.x, line.raw, color=color, alpha=0.25, linewidth=0.8)
+    return axes.plot(line.x, line.y, color=color, marker="o" if len(line.x) <= 20 else None, markersize=3.5)[0]
 
 
 def _rows(line: Line) -> Iterable[tuple[object, ...]]:
@@ -221,7 +227,7 @@ def _rows(line: Line) -> Iterable[tuple[object, ...]]:
 
 @contextmanager
 def figure_at(path: Path, width: float, height: float) -> Iterator["Figure"]:
-    """A figure of that many inches, saved when the block ends well."""
+    """Yield an empty figure of ``width`` x ``height`` inches, and save it to ``path`` when the block ends well."""
     import matplotlib
     from matplotlib.figure import Figure
 

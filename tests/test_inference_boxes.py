@@ -1,0 +1,88 @@
+"""Components and boxes against a flood fill written here."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from torchbas.inference.boxes import components, largest_box
+
+
+def _flood(foreground):
+    """Pixels of each 8-connected piece; pieces come in raster order of their first pixel."""
+    left = {(y, x) for y, x in np.argwhere(foreground)}
+    pieces = []
+    for y, x in np.argwhere(foreground):
+        if (y, x) in left:
+            piece, front = set(), [(y, x)]
+            while front:
+                v, u = front.pop()
+                if (v, u) in left:
+                    left.remove((v, u))
+                    piece.add((v, u))
+                    front += [(v + dy, u + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+            pieces.append(piece)
+    return pieces
+
+
+def _bounds(piece):
+    ys, xs = zip(*piece, strict=True)
+    return min(xs), min(ys), max(xs) + 1, max(ys) + 1
+
+
+def _pixels(mask):
+    return {(y, x) for y, x in np.argwhere(mask)}
+
+
+@st.composite
+def heats(draw):
+    height, width = draw(st.integers(1, 9)), draw(st.integers(1, 9))
+    rows = st.lists(st.sampled_from([0.0, 0.2, 0.9]), min_size=width, max_size=width)
+    return np.array(draw(st.lists(rows, min_size=height, max_size=height)), np.float32)
+
+
+@given(heats())
+def test_the_largest_component_is_that_of_a_flood_fill_and_the_first_among_equals(heat):
+    pieces = _flood(heat > 0.5)
+    (found,) = components(heat, 0.5)
+    assert found.box == largest_box(heat, 0.5)
+    if pieces:
+        largest = max(pieces, key=len)  # max keeps the first of equals
+        assert _pixels(found.mask) == largest
+        assert found.box == _bounds(largest)
+    else:
+        assert found.mask.all()
+        assert found.box == (0, 0, heat.shape[1], heat.shape[0])
+
+
+@given(heats())
+def test_all_components_are_those_of_a_flood_fill_largest_first(heat):
+    pieces = _flood(heat > 0.1)
+    found = components(heat, 0.1, "all", smallest=0.0)
+    assert [len(_pixels(one.mask)) for one in found] == sorted(map(len, pieces), reverse=True) or not pieces
+    for one in found:
+        assert _pixels(one.mask) in pieces or not pieces
+        assert one.box == _bounds(_pixels(one.mask))
+
+
+def test_components_much_smaller_than_the_largest_are_left_out():
+    heat = np.zeros((10, 30), np.float32)
+    heat[:, :10] = heat[:2, 20:25] = heat[8, 20:24] = 1  # 100, 10 and 4 pixels
+    assert [one.box for one in components(heat, 0.5, "all")] == [(0, 0, 10, 10), (20, 0, 25, 2)]
+
+
+def test_the_threshold_itself_is_background():
+    heat = np.array([[0.5, 0.6]], np.float32)
+    assert largest_box(heat, 0.5) == (1, 0, 2, 1)
+
+
+def test_among_equals_the_first_in_raster_order_wins_though_opencv_numbers_by_blocks():
+    heat = np.zeros((2, 5), np.float32)
+    heat[1, 0] = heat[0, 3] = 1
+    assert largest_box(heat, 0.5) == (3, 0, 4, 1)
+
+
+@pytest.mark.parametrize("objects", ["largest", "all"])
+def test_boxes_are_plain_floats_that_json_can_hold(objects):
+    for one in components(np.eye(4, dtype=np.float32), 0.5, objects):
+        assert all(type(value) is float for value in one.box)

@@ -1,0 +1,96 @@
+"""Images and tags in; one heatmap, threshold and S_b / S per tag out."""
+
+import numpy as np
+import pytest
+import torch
+from tiny import tiny_bas
+
+from torchbas.cam import otsu
+from torchbas.config import Inference
+from torchbas.inference.localize import detect
+from torchbas.inference.thresholds import CANDIDATES
+
+IMAGES = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+LABELS = torch.tensor([[1, 0, 1, 0, 0], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0], [1, 1, 1, 1, 1.0]])
+QUERIES = [(0, 0), (0, 2), (1, 4), (3, 0), (3, 1), (3, 2), (3, 3), (3, 4)]
+
+
+def _stretched(grid):
+    """Min-max, with the authors' 1e-5."""
+    return (grid - grid.min()) / (grid.max() - grid.min() + 1e-5)
+
+
+def _bas_ratio(model, index, label, mask):
+    """S_b / S of one class in one photo with the places in ``mask`` masked, and 1 where masking helps the class."""
+    with torch.no_grad():
+        image = IMAGES[index : index + 1]
+        masked = model.f1(image * ~mask) if model.architecture.mask_at == "image" else model.f1(image) * ~mask
+        activation, background = (
+            model.head(model.f2(f)).mean((2, 3))[0, label].clamp(min=0) for f in (model.f1(image), masked)
+        )
+    return 1.0 if background > activation else float(background / (activation + 1e-8))
+
+
+def test_every_tag_of_every_photo_is_one_query():
+    model = tiny_bas()
+    found, prediction = detect(model, IMAGES, LABELS, Inference(threshold=0.5)), model(IMAGES)
+    assert list(zip(found.index.tolist(), found.label.tolist(), strict=True)) == QUERIES
+    assert found.threshold.tolist() == [0.5] * len(QUERIES)
+    for (index, label), grid, confidence in zip(QUERIES, found.heatmaps, found.confidence, strict=True):
+        torch.testing.assert_close(grid, _stretched(prediction.maps[index, label]))
+        torch.testing.assert_close(confidence, prediction.logits[index].softmax(0)[label])
+
+
+def test_without_tags_the_most_probable_class_is_localized():
+    model = tiny_bas()
+    found, prediction = detect(model, IMAGES, None, Inference(threshold=0.5)), model(IMAGES)
+    assert found.index.tolist() == [0, 1, 2, 3]
+    assert found.label.tolist() == prediction.logits.argmax(1).tolist()
+    torch.testing.assert_close(found.confidence, prediction.logits.softmax(1).amax(1))
+
+
+@pytest.mark.parametrize("mask_at", ["features", "image"])
+@pytest.mark.parametrize("threshold", [0.3, 0.7])
+def test_bas_ratio_is_what_the_class_scores_with_the_binary_foreground_masked(mask_at, threshold):
+    model = tiny_bas(mask_at=mask_at)
+    found = detect(model, IMAGES, LABELS, Inference(threshold=threshold))
+    expected = [
+        _bas_ratio(model, index, label, grid > threshold)
+        for (index, label), grid in zip(QUERIES, found.heatmaps, strict=True)
+    ]
+    assert 0 < np.mean(expected) < 1
+    assert found.bas_ratio.tolist() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("mask_at", ["features", "image"])
+def test_image_specific_takes_the_threshold_with_the_least_bas_ratio_and_area(mask_at):
+    model = tiny_bas(mask_at=mask_at)
+    found = detect(model, IMAGES, LABELS, Inference(threshold="image_specific"))
+    candidates = np.linspace(0, 1, CANDIDATES + 2)[1:-1]
+    chosen = set()
+    for (index, label), grid, threshold, ratio in zip(QUERIES, *found[3:], strict=True):
+        costs = [
+            _bas_ratio(model, index, label, grid > t) + (grid > t).float().mean().item() for t in candidates.tolist()
+        ]
+        best = int(np.argmin(costs))
+        assert threshold.item() == pytest.approx(candidates[best])
+        assert ratio.item() == pytest.approx(_bas_ratio(model, index, label, grid > candidates[best]), abs=1e-5)
+        chosen.add(best)
+    assert len(chosen) > 1, "each photo chooses for itself"
+
+
+def test_auto_is_half_of_otsus_threshold():
+    found = detect(tiny_bas(), IMAGES, LABELS, Inference(threshold="auto"))
+    assert found.threshold.tolist() == pytest.approx((otsu(found.heatmaps) / 2).tolist())
+
+
+@pytest.mark.parametrize(("top_k", "force"), [(3, False), (3, True), (0, False)])
+def test_several_classes_give_the_mean_of_their_maps(top_k, force):
+    model = tiny_bas()
+    found = detect(model, IMAGES, LABELS, Inference(top_k=top_k, force_target=force, threshold=0.5))
+    prediction = model(IMAGES)
+    for (index, label), grid in zip(QUERIES, found.heatmaps, strict=True):
+        classes = prediction.logits[index].argsort(descending=True)[: top_k or 5].tolist()
+        if force and label not in classes:
+            classes[-1] = label
+        torch.testing.assert_close(grid, _stretched(prediction.maps[index, classes].mean(0)))

@@ -1,0 +1,65 @@
+"""Devices, processes and precision from a few words."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from torchbas.errors import InputError
+from torchbas.training.fabric import make_fabric, resolve_precision
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "precision"),
+    [
+        ({"avx2": True, "avx512_f": True, "avx512_bf16": True}, "bf16-mixed"),
+        ({"avx2": True, "avx512_f": True, "avx512_bf16": False}, "32-true"),  # bf16 there is slower than fp32
+        ({"avx2": True}, "32-true"),
+        ({"neon": True, "bf16": True}, "32-true"),
+    ],
+)
+def test_auto_on_a_cpu_is_bf16_where_there_are_instructions_for_it(monkeypatch, capabilities, precision):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert resolve_precision("auto", "cpu") == precision
+
+
+def test_auto_agrees_with_what_linux_says_of_this_cpu():
+    if not (cpuinfo := Path("/proc/cpuinfo")).exists():
+        pytest.skip("not Linux")
+    expected = "bf16-mixed" if "avx512_bf16" in cpuinfo.read_text().split() else "32-true"
+    assert resolve_precision("auto", "cpu") == expected
+
+
+@pytest.mark.parametrize(("supported", "precision"), [(True, "bf16-mixed"), (False, "16-mixed")])
+def test_auto_on_a_gpu_is_half_precision_of_the_kind_it_has(monkeypatch, supported, precision):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: supported)
+    assert resolve_precision("auto", "cuda") == precision
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
+def test_any_other_precision_is_taken_at_its_word(precision):
+    assert resolve_precision(precision, "cpu") == precision
+
+
+def test_a_fabric_is_ready_to_use():
+    fabric = make_fabric("cpu", "32-true")
+    assert (fabric.device.type, fabric.world_size, fabric.global_rank) == ("cpu", 1, 0)
+    assert fabric.all_reduce(torch.tensor(2.0)) == 2
+
+
+def test_variables_of_other_launchers_make_no_processes(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    assert make_fabric("cpu", "32-true").world_size == 1
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:", "cuda:one", "cpu:0", "CPU", ""])
+def test_an_unknown_device_is_answered_with_the_known_ones(device):
+    with pytest.raises(InputError, match=r"use auto, cpu, cuda or cuda:0\.$"):
+        make_fabric(device, "32-true")
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:3"])
+def test_a_gpu_that_is_not_there_is_answered_with_the_next_move(monkeypatch, device):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(InputError, match=rf"^--device {device}: .* use --device cpu or auto\.$"):
+        make_fabric(device, "32-true")

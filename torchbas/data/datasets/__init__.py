@@ -1,0 +1,56 @@
+"""The registry of data sets and list formats: one file each in this folder, one line each in ``FORMATS``."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .authors import is_images_box, is_test_list, read_images_box, read_test_list
+from .coco import is_coco, read_coco
+from .cub import is_cub, read_cub
+from .ilsvrc import is_ilsvrc, read_ilsvrc
+from .openimages import is_openimages, read_openimages
+from .reading import Places, Reading
+from .tag_folders import is_folder, read_tag_folders
+from .tag_lists import is_csv, is_json, read_csv, read_json
+from .voc import is_voc, read_voc
+from .wsolevaluation import is_wsolevaluation, read_wsolevaluation
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format of photos with tags: a folder of lists, a list, or a folder of tags."""
+
+    name: str
+    """Its key in :data:`FORMATS`."""
+    about: str
+    """What it is, in one line."""
+    recognizes: Callable[[Path], bool]
+    """Whether a path, of a folder or a file, has this format; nothing but names of files is looked up."""
+    read: Callable[[Path, Places], Reading]
+    """The dataset at a path of this format; raises :class:`~torchbas.errors.InputError` for a broken list."""
+
+
+TAG_FOLDERS = Format("tag_folders", "one folder per tag, optionally below splits", is_folder, read_tag_folders)
+
+FORMATS = {
+    one.name: one
+    for one in (
+        Format("cub", "CUB-200-2011 as published", is_cub, read_cub),
+        Format("wsolevaluation", "metadata of clovaai/wsolevaluation", is_wsolevaluation, read_wsolevaluation),
+        Format("ilsvrc", "ILSVRC, lists of the authors of BAS", is_ilsvrc, read_ilsvrc),
+        Format("openimages", "OpenImages30k, lists of the authors of BAS", is_openimages, read_openimages),
+        Format("test_list", "CUB and Stanford Dogs, lists of the authors of BAS", is_test_list, read_test_list),
+        Format("images_box", "Stanford Cars, FGVC-Aircraft, lists of the authors", is_images_box, read_images_box),
+        Format("coco", "COCO 2014 or 2017 as published", is_coco, read_coco),
+        Format("voc", "Pascal VOC, and any folder laid out like it", is_voc, read_voc),
+        Format("csv", "a CSV with the columns file,tags and optionally split", is_csv, read_csv),
+        Format("json", "a JSON from files to tags, or a list of entries", is_json, read_json),
+        TAG_FOLDERS,
+    )
+}
+"""Formats by name, in the order of recognition: the first one that recognizes a path reads it."""
+
+
+def format_of(path: Path) -> Format | None:
+    """The first format that recognizes ``path``; every folder has one, a file may have none."""
+    return next((one for one in FORMATS.values() if one.recognizes(path)), None)

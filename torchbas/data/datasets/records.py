@@ -1,0 +1,101 @@
+"""Text lists with one record a line: parsers of their fields, and one sentence for each fault."""
+
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from ...errors import InputError
+from ...structures import Box
+from .reading import normalize_tag
+
+T = TypeVar("T")
+_MOST_CLASSES = 100_000
+_SLASHES = re.compile(r"[\\/]+")
+
+
+def records(file: Path, parse: Callable[[str], T], form: str) -> Iterator[tuple[int, T]]:
+    """The number of each line, from 1, and its parsed content; blank lines and a byte order mark are skipped.
+
+    ``parse`` raises ``ValueError`` for what does not have the ``form``.
+    """
+    number, words = 0, ""
+    try:
+        with file.open(encoding="utf-8-sig") as lines:
+            for number, line in enumerate(lines, start=1):
+                words = line.strip()
+                if words:
+                    yield number, parse(words)
+    except FileNotFoundError as error:
+        raise InputError(f"{file.parent} has no {file.name}. Copy it there.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not written in UTF-8. Save it as UTF-8.") from error
+    except ValueError as error:
+        raise InputError(f'{file} line {number}: "{words}" is not understood. It must look like {form}.') from error
+
+
+def table(file: Path, parse: Callable[[str], tuple[str, T]], form: str) -> dict[str, T]:
+    """The records of a list by the photo's name; empty where the file is absent."""
+    return dict(entry for _, entry in records(file, parse, form)) if file.is_file() else {}
+
+
+def name_of(words: str) -> str:
+    """A photo's name with forward slashes in place of single and double backslashes.
+
+    Raises ``ValueError`` for what does not stay below the photos' folder.
+    """
+    name = _SLASHES.sub("/", words).removeprefix("./") if "\\" in words or "//" in words or "./" in words else words
+    if not name or name[0] == "/" or name[-1] == "/" or "/../" in f"/{name}/":
+        raise ValueError(words)
+    return name
+
+
+def label_of(words: str) -> int:
+    """A class number, counted from 0. Raises ``ValueError`` for anything else."""
+    label = int(words)
+    if not 0 <= label < _MOST_CLASSES:
+        raise ValueError(words)
+    return label
+
+
+def labeled(separator: str) -> Callable[[str], tuple[str, int]]:
+    """A parser of ``path SEPARATOR label``; the path may hold the separator, too."""
+
+    def parse(line: str) -> tuple[str, int]:
+        name, label = line.rsplit(separator, 1)
+        return name_of(name), label_of(label)
+
+    return parse
+
+
+def multi_labeled(line: str) -> tuple[str, tuple[int, ...]]:
+    """A photo's name and its class numbers, white space between them: ``2007_000032 0 14``."""
+    name, *labels = line.split()
+    return name_of(name), tuple(sorted(set(map(label_of, labels))))
+
+
+def boxes_of(words: Sequence[str]) -> tuple[Box, ...]:
+    """Boxes from 4n finite numbers, unchanged. Raises ``ValueError`` for anything else."""
+    numbers = list(map(float, words))
+    if len(numbers) % 4 or not all(map(math.isfinite, numbers)):
+        raise ValueError(words)
+    return tuple(zip(*[iter(numbers)] * 4, strict=True))
+
+
+def size_of(height: str, width: str) -> tuple[int, int]:
+    """Height and width in pixels. Raises ``ValueError`` unless both are whole and positive."""
+    size = float(height), float(width)
+    if min(size) < 1 or not all(map(float.is_integer, size)):
+        raise ValueError(size)
+    return int(size[0]), int(size[1])
+
+
+def class_names(file: Path) -> tuple[str, ...]:
+    """Class names, one a line; the first is class 0."""
+    line_of: dict[str, int] = {}
+    for line, name in records(file, normalize_tag, "one class name a line"):
+        if name in line_of:
+            raise InputError(f'{file} line {line} repeats "{name}" of line {line_of[name]}. Give them two names.')
+        line_of[name] = line
+    return tuple(line_of)

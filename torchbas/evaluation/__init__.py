@@ -1,0 +1,1 @@
+"""WSOL evaluation: protocols, streaming metrics, heatmap folders."""

@@ -1,0 +1,214 @@
+"""Heatmaps (score maps) of any method from a folder: read, checked, scored in any number of processes, resumable."""
+
+import csv
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from ..cam import auto_threshold
+from ..data.images import image_size
+from ..data.loader import init_worker
+from ..errors import InputError, Interrupted
+from ..io import atomic_write, stable_hash
+from ..structures import Dataset, Sample
+from .evaluator import Evaluator
+from .per_image import PerImageTable
+from .protocol import EvalProtocol, EvalTarget, ImageMetrics, evaluable_samples, score_heatmap, target_of
+
+ROW = "maps"
+SAVE_EVERY = 2000
+SUFFIXES = (".npz", ".npy")
+Predictions = Mapping[str, Sequence[str]]
+
+
+class Scored(NamedTuple):
+    """One image's target and metrics."""
+
+    target: EvalTarget
+    metrics: ImageMetrics
+
+
+@dataclass(frozen=True)
+class HeatmapFolder(TorchDataset):
+    """Heatmaps of a dataset's samples, each scored when it is asked for. It can be sent to another process."""
+
+    folder: Path
+    samples: tuple[Sample, ...]
+    classes: tuple[str, ...]
+    protocol: EvalProtocol
+    predictions: Predictions | None = None
+    """By image the most probable classes, the first five at least, where there is a classification."""
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Scored | InputError:
+        """The metrics, or the error: an exception would leave a worker wrapped in a traceback."""
+        sample, protocol = self.samples[index], self.protocol
+        try:
+            heatmap = read_map(self.folder, sample.name, protocol.side)
+            size = (sample.size or image_size(sample.path)) if sample.boxes else None
+            target = target_of(protocol, sample, self.classes, size, self._rank(sample))
+            own = (
+                {"auto": float(auto_threshold(torch.from_numpy(heatmap)[None]))}
+                if "auto" in protocol.thresholds
+                else {}
+            )
+            return Scored(target, score_heatmap(protocol, heatmap, target.boxes, own, protocol.mask(sample)))
+        except InputError as error:
+            return error
+
+    def _rank(self, sample: Sample) -> int | None:
+        if self.predictions is None:
+            return None
+        if sample.name not in self.predictions:
+            raise InputError(f"the predictions lack {sample.name}: add its line, or leave out --predictions.")
+        probable = list(self.predictions[sample.name])
+        label = self.classes[sample.labels[0]]
+        return probable.index(label) if label in probable else len(probable)
+
+
+def read_map(folder: Path, name: str, side: int) -> Float64[np.ndarray, "H W"]:
+    """The score map of an image: ``<name>.npz`` or ``.npy`` below ``folder``, with or without the image's suffix.
+
+    Raises:
+        InputError: it is missing, cannot be read, or is no ``side`` x ``side`` array of numbers in [0, 1].
+    """
+    stems = (name, name.rpartition(".")[0] or name)
+    found = [path for stem in stems for suffix in SUFFIXES if (path := folder / f"{stem}{suffix}").is_file()]
+    if not found:
+        raise InputError(f"{folder} has no map of {name}: write it as {stems[0]}.npz or {stems[0]}.npy.")
+    path = found[0]
+    try:
+        with path.open("rb") as stream:
+            content = np.load(stream, allow_pickle=False)
+            heatmap = content[next(iter(content.files))] if path.suffix == ".npz" else content
+    except (OSError, ValueError, StopIteration, zipfile.BadZipFile, EOFError) as error:
+        raise InputError(f"{path} cannot be read as an array ({error}): write it again.") from error
+    if heatmap.shape != (side, side):
+        raise InputError(
+            f"{path} has the shape {heatmap.shape}, not ({side}, {side}): resize the map, then write it again."
+        )
+    if heatmap.dtype.kind not in "fiu":
+        raise InputError(f"{path} holds {heatmap.dtype}, no numbers: write the map as floats.")
+    heatmap = heatmap.astype(np.float64)
+    if not np.isfinite(heatmap).all():
+        raise InputError(f"{path} has values that are no number: set them to 0, then write it again.")
+    if heatmap.min() < 0 or heatmap.max() > 1:
+        raise InputError(
+            f"{path} has values from {heatmap.min():g} to {heatmap.max():g}: bring the map to [0, 1], then write it."
+        )
+    return heatmap
+
+
+def read_predictions(path: Path) -> dict[str, list[str]]:
+    """Lines ``image,class,class,...``, the most probable class first; a first line ``image,...`` is a header.
+
+    Raises:
+        InputError: a file that cannot be read, or a line without a class.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            rows = [row for row in csv.reader(stream) if row]
+    except (OSError, csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read ({error}): give a CSV image,class,class,...") from error
+    rows = rows[1:] if rows and rows[0][0].strip() == "image" else rows
+    for number, row in enumerate(rows, start=1):
+        if len(row) < 2:
+            raise InputError(f"{path} entry {number} names no class: write image,class,class,...")
+    return {row[0].strip(): [word.strip() for word in row[1:]] for row in rows}
+
+
+def score_maps(
+    folder: Path,
+    dataset: Dataset,
+    protocol: EvalProtocol,
+    *,
+    predictions: Predictions | None = None,
+    workers: int = 0,
+    state: Path | None = None,
+    table: PerImageTable | None = None,
+    progress: Callable[[Iterable[Scored], int], Iterable[Scored]] = lambda items, _: items,
+) -> Evaluator:
+    """Metrics of the stored heatmap of every sample with a tag and ground truth; equal for any ``workers``.
+
+    Memory does not grow with the photos. The counts are kept in the file ``state`` every few thousand photos, and the
+    next call with the same settings goes on from them; ``table`` gets every sample, and is rewound as well.
+
+    Raises:
+        InputError: no sample has ground truth; a map is missing or unfit, named.
+        Interrupted: Ctrl-C; what was counted is kept in ``state``.
+    """
+    samples = evaluable_samples(dataset, protocol)
+    fingerprint = _fingerprint(folder, samples, protocol, predictions, table)
+    evaluator, done = _restore(state, fingerprint, protocol)
+    if table:
+        table.rewind(done)
+    maps = HeatmapFolder(folder, samples[done:], dataset.classes, protocol, predictions)
+    loader = DataLoader(maps, None, num_workers=workers, collate_fn=_same, worker_init_fn=init_worker)
+    try:
+        for scored in progress(_raising(loader), len(maps)):
+            evaluator.add(scored.target, {ROW: scored.metrics})
+            if table:
+                table.add(scored.target, {ROW: scored.metrics})
+            done += 1
+            if state and done % SAVE_EVERY == 0:
+                _save(state, fingerprint, evaluator, done, table)
+    except KeyboardInterrupt:
+        raise Interrupted(f"Stopped after {done} of {len(samples)} maps; what was counted is kept.") from None
+    finally:
+        if state and done < len(samples):
+            _save(state, fingerprint, evaluator, done, table)
+    return evaluator
+
+
+def _raising(loader: Iterable[Scored | InputError]) -> Iterator[Scored]:
+    for scored in loader:
+        if isinstance(scored, InputError):
+            raise scored
+        yield scored
+
+
+def _same(scored: Any) -> Any:
+    return scored
+
+
+def _fingerprint(
+    folder: Path,
+    samples: tuple[Sample, ...],
+    protocol: EvalProtocol,
+    predictions: Predictions | None,
+    table: PerImageTable | None,
+) -> str:
+    """Fingerprint of settings, ground truth, predictions and the table's threshold; stored counts must share it."""
+    ground_truth = [(p.name, p.labels, p.boxes, p.size, p.mask, p.instances, p.ignore) for p in samples]
+    return stable_hash(folder.absolute(), ground_truth, protocol, predictions, table and str(table.threshold))
+
+
+def _save(path: Path, fingerprint: str, evaluator: Evaluator, done: int, table: PerImageTable | None) -> None:
+    if table:
+        table.flush()
+    with atomic_write(path) as partial, partial.open("wb") as stream:
+        np.savez(
+            stream, allow_pickle=False, fingerprint=np.array(fingerprint), done=np.array(done), **evaluator.arrays()
+        )
+
+
+def _restore(path: Path | None, fingerprint: str, protocol: EvalProtocol) -> tuple[Evaluator, int]:
+    """What was counted before; nothing where it was counted by other settings."""
+    evaluator = Evaluator(protocol)
+    if path is None or not path.is_file():
+        return evaluator, 0
+    with np.load(path, allow_pickle=False) as kept:
+        if str(kept["fingerprint"]) != fingerprint:
+            raise InputError(f"{path} was made with other settings or data; give the same, or --overwrite to restart.")
+        evaluator.restore({name: kept[name] for name in kept.files})
+        return evaluator, int(kept["done"])

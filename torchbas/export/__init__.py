@@ -1,0 +1,50 @@
+"""Output formats: one file in this folder and one entry of :data:`FORMATS` each. Imports nothing heavy."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .results import Results
+
+Writer = Callable[["Results", Path], None]
+"""Writes results into a folder, which it makes where needed."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """One way to write :class:`~torchbas.export.results.Results`."""
+
+    write: Writer
+    about: str
+    """What it writes, one line for the command line's help."""
+    outputs: tuple[str, ...]
+    """Names or patterns of all that it writes into the folder; ``--overwrite`` removes them."""
+
+
+def _writer(module: str, function: str = "write") -> Writer:
+    """A function of a module of this folder, imported when it is first called."""
+
+    def write(results: "Results", folder: Path) -> None:
+        getattr(import_module(f".{module}", __name__), function)(results, folder)
+
+    return write
+
+
+FORMATS: dict[str, Format] = {
+    "coco": Format(
+        _writer("coco"), "boxes and exact masks as COCO annotations", ("boxes.coco.json", "masks.coco.json")
+    ),
+    "coco-outlines": Format(
+        _writer("coco", "write_outlines"), "masks as COCO polygons, to edit by hand", ("outlines.coco.json",)
+    ),
+    "voc": Format(_writer("voc"), "masks as palette PNGs, as Pascal VOC has them", ("masks",)),
+    "gallery": Format(_writer("gallery"), "all photos with what was found, as a page to look through", ("index.html",)),
+}
+
+
+def outputs() -> tuple[str, ...]:
+    """Names or patterns of all that any of the formats writes into a folder."""
+    return tuple(dict.fromkeys(pattern for one in FORMATS.values() for pattern in one.outputs))

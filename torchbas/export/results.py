@@ -1,0 +1,66 @@
+"""What the output formats write: the detections, the class list and the photos they belong to."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+
+from PIL import Image
+
+from ..errors import InputError
+from ..io import write_error
+from ..structures import Localization, Problem
+from . import FORMATS
+
+Sizes = Mapping[str, tuple[int, int]]
+"""Height and width in pixels of every photo of a run, with detections or without, by name."""
+OpenImage = Callable[[Path, int], Image.Image]
+"""Opens a photo as upright RGB whose shorter side has at least so many pixels, if the original has.
+
+Raises :class:`InputError` for a photo that cannot be opened.
+"""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that an output format may write.
+
+    Raises:
+        InputError: a detection has a class that is not in ``classes``, or a photo that is not in ``sizes``.
+    """
+
+    detections: Sequence[Localization]
+    classes: Sequence[str]
+    """The data set's class list; the formats number it from 1, 0 is background."""
+    sizes: Sizes
+    open_image: OpenImage
+    problems: Sequence[Problem] = ()
+    """Files that were skipped."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What a reader should know of the run, such as the model: value by caption."""
+
+    def __post_init__(self) -> None:
+        classes = set(self.classes)
+        for one in self.detections:
+            if one.label not in classes:
+                raise InputError(f'{one.name}: its tag "{one.label}" is not in the class list. Add it there.')
+            if one.name not in self.sizes:
+                raise InputError(f"{one.name} has findings but is not in the list of photos. Add it there.")
+
+
+def save(results: Results, folder: Path, formats: Sequence[str] = ("coco",)) -> None:
+    """Write ``results`` into ``folder`` in each of ``formats``, names in :data:`~torchbas.export.FORMATS`.
+
+    Raises:
+        InputError: an unknown format, before anything is written; a disk that is full.
+    """
+    for name in formats:
+        if name not in FORMATS:
+            close = get_close_matches(name.lower(), FORMATS, n=1)
+            advice = f'Did you mean "{close[0]}"?' if close else f"There are {', '.join(FORMATS)}."
+            raise InputError(f'"{name}" is no format. {advice}')
+    for name in formats:
+        try:
+            FORMATS[name].write(results, folder)
+        except OSError as error:
+            raise write_error(Path(error.filename or folder), error) from error

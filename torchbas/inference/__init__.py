@@ -1,0 +1,1 @@
+"""From images and classes to heatmaps, thresholds, boxes and masks (Fig. 3)."""

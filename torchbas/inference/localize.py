@@ -1,0 +1,97 @@
+"""Inference (Fig. 3): images and classes to one heatmap, threshold and S_b / S per class."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..cam import auto_threshold, normalize, upsample
+from ..config import Inference
+from ..methods.base import Method
+from ..model.classifier import Encoded
+from .thresholds import choose_thresholds
+from .zoom import DETAIL, crop_regions, detail, paste_regions, reduce, regions
+
+
+class Detections(NamedTuple):
+    """``Q`` queries, each a class in an image of the batch."""
+
+    index: Int[Tensor, " Q"]  # pyright: ignore[reportIncompatibleMethodOverride]
+    """Index of the image in the batch."""
+    label: Int[Tensor, " Q"]
+    """Index of the class."""
+    confidence: Float[Tensor, " Q"]
+    """Softmax probability of the class, in [0, 1]."""
+    heatmaps: Float[Tensor, "Q h w"]
+    """Min-max normalized to [0, 1]; on the grid of F, with ``zoom`` at the size of the input."""
+    threshold: Float[Tensor, " Q"]
+    """Heatmap value above which a place is foreground."""
+    bas_ratio: Float[Tensor, " Q"]
+    """S_b / S with all places above the threshold masked, in [0, 1]."""
+
+
+@torch.inference_mode()
+def detect(
+    model: Method, images: Float[Tensor, "B 3 H W"], labels: Float[Tensor, "B K"] | None, inference: Inference
+) -> Detections:
+    """Detections of every class marked in ``labels`` (multi-hot), or of the most probable class of each image.
+
+    ``images`` are standardized for the backbone, and with ``zoom`` larger than its input by
+    :func:`~torchbas.inference.zoom.detail`: the first pass uses them reduced, the second crops of them.
+    """
+    views, images = images, reduce(images, detail(inference))
+    encoded = model.encode(images)
+    if labels is None:
+        index, label = torch.arange(len(images), device=images.device), encoded.logits.argmax(dim=1)
+    else:
+        index, label = labels.nonzero(as_tuple=True)
+    queries = encoded.at(index)
+    heatmaps = fitted_heatmaps(model, queries, label, inference)
+    if inference.zoom:
+        heatmaps = zoomed_heatmaps(model, views, index, queries, label, heatmaps, inference)
+    threshold, ratio = choose_thresholds(queries, label, heatmaps, inference.threshold)
+    confidence = queries.logits.softmax(dim=1).gather(1, label[:, None])[:, 0]
+    return Detections(index, label, confidence, heatmaps, threshold, ratio)
+
+
+def fitted_heatmaps(
+    model: Method, encoded: Encoded, label: Int[Tensor, " Q"], inference: Inference
+) -> Float[Tensor, "Q h w"]:
+    """Heatmaps of the method in [0, 1] on the grid of F, to which coarser ones are upsampled."""
+    return on_grid_of_features(normalize(model.heatmaps(encoded, label, inference)), encoded)
+
+
+def on_grid_of_features(heatmaps: Float[Tensor, "Q _ _"], encoded: Encoded) -> Float[Tensor, "Q h w"]:
+    """Heatmaps on the grid of F, bilinear."""
+    grid = encoded.features.shape[2], encoded.features.shape[3]
+    return heatmaps if heatmaps.shape[1:] == grid else upsample(heatmaps.float(), grid)
+
+
+def zoomed_heatmaps(
+    model: Method,
+    views: Float[Tensor, "B 3 H W"],
+    index: Int[Tensor, " Q"],
+    encoded: Encoded,
+    label: Int[Tensor, " Q"],
+    heatmaps: Float[Tensor, "Q h w"],
+    inference: Inference,
+) -> Float[Tensor, "Q _ _"]:
+    """Heatmaps at the size of the network's input; where the foreground is small, those of a crop of it (Sec. 6).
+
+    The region is the square around all places above :func:`~torchbas.cam.auto_threshold`, whatever the threshold of the
+    result, with ``padding``. Where it covers less than ``zoom`` of the image it is cropped from ``views``, enlarged and
+    localized again: the result is that heatmap inside the region, min-max normalized, and 0 outside. The averaged
+    classes (``top_k``) stay those of the first pass.
+    """
+    size = (views.shape[2] // DETAIL, views.shape[3] // DETAIL)
+    result = upsample(heatmaps.float(), size)
+    squares = regions(heatmaps.float(), auto_threshold(heatmaps), inference.padding)
+    small = (squares[:, 2] ** 2 < inference.zoom).nonzero()[:, 0]
+    if len(small):
+        crops = crop_regions(views, index[small], squares[small], size).contiguous(memory_format=torch.channels_last)
+        enlarged = model.encode(crops)
+        enlarged.logits = encoded.logits[small]
+        inside = model.heatmaps(enlarged, label[small], inference)
+        result[small] = paste_regions(normalize(inside.float()), squares[small], size)
+    return result

@@ -1,0 +1,161 @@
+"""A trained method ready to use: photos in, localizations out."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float
+from pycocotools import mask as coco_mask
+
+from ..data import Batch, evaluation_loader, standardize, whole_view
+from ..errors import InputError
+from ..methods.base import Method
+from ..methods.trained import TrainedModel
+from ..structures import Dataset, Localization, Sample, unknown_tag
+from .boxes import components
+from .localize import detect
+from .zoom import detail
+
+Progress = Callable[[Iterable[Batch], int], Iterable[Batch]]
+"""Passes batches on, whose number it is told, e.g. with a progress bar."""
+AUTHORS = "authors"
+"""``recipe`` of a model that the paper's authors released."""
+
+
+def silent(batches: Iterable[Batch], _: int) -> Iterable[Batch]:
+    """No progress bar."""
+    return batches
+
+
+@dataclass(frozen=True)
+class Localizer(TrainedModel[Method]):
+    """A trained method with all that is needed to localize in any photo.
+
+    Call it with image files; :meth:`stream` is for whole datasets, in constant memory. Its input is the whole photo,
+    squeezed to ``resize`` as in training before the crop.
+    """
+
+    def __call__(self, images: str | Path | Sequence[str | Path], tags: Sequence[str] = ()) -> list[Localization]:
+        """Localizations of ``tags`` in one or more image files; without tags of the most probable class of each.
+
+        Raises:
+            InputError: an unreadable file, or a tag that the model does not know.
+        """
+        paths = [images] if isinstance(images, (str, Path)) else images
+        labels = tuple(sorted(self.label_of(tag) for tag in ([tags] if isinstance(tags, str) else tags)))
+        samples = tuple(Sample(Path(path), str(path), labels) for path in paths)
+        dataset = Dataset(Path(), self.classes, samples)
+        return list(self.stream(dataset, tags="known" if tags else "predicted"))
+
+    @torch.inference_mode()
+    def stream(
+        self,
+        dataset: Dataset,
+        *,
+        tags: str = "known",
+        objects: str = "largest",
+        batch_size: int = 16,
+        workers: int = 0,
+        precision: Callable[[], Any] = nullcontext,
+        progress: Progress = silent,
+    ) -> Iterator[Localization]:
+        """Localizations of the ``known`` tags of every photo, or of its ``predicted`` class, photo by photo in order.
+
+        Args:
+            objects: ``largest`` or ``all`` connected components of a heatmap.
+            workers: processes that decode, and threads that make masks.
+            precision: context manager of the forward pass, e.g. autocast.
+            progress: receives the batches and their number, and passes them on.
+
+        Raises:
+            InputError: a tag that the model does not know, or an unreadable photo.
+        """
+        if tags == "known":
+            wanted = [sample for sample in self.with_own_classes(dataset).samples if sample.labels]
+        else:  # the photos may have tags that this model does not know
+            wanted = [replace(sample, labels=()) for sample in dataset.samples]
+        data = Dataset(dataset.root, self.classes, tuple(wanted))
+        side = self.resize * detail(self.inference)
+        loader = evaluation_loader(data, partial(whole_view, size=side), batch_size, workers, at_least=side)
+        device = next(self.model.parameters()).device
+        self.model.eval()
+        extract = partial(_localizations, objects=objects)
+        with ThreadPoolExecutor(max(1, workers)) as pool:
+            for batch in progress(loader, len(loader)):
+                images = standardize(batch.images.to(device, non_blocking=True), *self.model.normalization)
+                labels = batch.labels.to(device) if tags == "known" else None
+                images = images.contiguous(memory_format=torch.channels_last)
+                with precision():
+                    found = detect(self.model, images, labels, self.inference)
+                index = batch.index[found.index.cpu()].tolist()
+                tasks = zip(
+                    [wanted[i] for i in index],
+                    batch.size[found.index.cpu()].tolist(),
+                    [self.classes[label] for label in found.label.tolist()],
+                    *(column.tolist() for column in (found.confidence, found.threshold, found.bas_ratio)),
+                    found.heatmaps.float().cpu().numpy(),
+                    strict=True,
+                )
+                for objects_of_one in pool.map(lambda task: extract(*task), tasks):
+                    yield from objects_of_one
+
+    def label_of(self, tag: str) -> int:
+        """Index of a tag.
+
+        Raises:
+            InputError: a tag that the model does not know.
+        """
+        if tag not in self.classes:
+            raise InputError(unknown_tag(tag, self.classes))
+        return self.classes.index(tag)
+
+    def with_own_classes(self, dataset: Dataset) -> Dataset:
+        """The same photos with their labels as indices into this model's class list, matched by name.
+
+        Models of the authors have no class names: there the order of the two lists must agree.
+
+        Raises:
+            InputError: a tag that the model does not know.
+        """
+        if self.recipe == AUTHORS and len(dataset.classes) == len(self.classes):
+            return replace(dataset, classes=self.classes)
+        return dataset.relabeled(self.classes)
+
+
+def _localizations(
+    sample: Sample,
+    size: list[int],
+    label: str,
+    confidence: float,
+    threshold: float,
+    bas_ratio: float,
+    grid: Float[np.ndarray, "h w"],
+    *,
+    objects: str,
+) -> list[Localization]:
+    """Components of a heatmap at the photo's own size."""
+    height, width = size
+    heatmap = cv2.resize(grid, (width, height), interpolation=cv2.INTER_LINEAR)
+    return [
+        Localization(
+            image=sample.path,
+            name=sample.name,
+            size=(height, width),
+            label=label,
+            xyxy=component.box,
+            rle=dict(coco_mask.encode(np.asfortranarray(component.mask, dtype=np.uint8))),
+            grid=grid,
+            confidence=confidence,
+            bas_ratio=bas_ratio,
+            threshold=threshold,
+            ground_truth=sample.boxes,
+        )
+        for component in components(heatmap, threshold, objects)
+    ]

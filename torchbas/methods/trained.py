@@ -1,0 +1,79 @@
+"""TrainedModel: network, class names and image sizes, stored as weights and a JSON model card."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from torch import nn
+
+from ..config import Inference
+from ..model.weights import load_network, save_network
+from . import load as load_method
+
+
+class Network(Protocol):
+    """Module that can be saved and rebuilt from its card: a method, IRN's boundary network, or a segmenter."""
+
+    name: Any
+    """Key in a registry of networks."""
+
+    def card(self) -> dict[str, Any]:
+        """JSON fields from which ``from_card`` builds the network."""
+        ...
+
+
+N = TypeVar("N", bound=nn.Module)
+T = TypeVar("T", bound="TrainedModel")
+
+
+@dataclass(frozen=True)
+class TrainedModel(Generic[N]):
+    """Network with its class names, image sizes, inference settings and origin."""
+
+    model: N
+    classes: tuple[str, ...]
+    resize: int
+    """Height and width in pixels to which training resized a photo before the crop."""
+    crop: int
+    """Height and width of the crop in pixels; the authors' protocol evaluates on it."""
+    inference: Inference = field(default_factory=Inference)
+    recipe: str = ""
+    """Name of the recipe that trained it."""
+    changes: dict[str, Any] = field(default_factory=dict)
+    """Settings that differ from the recipe's."""
+    fingerprint: str = ""
+    """Hash of the settings and data of its training."""
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``model.safetensors`` and ``model.json``, which :meth:`load` reads on any machine."""
+        network: Any = self.model
+        card = {"method": network.name, "classes": list(self.classes), **network.card()}
+        for name in ("resize", "crop", "recipe", "changes", "fingerprint"):
+            card[name] = getattr(self, name)
+        save_network(self.model, folder, card | {"inference": asdict(self.inference)})
+
+    @classmethod
+    def load(cls: type[T], folder: str | Path, networks: Mapping[str, type] | None = None) -> T:
+        """Read a folder that :meth:`save` wrote, or a Hub repository ``user/name``.
+
+        Args:
+            networks: classes of networks by name; those of :data:`torchbas.methods.METHODS` when not given.
+
+        Raises:
+            InputError: a missing or damaged model.
+        """
+
+        def build(card: dict[str, Any]) -> Any:
+            name = str(card["method"])
+            kind: Any = load_method(name) if networks is None else networks[name]
+            read.update(
+                classes=tuple(card["classes"]),
+                inference=Inference(**card["inference"]),
+                **{key: card[key] for key in ("resize", "crop", "recipe", "changes", "fingerprint")},
+            )
+            return kind.from_card(card)
+
+        read: dict[str, Any] = {}
+        network, _ = load_network(folder, build)
+        return cls(network, **read)

@@ -1,0 +1,167 @@
+"""Classifier: F1, F2 and class head (Fig. 2), the network that BAS and every method beside it share."""
+
+from functools import cached_property
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from ..config import Architecture
+from .amc import frozen, mask_foreground
+from .extractor import Extractor
+
+C = TypeVar("C", bound="Classifier")
+
+
+class Classifier(nn.Module):
+    """A classification network cut in two, ``f1`` and ``f2``, with a class ``head`` of convolutions and GAP."""
+
+    def __init__(self, extractor: Extractor, num_classes: int, architecture: Architecture | None = None) -> None:
+        super().__init__()
+        self.architecture = architecture or Architecture()
+        self.num_classes = num_classes
+        self.f1 = extractor.f1
+        self.f2 = extractor.f2
+        self.head = build_head(extractor.f2_channels, self.architecture, num_classes)
+        self._f1_frozen = False
+
+    def features(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+        """F = F1(I)."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._f1_frozen):
+            return self.f1(images)
+
+    def deep_features(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C2 h2 w2"]:
+        """F2(F) without the class head: the head's input."""
+        return self.f2(features)
+
+    def class_maps(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B K ch cw"]:
+        """P = F2(F): one activation map per class; its mean is the class's score."""
+        return self.head(self.deep_features(features))
+
+    def logits(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B K"]:
+        """Class scores (eq. 1)."""
+        return pool(self.class_maps(self.features(images)))
+
+    def encode(self, images: Float[Tensor, "B 3 H W"]) -> "Encoded":
+        """Features, class maps and scores of images, each computed when it is first asked for."""
+        return Encoded(self, images)
+
+    def background_logits(
+        self,
+        features: Float[Tensor, "B C h w"],
+        foreground: Float[Tensor, "B 1 h w"],
+        images: Float[Tensor, "B 3 H W"] | None = None,
+    ) -> Float[Tensor, "B K"]:
+        """Class scores with the foreground masked (eq. 2), differentiable in ``foreground`` only.
+
+        ``images`` are needed only where the image itself is masked.
+        """
+        if self.architecture.mask_at == "features":
+            return pool(frozen(self.f2, self.head)(mask_foreground(features, foreground)))
+        if images is None:
+            raise ValueError("masking the foreground in the image needs the images, not their features alone.")
+        large = F.interpolate(foreground, size=images.shape[2:], mode="bilinear", align_corners=False)
+        return pool(frozen(self.f1, self.f2, self.head)(mask_foreground(images, large)))
+
+    def freeze_f1(self) -> None:
+        """Keep F1 as it is: no gradient, and running statistics instead of the batch's."""
+        self._f1_frozen = True
+        self.f1.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self: C, mode: bool = True) -> C:
+        """Training mode for all but a frozen F1."""
+        super().train(mode)
+        if self._f1_frozen:
+            self.f1.eval()
+        return self
+
+
+class Encoded:
+    """What a classifier computes of images, shared by all that is asked about them.
+
+    Attributes:
+        images: (B 3 H W), standardized.
+    """
+
+    images: Float[Tensor, "B 3 H W"]
+
+    def __init__(self, classifier: Classifier, images: Float[Tensor, "B 3 H W"]) -> None:
+        self.classifier, self.images = classifier, images
+
+    @cached_property
+    def features(self) -> Float[Tensor, "B C h w"]:
+        """F."""
+        return self.classifier.features(self.images)
+
+    @cached_property
+    def class_maps(self) -> Float[Tensor, "B K ch cw"]:
+        """P."""
+        return self.classifier.class_maps(self.features)
+
+    @cached_property
+    def logits(self) -> Float[Tensor, "B K"]:
+        """Class scores."""
+        return pool(self.class_maps)
+
+    def at(self, index: Int[Tensor, " Q"]) -> "Encoded":
+        """The images at these positions; nothing is computed for them again."""
+        return _Rows(self, index)
+
+    def background_logits(self, foreground: Float[Tensor, "B 1 h w"]) -> Float[Tensor, "B K"]:
+        """Class scores with the foreground masked, see :meth:`Classifier.background_logits`."""
+        images = self.images if self.classifier.architecture.mask_at == "image" else None
+        return self.classifier.background_logits(self.features, foreground, images)
+
+
+class _Rows(Encoded):
+    """Some of the images of another encoding."""
+
+    def __init__(self, whole: Encoded, index: Int[Tensor, " Q"]) -> None:
+        self.classifier, self._whole, self._index = whole.classifier, whole, index
+
+    @cached_property
+    def images(self) -> Float[Tensor, "Q 3 H W"]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self._whole.images[self._index]
+
+    @cached_property
+    def features(self) -> Float[Tensor, "Q C h w"]:
+        return self._whole.features[self._index]
+
+    @cached_property
+    def class_maps(self) -> Float[Tensor, "Q K ch cw"]:
+        return self._whole.class_maps[self._index]
+
+    @cached_property
+    def logits(self) -> Float[Tensor, "Q K"]:
+        return self._whole.logits[self._index]
+
+
+def pool(class_maps: Float[Tensor, "B K ch cw"]) -> Float[Tensor, "B K"]:
+    """GAP (eq. 1), in fp32 whatever the precision of the network."""
+    return class_maps.float().mean(dim=(2, 3))
+
+
+def build_head(in_channels: int, architecture: Architecture, num_classes: int) -> nn.Sequential:
+    """The convolutions from F2's channels to one map per class, at random weights (Xavier)."""
+    if architecture.head == "linear":
+        layers: list[nn.Module] = [nn.Conv2d(in_channels, num_classes, kernel_size=1, bias=False)]
+    else:
+        hidden = architecture.hidden
+        layers = [
+            nn.Conv2d(in_channels, hidden, kernel_size=3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(hidden, hidden, kernel_size=3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(hidden, num_classes, kernel_size=1),
+        ]
+    for layer in layers:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    if architecture.relu_before_pooling:
+        layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)

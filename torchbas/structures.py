@@ -1,0 +1,152 @@
+"""Data structures that all of the package shares, and the letters that name shapes.
+
+B  images in a batch     K  classes            N  objects in one image
+C  feature channels      h w  feature grid     H W  pixels
+
+Boxes are ``(x0, y0, x1, y1)`` in pixels of the ORIGINAL image (EXIF applied), the end exclusive.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from .errors import InputError
+
+Box = tuple[float, float, float, float]
+"""x0, y0, x1, y1 in pixels of the original image, end exclusive."""
+
+IGNORE_INDEX = 255
+"""Label of pixels that no loss and no metric counts."""
+
+LARGEST = 640
+"""Pixels of the longer side that segmentation works at; larger photos are reduced to it (VOC and COCO have none)."""
+
+
+def working_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width that segmentation works at: the photo's own, or reduced to ``LARGEST`` on the longer side."""
+    shrink = min(1, LARGEST / max(size))
+    return max(1, round(size[0] * shrink)), max(1, round(size[1] * shrink))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image, its tags and its ground truth. Files are opened only when they are used."""
+
+    path: Path
+    """File of the image."""
+    name: str
+    """Unique in its dataset: the path relative to the dataset's root, with forward slashes."""
+    labels: tuple[int, ...] = ()
+    """Indices into :attr:`Dataset.classes`, ascending; empty when the photo has no tag."""
+    split: str = ""
+    """``train``, ``val``, ``test``, or empty where the data set has no splits."""
+    boxes: tuple[Box, ...] = ()
+    """Ground-truth boxes, for evaluation only; training never uses them."""
+    mask: Path | None = None
+    """Ground-truth mask as a palette or gray PNG, for evaluation only."""
+    instances: tuple[Path, ...] = ()
+    """Ground-truth masks of single objects as gray PNGs, nonzero on the object; their union is the foreground."""
+    ignore: Path | None = None
+    """Gray PNG, nonzero on pixels that evaluation leaves out; foreground wins over it."""
+    size: tuple[int, int] | None = None
+    """Height and width of the original, where the data set lists them; stored heatmaps then need no photos."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A fault of the input, for the user and ``run.json``."""
+
+    name: str
+    """Path of the file, as the user gave it."""
+    reason: str
+    """One sentence: what is wrong and the next move."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples and their class list."""
+
+    root: Path
+    """Folder or list that was read."""
+    classes: tuple[str, ...]
+    """Names of the tags; a label is an index into them."""
+    samples: tuple[Sample, ...]
+    problems: tuple[Problem, ...] = ()
+    """What was left out or does not fit."""
+
+    def only(self, *splits: str) -> "Dataset":
+        """The photos of these splits; all of them where the data set has no splits."""
+        if not any(sample.split for sample in self.samples):
+            return self
+        return replace(self, samples=tuple(sample for sample in self.samples if sample.split in splits))
+
+    def relabeled(self, classes: tuple[str, ...]) -> "Dataset":
+        """The same photos with their tags as numbers of another class list, matched by name.
+
+        Raises:
+            InputError: a tag in use that the other list lacks.
+        """
+        if classes == self.classes:
+            return self
+        number = {tag: index for index, tag in enumerate(classes)}
+        used = {label for sample in self.samples for label in sample.labels}
+        for tag in sorted(self.classes[label] for label in used):
+            if tag not in number:
+                raise InputError(unknown_tag(tag, classes))
+        ours = {label: number[self.classes[label]] for label in used}
+        samples = (
+            replace(sample, labels=tuple(sorted(ours[label] for label in sample.labels))) for sample in self.samples
+        )
+        return replace(self, classes=classes, samples=tuple(samples))
+
+
+def unknown_tag(tag: str, classes: tuple[str, ...]) -> str:
+    """The sentence about a tag that a model does not know."""
+    known = ", ".join(classes[:20]) + (", ..." if len(classes) > 20 else "")
+    return f'the model does not know the tag "{tag}"; it knows {known}.'
+
+
+@dataclass(frozen=True)
+class Localization:
+    """One localized object: box, mask, heatmap, and the classifier's scores with and without it."""
+
+    image: Path
+    """The photo's file."""
+    name: str
+    """Name of the sample."""
+    size: tuple[int, int]
+    """Height and width of the original image, EXIF applied."""
+    label: str
+    """Tag of the object."""
+    xyxy: Box
+    """Box in original pixels."""
+    rle: dict[str, Any]
+    """The mask as a COCO run-length encoding (``size`` and ``counts`` as bytes); :attr:`mask` decodes it."""
+    grid: Float[np.ndarray, "h w"]
+    """The localization map in [0, 1] on the feature grid, or finer with ``zoom``; :attr:`heatmap` upsamples it."""
+    confidence: float
+    """Probability that the classifier gives the tag, in [0, 1]."""
+    bas_ratio: float
+    """S_b / S in [0, 1]: the share of the class's activation left with the foreground masked. Near 0 is good."""
+    threshold: float
+    """Value of the heatmap above which a pixel is foreground."""
+    ground_truth: tuple[Box, ...] = ()
+    """Ground-truth boxes of the sample, to draw beside the predicted one."""
+
+    @property
+    def mask(self) -> Bool[np.ndarray, "H W"]:
+        """Pixels of the object, in original pixels; decodes :attr:`rle`."""
+        from pycocotools import mask as coco
+
+        return coco.decode(cast(Any, self.rle)).astype(bool)
+
+    @property
+    def heatmap(self) -> Float[np.ndarray, "H W"]:
+        """The localization map in original pixels, in [0, 1]."""
+        import cv2
+
+        height, width = self.size
+        return cv2.resize(self.grid, (width, height), interpolation=cv2.INTER_LINEAR)

@@ -1,0 +1,130 @@
+"""Cached features of a frozen F1, so that training takes minutes on a laptop."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..config import Training
+from ..data import Batch, Draw, Order, evaluation_loader, standardize, train_view
+from ..methods.base import FeatureBatch, Method
+from ..model.classifier import Classifier
+from ..structures import Dataset
+
+FEATURES = "features.npy"
+LARGEST = 6e9
+"""Largest size of the cache in bytes."""
+
+Progress = Callable[[Iterable[Batch], int], Iterable[Batch]]
+
+
+class CachedFeatures:
+    """Features F of random views of every sample in half precision, in one memory-mapped file.
+
+    Epochs take turns with the views, and each time a sample is drawn its features are mirrored or not: F1 of a mirrored
+    photo is (nearly) the mirrored F1 of the photo.
+    """
+
+    def __init__(self, features: np.ndarray, dataset: Dataset, seed: int) -> None:
+        self.features = features
+        """(views, samples, C, h, w)"""
+        self.seed = seed
+        self.tags = [sample.labels for sample in dataset.samples]
+        self.labels = torch.zeros(len(self.tags), len(dataset.classes))
+        for row, tags in zip(self.labels, self.tags, strict=True):
+            row[list(tags)] = 1
+
+    def __len__(self) -> int:
+        return len(self.tags)
+
+    def batch(self, draws: list[Draw]) -> FeatureBatch:
+        """The features of one training step."""
+        index = np.array([draw.index for draw in draws])
+        rngs = [np.random.default_rng((self.seed, draw.epoch, draw.index + 1)) for draw in draws]
+        target = [self.tags[i][rng.integers(len(self.tags[i]))] for i, rng in zip(index, rngs, strict=True)]
+        flipped = torch.tensor([rng.random() < 0.5 for rng in rngs])
+        views = np.array([(draw.epoch + draw.index) % len(self.features) for draw in draws])
+        features = torch.from_numpy(self.features[views, index])
+        features = torch.where(flipped[:, None, None, None], features.flip(3), features)
+        rows = torch.from_numpy(index)
+        return FeatureBatch(features, torch.tensor(target), self.labels[rows], rows)
+
+
+class CachedLoader:
+    """Batches of cached features, in the order of :func:`torchbas.data.loader.training_loader`."""
+
+    def __init__(self, data: CachedFeatures, order: Order) -> None:
+        self.data, self.order = data, order
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
+        self.order.set_epoch(epoch, start_batch)
+
+    def __iter__(self) -> Iterator[FeatureBatch]:
+        return (self.data.batch(draws) for draws in self.order)
+
+
+def worthwhile_views(training: Training, samples: int, bytes_per_view: int, room: float = LARGEST) -> int:
+    """Number of views to cache of each sample; 0 where most would be used only once, or none fits ``room`` bytes."""
+    return min(training.views, int(passes(training, samples) / 2), int(room // (samples * bytes_per_view)))
+
+
+def passes(training: Training, samples: int) -> float:
+    """Passes of a training over the samples."""
+    steps_per_epoch = math.ceil(math.ceil(samples / training.batch_size) / training.accumulate)
+    steps = training.epochs * steps_per_epoch if training.steps is None else training.steps
+    return steps / steps_per_epoch
+
+
+@torch.inference_mode()
+def feature_bytes(model: Classifier, crop: int) -> int:
+    """Bytes of the features of one view of one sample."""
+    example = torch.zeros(1, 3, crop, crop, device=next(model.parameters()).device)
+    was_training = model.training
+    size = model.eval().features(example).numel() * 2
+    model.train(was_training)
+    return size
+
+
+@torch.inference_mode()
+def cache_features(
+    model: Method,
+    dataset: Dataset,
+    training: Training,
+    file: Path,
+    views: int,
+    *,
+    workers: int = 0,
+    forward: Callable[[], object],
+    progress: Progress,
+) -> CachedFeatures:
+    """Compute F1 of ``views`` random views of every sample, and write the features to ``file``.
+
+    Each photo is decoded once. ``forward`` gives the context to run the network in (precision).
+    """
+    device = next(model.parameters()).device
+    view = partial(_views, count=views, resize=training.resize, crop=training.crop)
+    loader = evaluation_loader(dataset, view, max(1, training.batch_size // views), workers, seed=training.seed)
+    features: np.ndarray | None = None
+    for batch in progress(loader, len(loader)):
+        images = standardize(batch.images.flatten(0, 1).to(device, non_blocking=True), *model.normalization)
+        with forward():  # pyright: ignore[reportGeneralTypeIssues]
+            block = model.features(images.contiguous(memory_format=torch.channels_last)).half().cpu().numpy()
+        block = block.reshape(len(batch.index), views, *block.shape[1:])
+        if features is None:
+            shape = (views, len(dataset.samples), *block.shape[2:])
+            features = np.lib.format.open_memmap(file, mode="w+", dtype=np.float16, shape=shape)
+        features[:, batch.index.numpy()] = block.swapaxes(0, 1)
+    assert features is not None, "a training has photos"
+    return CachedFeatures(features, dataset, training.seed)
+
+
+def _views(image: Image.Image, rng: np.random.Generator, count: int, resize: int, crop: int) -> Tensor:
+    return torch.stack([train_view(image, rng, resize, crop) for _ in range(count)])

@@ -1,0 +1,223 @@
+"""Training of a method by a recipe: makes a :class:`torchbas.training.train.Task` of dataset and settings."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .. import methods
+from ..config import Recipe, Training
+from ..data import Order, training_loader
+from ..errors import InputError
+from ..inference.localizer import Localizer, Progress, silent
+from ..io import stable_hash
+from ..methods.base import Method
+from ..methods.trained import TrainedModel
+from ..model.weights import is_run, normalization, origin, read_card, start_from
+from ..structures import Dataset
+from .fabric import Fabric
+from .feature_cache import FEATURES, LARGEST, CachedLoader, cache_features, feature_bytes, worthwhile_views
+from .loop import Hooks, Loader
+from .train import Task, train
+
+
+def train_recipe(
+    dataset: Dataset,
+    recipe: Recipe,
+    out: Path,
+    *,
+    weights: bool | str | Path = True,
+    device: str = "auto",
+    workers: int = 0,
+    resume: bool = False,
+    hooks: Callable[[Localizer], Hooks] = lambda _: Hooks(),
+    progress: Progress = silent,
+) -> Localizer:
+    """Train the recipe's method on the photos of the splits ``train`` and none, and save the model into ``out``.
+
+    Args:
+        weights: True fetches ImageNet weights by name, a path reads a local file or goes on from the folder of any
+            trained model, False starts from nothing.
+        hooks: makes the callbacks from the untrained model, before the first step.
+
+    Raises:
+        InputError: fewer than two tags in use; a recipe that needs another run first; weights that cannot be had; a
+            method that lacks what it needs; a checkpoint of other settings.
+        Interrupted: stopped by the user; ``resume`` goes on.
+    """
+    job = method_task(dataset, recipe, out, weights=weights, workers=workers, progress=progress)
+    return train(job, out, device=device, resume=resume, hooks=hooks)  # pyright: ignore[reportArgumentType, reportReturnType]
+
+
+def method_task(
+    dataset: Dataset,
+    recipe: Recipe,
+    out: Path,
+    *,
+    weights: bool | str | Path = True,
+    workers: int = 0,
+    progress: Progress = silent,
+) -> Task:
+    """Task of :func:`torchbas.training.recipe.train_recipe`, with the same errors; nothing is computed yet."""
+    kind = methods.load(recipe.method)
+    options = kind.read_options(recipe.options)
+    check_needs(recipe, options, weights)
+    # Where only masking needs the images (Fig. 11), F1 is frozen and its features are computed at every step.
+    masked_features = replace(recipe.architecture, mask_at="features")
+    if recipe.training.f1 == "cached" and kind.needs_images(masked_features, options):
+        raise InputError(
+            f"{recipe.name} caches the features of F1, but {recipe.method} learns from the photos: "
+            "--f1 frozen or train."
+        )
+    samples = trainable(dataset)
+    start = _Start(samples, replace(recipe, options=options), kind, weights)
+    cached = recipe.training.f1 == "cached" and not kind.needs_images(recipe.architecture, options)
+    batches = _Batches(samples, recipe.training, cached, out, workers, progress)
+    return Task(
+        recipe.training,
+        start.fingerprint,
+        start.build,
+        start.setup,
+        batches.loader,
+        Localizer.load,
+        leftovers=(FEATURES,),
+        unused_parameters=getattr(options, "classifier_steps", 0) > 0,
+    )
+
+
+def check_needs(recipe: Recipe, options: Any, weights: bool | str | Path) -> None:
+    """Check that a recipe has all it needs to be trained.
+
+    Raises:
+        InputError: the recipe trains nothing, starts from a run that was not given or is another recipe's, or needs
+            something else; the sentence names it.
+    """
+    if recipe.combine_with:
+        *others, last = recipe.combine_with
+        raise InputError(
+            f"{recipe.name} trains nothing, it adds the seeds of runs of {', '.join(others)} and {last}: train these, "
+            f"then run bas segment DATA --model RUN RUN --recipe {recipe.name} --out FOLDER."
+        )
+    for name, what in recipe.needs.items():
+        if getattr(options, name) is None:
+            raise InputError(f"{recipe.name} needs --{name.replace('_', '-')}: {what}.")
+    if not recipe.init_from:
+        return
+    first = f"bas train DATA --recipe {recipe.init_from} --out RUN"
+    if not is_run(weights):
+        raise InputError(f"{recipe.name} starts from a run of {recipe.init_from}: {first}, then add --weights RUN.")
+    if (given := read_card(Path(weights).expanduser()).get("recipe")) != recipe.init_from:
+        raise InputError(
+            f"{weights} is a run of {given}, but {recipe.name} starts from one of {recipe.init_from}: {first}."
+        )
+
+
+def trainable(dataset: Dataset) -> Dataset:
+    """The tagged samples of the splits ``train`` and none.
+
+    Raises:
+        InputError: no such sample, or fewer than two tags in use.
+    """
+    chosen = dataset.only("train", "")
+    samples = tuple(sample for sample in chosen.samples if sample.labels)
+    used = sorted({label for sample in samples for label in sample.labels})
+    if not samples:
+        raise InputError(f"{dataset.root} has no tagged photos to train on; run bas check {dataset.root}.")
+    if len(used) < 2:
+        raise InputError(
+            f'{dataset.root} has one tag only ("{dataset.classes[used[0]]}"), and BAS learns what a tag is from '
+            "photos without it: add some under another tag, e.g. a folder named other."
+        )
+    return replace(chosen, samples=samples)
+
+
+@dataclass(frozen=True)
+class _Start:
+    """The network before its first step."""
+
+    samples: Dataset
+    recipe: Recipe
+    kind: type[Method]
+    weights: bool | str | Path
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that the weights depend on: settings, class list, samples and their tags, starting point."""
+        recipe = self.recipe
+        settings = asdict(replace(recipe.training, save_every=1))
+        names = [(sample.name, sample.labels) for sample in self.samples.samples]
+        made_of = (recipe.name, recipe.method, recipe.options, recipe.architecture, settings, origin(self.weights))
+        return stable_hash(*made_of, self.samples.classes, names)
+
+    def build(self) -> Localizer:
+        recipe, classes, weights = self.recipe, self.samples.classes, self.weights
+        colors = normalization(recipe.architecture.backbone, weights)
+        run = is_run(weights)
+        network = self.kind.build(recipe.architecture, len(classes), not run and weights, colors, recipe.options)
+        whole = recipe.training.steps == 0
+        has_head = run and start_from(network, weights, classes, whole=whole)
+        if self.kind.needs_classifier and not has_head:
+            raise InputError(
+                f"{recipe.method} goes on from a classifier of the same tags: train one with --method irn, "
+                "then give its folder as --weights."
+            )
+        return Localizer(
+            network,
+            classes,
+            recipe.training.resize,
+            recipe.training.crop,
+            recipe.inference,
+            recipe.name,
+            recipe.changes,
+            self.fingerprint,
+        )
+
+    def setup(self, _: Fabric, trained: TrainedModel[Any]) -> None:
+        if self.recipe.training.f1 != "train":
+            trained.model.freeze_f1()
+        trained.model.setup(self.samples, self.recipe.training)
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """Photos, or the features of a frozen F1 where caching them pays."""
+
+    samples: Dataset
+    training: Training
+    cached: bool
+    out: Path
+    workers: int
+    progress: Progress
+
+    def loader(self, fabric: Fabric, trained: TrainedModel[Any]) -> Loader:
+        training, network = self.training, trained.model
+        if self.cached and fabric.world_size == 1:
+            file = self.out / FEATURES
+            file.unlink(missing_ok=True)  # a stopped run's; they are computed again
+            # A memory-mapped file that outgrows its disk kills the process.
+            room = min(LARGEST, shutil.disk_usage(self.out).free / 2)
+            views = worthwhile_views(training, len(self.samples.samples), feature_bytes(network, training.crop), room)
+            if views:
+                features = cache_features(
+                    network,
+                    self.samples,
+                    training,
+                    file,
+                    views,
+                    workers=self.workers,
+                    forward=fabric.autocast,
+                    progress=self.progress,
+                )
+                return CachedLoader(features, Order(len(features), training.batch_size, training.seed))
+        return training_loader(
+            self.samples,
+            training.batch_size,
+            training.seed,
+            training.resize,
+            training.crop,
+            self.workers,
+            rank=fabric.global_rank,
+            world_size=fabric.world_size,
+            view=training.view,
+        )

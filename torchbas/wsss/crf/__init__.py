@@ -1,0 +1,1 @@
+"""Dense CRF: mean-field inference with Gaussian pairwise potentials, filtered on the permutohedral lattice."""
