@@ -96,6 +96,8 @@ def test_a_harder_ood_photo_has_a_higher_top_score_one_step_away(demo_set, short
     torch.manual_seed(0)
     images = torch.randn(3, 3, 48, 48)
     harder = model.harder(images)
+    model.freeze_f1()
+    assert torch.equal(model.harder(images), harder), "the same through a frozen F1, which features() gives no gradient"
     assert torch.allclose((harder - images).abs().amax(dim=(1, 2, 3)), torch.full((3,), 0.07), atol=1e-5)
     assert (model.logits(harder).amax(dim=1) > model.logits(images).amax(dim=1)).all()
     assert all(parameter.grad is None for parameter in model.parameters())

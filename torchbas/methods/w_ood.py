@@ -148,7 +148,8 @@ class WOoD(IRN):
         """Images after one gradient step that raises their highest class score."""
         with torch.enable_grad():
             images = images.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(self.logits(images).amax(dim=1).sum(), images)
+            logits = pool(self.class_maps(self.f1(images)))  # not features(), which stops gradients at a frozen F1
+            (gradient,) = torch.autograd.grad(logits.amax(dim=1).sum(), images)
         steepest = gradient.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-12)
         return images.detach() + self.options.step_size * gradient / steepest
 

@@ -17,7 +17,9 @@ CLASSIFIER = {"init_from": "quick_wsss:irn", "steps": 72}
 
 VARIANTS = {
     "irn": IRN,
-    "recam": vary(IRN, "quick_wsss:recam", "ReCAM, small photos.", method="recam", new_layers=100.0, **CLASSIFIER),
+    "recam": vary(
+        IRN, "quick_wsss:recam", "ReCAM, small photos.", method="recam", lr=2e-3, new_layers=100.0, **CLASSIFIER
+    ),
     "cda": vary(
         IRN,
         "quick_wsss:cda",
