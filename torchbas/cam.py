@@ -1,4 +1,4 @@
-"""From the generator's maps to one localization map per image: choose classes, mix, normalize, enlarge."""
+"""Heatmaps: choice of classes, normalization, upsampling, binarization."""
 
 import cv2
 import numpy as np
@@ -26,14 +26,14 @@ def top_classes(
 
 
 def normalize(maps: Float[Tensor, "B h w"], eps: float = 1e-5) -> Float[Tensor, "B h w"]:
-    """Min-max per map; the authors' ``eps`` keeps a constant map at zero instead of NaN."""
+    """Min-max of each map to [0, 1]; the authors' ``eps`` keeps a constant map at zero instead of NaN."""
     low = maps.amin(dim=(1, 2), keepdim=True)
     high = maps.amax(dim=(1, 2), keepdim=True)
     return (maps - low) / (high - low + eps)
 
 
 def upsample(maps: Float[Tensor, "B h w"], size: tuple[int, int]) -> Float[Tensor, "B H W"]:
-    """Bilinear, corners not aligned, as OpenCV does."""
+    """Bilinear upsampling to ``size`` (height, width), corners not aligned, as OpenCV does."""
     return F.interpolate(maps[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
 
 

@@ -113,7 +113,7 @@ class Objective(Checked):
     suppression: NonNegative[float] = 1.0
     """lambda, weight of L_bas; 0 is the paper's baseline."""
     ratio_cap: NonNegative[float] = 1.0
-    """S_b / S of an image where S_b > S: 1 in the paper, 0 in the authors' VGG16."""
+    """S_b / S of an image where S_b > S, of which the paper says nothing: 1 in the authors' code, 0 in their VGG16."""
     classifier_steps: NonNegative[int] = 0
     """Steps at the beginning that train L_cls alone; S_b / S means little before the classifier has learned."""
     area_steps: NonNegative[int] = 0

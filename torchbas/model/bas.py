@@ -38,7 +38,7 @@ class BAS(Classifier):
         return cls(extractor_of(architecture, weights), num_classes, architecture)
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Prediction:
-        """Class scores and the foreground map of every class (Fig. 3)."""
+        """Class scores and the foreground map of every class."""
         features = self.features(images)
         return Prediction(pool(self.class_maps(features)), self.generator(features))
 

@@ -16,15 +16,15 @@ class Evidence(NamedTuple):
     activation: Float[Tensor, " B"]
     """Score of the target class on the whole image, S before its ReLU."""
     activation_background: Float[Tensor, " B"]
-    """Score of the target class with the foreground masked, S_b before its ReLU (eq. 2)."""
+    """Score of the target class with the foreground masked, S_b before its ReLU (eq. 2); S where suppression is off."""
     foreground: Float[Tensor, "B 1 h w"]
     """The predicted foreground map of the target class, M_f in [0, 1]."""
     logits_background: Float[Tensor, "B K"]
-    """Scores of every class with the foreground masked; ``activation_background`` is the target's."""
+    """Scores of every class with the foreground masked, those of ``logits`` where suppression is off."""
 
 
 class Prediction(NamedTuple):
-    """One inference pass (Fig. 3)."""
+    """Class scores and foreground maps of all classes."""
 
     logits: Float[Tensor, "B K"]
     """Class scores; softmax makes probabilities of them."""
