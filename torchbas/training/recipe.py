@@ -78,9 +78,9 @@ def method_task(
         recipe.training,
         start.fingerprint,
         start.build,
-        start.setup,
         batches.loader,
         Localizer.load,
+        start.setup,
         leftovers=(FEATURES,),
         unused_parameters=getattr(options, "classifier_steps", 0) > 0,
     )

@@ -29,12 +29,12 @@ class Task:
     """Of settings and data: a checkpoint and a finished model must agree with it to be resumed."""
     build: Callable[[], TrainedModel[Any]]
     """The network before its first step, with all that its card needs. Called when the random generator is seeded."""
-    setup: Callable[[Fabric, TrainedModel[Any]], None]
-    """Called when the network is on its device, before the first batch: freezes layers, for example."""
     loader: Callable[[Fabric, TrainedModel[Any]], Loader]
     """This process's share of the batches."""
     load: Callable[[Path], TrainedModel[Any]]
     """Read a finished model from its folder."""
+    setup: Callable[[Fabric, TrainedModel[Any]], None] = _nothing
+    """Called when the network is on its device, before the first batch: freezes layers, for example."""
     finish: Callable[[Fabric, TrainedModel[Any]], None] = _nothing
     """Called after the last step, before saving."""
     leftovers: tuple[str, ...] = ()

@@ -50,7 +50,7 @@ def train_irnet(
     names = [(photo.name, labels.name) for photo, labels in pairs]
     fingerprint = stable_hash(replace(training, save_every=1), names, backbone, weights, *made_of)
     work = _Work(pairs, training, backbone, weights, workers, fingerprint)
-    task = Task(training, fingerprint, work.build, work.setup, work.loader, load_irnet, work.finish)
+    task = Task(training, fingerprint, work.build, work.loader, load_irnet, finish=work.finish)
     return train(task, out, device=device, resume=resume, hooks=hooks)
 
 
@@ -78,9 +78,6 @@ class _Work:
         net = IRNet(self.backbone, self.weights, normalization(self.backbone, self.weights))
         sizes = self.training.resize, self.training.crop
         return TrainedModel(net, ("boundary",), *sizes, fingerprint=self.fingerprint)
-
-    def setup(self, *_: object) -> None:
-        """Nothing: the backbone is frozen from the start."""
 
     def loader(self, fabric: Fabric, _: TrainedModel[Any]) -> Loader:
         training = self.training

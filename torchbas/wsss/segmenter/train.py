@@ -59,7 +59,7 @@ def train_segmenter(
     start = (network, initialization, weights)
     fingerprint = stable_hash(replace(training, save_every=1), classes, samples, start)
     work = _Work(pairs, tuple(classes), training, start, workers, fingerprint)
-    task = Task(training, fingerprint, work.build, work.setup, work.loader, load_segmenter)
+    task = Task(training, fingerprint, work.build, work.loader, load_segmenter)
     return train(task, out, device=device, resume=resume, hooks=hooks)
 
 
@@ -111,9 +111,6 @@ class _Work:
         segmenter = Segmenter.initialized(network, len(self.classes), initialization, weights)
         sizes = self.training.resize, self.training.crop
         return TrainedModel(segmenter, self.classes, *sizes, fingerprint=self.fingerprint)
-
-    def setup(self, *_: object) -> None:
-        """Nothing."""
 
     def loader(self, fabric: Fabric, trained: TrainedModel[Any]) -> Loader:
         training = self.training
