@@ -85,6 +85,16 @@ def test_light_commands_need_no_torch_and_less_than_a_second(words):
     assert float(done.stderr) < 1
 
 
+def test_a_check_of_photos_boxes_and_masks_imports_no_arrays(demo_set):
+    heavy = {"torch", "numpy", "jaxtyping", "cv2", "pycocotools"}
+    program = "import sys; from torchbas.cli import main"
+    program += (
+        f"; main(['check', {str(demo_set.root)!r}, '--no-estimate', '--json']); assert not {heavy} & {{*sys.modules}}"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["with_mask"] == len(demo_set.samples)
+
+
 def test_help_names_every_command(capsys):
     assert main([]) == 0
     said = capsys.readouterr().out

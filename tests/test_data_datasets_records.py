@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from torchbas.data.datasets.authors import _boxes_then_size
 from torchbas.data.datasets.ilsvrc import _ground_truth
+from torchbas.data.datasets.reading import GroundTruth
 from torchbas.data.datasets.records import label_of, labeled, name_of, records, size_of, table
 from torchbas.data.datasets.wsolevaluation import _located, _size
-from torchbas.data.ground_truth import GroundTruth
 
 part = st.text(st.characters(exclude_characters="/\\", exclude_categories=("C", "Z")), min_size=1).filter(
     lambda text: text not in (".", "..")

@@ -27,7 +27,8 @@ from torchbas.errors import InputError
 from torchbas.export import FORMATS, Format, coco, outputs, voc
 from torchbas.export.polygons import polygons
 from torchbas.export.results import Results, save
-from torchbas.structures import Localization, Problem
+from torchbas.localization import Localization
+from torchbas.structures import Problem
 
 CLASSES = ("cat", 'a/b "c" <script>', "Zebra 🦓")
 

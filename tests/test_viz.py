@@ -19,7 +19,8 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from torchbas.errors import InputError
-from torchbas.structures import Localization, Problem
+from torchbas.localization import Localization
+from torchbas.structures import Problem
 from torchbas.viz import draw, plots, write_gallery
 from torchbas.viz.overlay import class_colors, heat_layer, outlines
 

@@ -1,4 +1,4 @@
-"""Data structures that all of the package shares, and the letters that name shapes.
+"""Samples, datasets and their problems, and the letters that name shapes.
 
 B  images in a batch     K  classes            N  objects in one image
 C  feature channels      h w  feature grid     H W  pixels
@@ -8,10 +8,6 @@ Boxes are ``(x0, y0, x1, y1)`` in pixels of the ORIGINAL image (EXIF applied), t
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
-
-import numpy as np
-from jaxtyping import Bool, Float
 
 from .errors import InputError
 
@@ -107,46 +103,3 @@ def unknown_tag(tag: str, classes: tuple[str, ...]) -> str:
     """The sentence about a tag that a model does not know."""
     known = ", ".join(classes[:20]) + (", ..." if len(classes) > 20 else "")
     return f'the model does not know the tag "{tag}"; it knows {known}.'
-
-
-@dataclass(frozen=True)
-class Localization:
-    """One localized object: box, mask, heatmap, and the classifier's scores with and without it."""
-
-    image: Path
-    """The photo's file."""
-    name: str
-    """Name of the sample."""
-    size: tuple[int, int]
-    """Height and width of the original image, EXIF applied."""
-    label: str
-    """Tag of the object."""
-    xyxy: Box
-    """Box in original pixels."""
-    rle: dict[str, Any]
-    """The mask as a COCO run-length encoding (``size`` and ``counts`` as bytes); :attr:`mask` decodes it."""
-    grid: Float[np.ndarray, "h w"]
-    """The localization map in [0, 1] on the feature grid, or finer with ``zoom``; :attr:`heatmap` upsamples it."""
-    confidence: float
-    """Probability that the classifier gives the tag, in [0, 1]."""
-    bas_ratio: float
-    """S_b / S in [0, 1]: the share of the class's activation left with the foreground masked. Near 0 is good."""
-    threshold: float
-    """Value of the heatmap above which a pixel is foreground."""
-    ground_truth: tuple[Box, ...] = ()
-    """Ground-truth boxes of the sample, to draw beside the predicted one."""
-
-    @property
-    def mask(self) -> Bool[np.ndarray, "H W"]:
-        """Pixels of the object, in original pixels; decodes :attr:`rle`."""
-        from pycocotools import mask as coco
-
-        return coco.decode(cast(Any, self.rle)).astype(bool)
-
-    @property
-    def heatmap(self) -> Float[np.ndarray, "H W"]:
-        """The localization map in original pixels, in [0, 1]."""
-        import cv2
-
-        height, width = self.size
-        return cv2.resize(self.grid, (width, height), interpolation=cv2.INTER_LINEAR)

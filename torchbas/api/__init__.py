@@ -19,8 +19,9 @@ from ..evaluation.accumulator import Scores as Scores
 from ..export.results import Results, Sizes
 from ..export.results import save as _save
 from ..inference.localizer import Localizer
+from ..localization import Localization
 from ..model import create_model as create_model
-from ..structures import Dataset, Localization, Problem
+from ..structures import Dataset, Problem
 from ..training.estimate import estimate as _estimate
 from ..training.recipe import train_recipe
 from .compute import Compute as Compute

@@ -15,7 +15,8 @@ from ..evaluation.accumulator import Scores
 from ..export import outputs
 from ..inference.localizer import Localizer
 from ..io import write_manifest
-from ..structures import Dataset, Localization
+from ..localization import Localization
+from ..structures import Dataset
 from ..training.loop import Hooks
 from .progress import Reporter, Stage
 

@@ -1,4 +1,4 @@
-"""The check of a dataset: every photo decoded once, files compared, photos counted; without torch."""
+"""The check of a dataset: every photo decoded once, files compared, photos counted; without torch or arrays."""
 
 import hashlib
 import os
@@ -12,8 +12,7 @@ from typing import NamedTuple
 from ..errors import InputError
 from ..structures import Dataset, Problem, Sample
 from .datasets.reading import SPLITS
-from .ground_truth import label_map
-from .images import verify
+from .images import open_label_map, verify
 
 
 class _Fault(NamedTuple):
@@ -83,7 +82,7 @@ def _fault(sample: Sample) -> _Fault:
         return _Fault(photo=str(error))
     try:
         if sample.mask:
-            label_map(sample)
+            open_label_map(sample)
     except InputError as error:
         return _Fault(mask=str(error))
     return _Fault()

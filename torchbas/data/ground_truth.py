@@ -1,62 +1,14 @@
-"""Ground truth of samples: boxes and masks, for evaluation only."""
+"""Ground truth of samples as arrays: masks and boxes, for evaluation only."""
 
-import json
-import os
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int64, UInt8
-from PIL import Image
 
 from ..errors import InputError
-from ..structures import IGNORE_INDEX, Box, Dataset, Problem, Sample
-from .images import image_size
-
-
-class GroundTruth(NamedTuple):
-    """Ground truth of one photo: the last fields of a :class:`~torchbas.structures.Sample`, in their order."""
-
-    boxes: tuple[Box, ...] = ()
-    mask: Path | None = None
-    instances: tuple[Path, ...] = ()
-    ignore: Path | None = None
-    size: tuple[int, int] | None = None
-
-
-def read_ground_truth(file: Path) -> dict[str, GroundTruth]:
-    """Ground truth of a folder of tags, a CSV or a JSON, by photo: the content of ``truth.json`` beside them.
-
-    ``{"cat/1.jpg": {"boxes": [[x0, y0, x1, y1]], "mask": "masks/1.png"}}``, boxes in pixels of the original photo with
-    exclusive ends; both entries are optional, paths are relative to the file. In a mask 0 is background; for semantic
-    metrics n is class n - 1 and 255 is ignored. Empty where the file is absent.
-
-    Raises:
-        InputError: a file of another form.
-    """
-    if not file.is_file():
-        return {}
-    try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
-        return {name: _ground_truth(entry, file.parent) for name, entry in content.items()}
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        example = '{"cat/1.jpg": {"boxes": [[x0, y0, x1, y1]], "mask": "masks/1.png"}}'
-        raise InputError(f"{file} is not understood ({error}). It must look like {example}.") from error
-
-
-def with_ground_truth(dataset: Dataset, ground_truth: Mapping[str, GroundTruth], folder: Path) -> Dataset:
-    """The dataset with boxes and masks; names in ``ground_truth`` are relative to ``folder``."""
-    if not ground_truth:
-        return dataset
-    by_path = {_normalized(folder / name): (name, entry) for name, entry in ground_truth.items()}
-    samples = []
-    for sample in dataset.samples:
-        _, entry = by_path.pop(_normalized(sample.path), ("", GroundTruth(sample.boxes, sample.mask)))
-        samples.append(replace(sample, boxes=entry.boxes, mask=entry.mask))
-    unmatched = (Problem(name, "truth.json knows this photo, but it is not there.") for name, _ in by_path.values())
-    return replace(dataset, samples=tuple(samples), problems=(*dataset.problems, *unmatched))
+from ..structures import IGNORE_INDEX, Box, Sample
+from .images import open_label_map, open_mask
 
 
 def read_mask(path: Path) -> UInt8[np.ndarray, "H W"]:
@@ -65,15 +17,7 @@ def read_mask(path: Path) -> UInt8[np.ndarray, "H W"]:
     Raises:
         InputError: any other kind of file.
     """
-    try:
-        with Image.open(path) as image:
-            if image.mode not in ("L", "P", "1"):
-                raise InputError(f"{path} is no mask but {image.mode}. Save it as a palette or 8-bit gray PNG.")
-            return np.array(image, np.uint8)
-    except InputError:
-        raise
-    except Exception as error:  # Pillow's decoders answer damaged bytes with nearly every kind of exception
-        raise InputError(f"{path} cannot be read as a mask ({error}). Copy it again.") from error
+    return np.array(open_mask(path), np.uint8)
 
 
 def label_map(sample: Sample) -> UInt8[np.ndarray, "H W"]:
@@ -82,18 +26,7 @@ def label_map(sample: Sample) -> UInt8[np.ndarray, "H W"]:
     Raises:
         InputError: the photo has no true mask, or one that cannot be read or is not of its size.
     """
-    if sample.mask is None:
-        raise InputError(f"{sample.name} has no true mask. Leave it out, or list one.")
-    labels = read_mask(sample.mask)
-    require_same_size(sample.mask, labels.shape, sample.path, sample.size or image_size(sample.path))
-    return labels
-
-
-def require_same_size(mask: Path, size: tuple[int, ...], photo: Path, expected: tuple[int, ...]) -> None:
-    """Raises :class:`InputError` where a mask's height and width are not its photo's."""
-    if size != expected:
-        (high, wide), (height, width) = size, expected
-        raise InputError(f"{mask} is {wide} x {high} pixels, but {photo} is {width} x {height}. Make both the same.")
+    return np.array(open_label_map(sample), np.uint8)
 
 
 def boxes_after_crop(
@@ -160,12 +93,3 @@ def _gray(path: Path) -> UInt8[np.ndarray, "H W"]:
     if gray is None:
         raise InputError(f"{path} cannot be read as a mask (it is damaged or no image). Copy it again.")
     return gray
-
-
-def _ground_truth(entry: dict[str, Any], folder: Path) -> GroundTruth:
-    boxes = tuple((float(x0), float(y0), float(x1), float(y1)) for x0, y0, x1, y1 in entry.get("boxes", ()))
-    return GroundTruth(boxes, folder / entry["mask"] if entry.get("mask") else None)
-
-
-def _normalized(path: Path) -> str:
-    return os.path.normpath(path.absolute())

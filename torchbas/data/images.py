@@ -1,13 +1,12 @@
-"""Photo files: decoded to upright RGB images, verified, measured, with one sentence for each that cannot be."""
+"""Photo and mask files: decoded, verified, measured, with one sentence for each that cannot be."""
 
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import InputError
-from ..structures import working_size
+from ..structures import Sample, working_size
 
 SUFFIXES = frozenset(
     "avif bmp gif heic heif jfif jp2 jpe jpeg jpg pbm pgm png ppm tga tif tiff webp".split()  # noqa: SIM905
@@ -88,6 +87,44 @@ def verify(path: Path) -> None:
         raise UnreadableImage(_sentence(path, error)) from error
 
 
+def open_mask(path: Path) -> Image.Image:
+    """A mask of object numbers, class numbers or gray values: a palette or 8-bit gray PNG.
+
+    Raises:
+        InputError: any other kind of file.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode not in ("L", "P", "1"):
+                raise InputError(f"{path} is no mask but {image.mode}. Save it as a palette or 8-bit gray PNG.")
+            image.load()
+            return image
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{path} cannot be read as a mask ({error}). Copy it again.") from error
+
+
+def open_label_map(sample: Sample) -> Image.Image:
+    """The true mask of a photo, of the photo's size.
+
+    Raises:
+        InputError: the photo has no true mask, or one that cannot be read or is not of its size.
+    """
+    if sample.mask is None:
+        raise InputError(f"{sample.name} has no true mask. Leave it out, or list one.")
+    mask = open_mask(sample.mask)
+    require_same_size(sample.mask, (mask.height, mask.width), sample.path, sample.size or image_size(sample.path))
+    return mask
+
+
+def require_same_size(mask: Path, size: tuple[int, ...], photo: Path, expected: tuple[int, ...]) -> None:
+    """Raises :class:`InputError` where a mask's height and width are not its photo's."""
+    if size != expected:
+        (high, wide), (height, width) = size, expected
+        raise InputError(f"{mask} is {wide} x {high} pixels, but {photo} is {width} x {height}. Make both the same.")
+
+
 def reduced(image: Image.Image) -> Image.Image:
     """The photo at its :func:`~torchbas.structures.working_size`, bicubic."""
     height, width = working_size((image.height, image.width))
@@ -123,16 +160,23 @@ def _upright_size(image: Image.Image, orientation: int) -> tuple[int, int]:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image, np.float32) / 257).round().astype(np.uint8)).convert("RGB")
-    if image.mode in ("I", "F"):  # no nominal range: the values themselves give it
-        values = np.asarray(image, np.float32)
-        values = (values - values.min()) / max(values.max() - values.min(), 1e-12)
-        return Image.fromarray((values * 255).round().astype(np.uint8)).convert("RGB")
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        return _eight_bits(image).convert("RGB")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     return image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """An image of 16 or 32 bits as gray of 8."""
+    import numpy as np  # only such an image needs it
+
+    values = np.asarray(image, np.float32)
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((values / 257).round().astype(np.uint8))
+    values = (values - values.min()) / max(values.max() - values.min(), 1e-12)  # no nominal range: the values give it
+    return Image.fromarray((values * 255).round().astype(np.uint8))
 
 
 def _sentence(path: Path, error: Exception) -> str:

@@ -17,8 +17,8 @@ from torch.utils.data import Dataset as TorchDataset
 
 from ..errors import InputError
 from ..structures import IGNORE_INDEX
-from .ground_truth import read_mask, require_same_size
-from .images import open_image, reduced
+from .ground_truth import read_mask
+from .images import open_image, reduced, require_same_size
 from .loader import Draw, Loader, Order, loader_of
 from .transforms import MEAN_COLOR, random_corner, to_tensor, window
 

@@ -9,7 +9,7 @@ from ..structures import Dataset, Sample
 from .datasets import FORMATS, TAG_FOLDERS, format_of
 from .datasets.reading import ACCEPTED_FORMS, Places, Reading, TagSource, collector_paused, error_of, folder_name
 from .datasets.tag_folders import photos_below
-from .ground_truth import read_ground_truth, with_ground_truth
+from .datasets.truth_json import read_ground_truth, with_ground_truth
 
 
 def read(
@@ -27,7 +27,7 @@ def read(
     folder with the lists of a data set (CUB-200-2011, the metadata of wsolevaluation, the lists of the authors of BAS
     for CUB, ILSVRC, OpenImages, Stanford Cars, Stanford Dogs and FGVC-Aircraft, Pascal VOC and what is laid out like
     it, COCO): all of :data:`~torchbas.data.datasets.FORMATS`. A file ``truth.json`` beside the tags' folders, the CSV
-    or the JSON adds boxes and masks, see :func:`~torchbas.data.ground_truth.read_ground_truth`.
+    or the JSON adds boxes and masks, see :func:`~torchbas.data.datasets.truth_json.read_ground_truth`.
 
     Args:
         path: a folder or a list.

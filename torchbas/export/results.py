@@ -9,7 +9,8 @@ from PIL import Image
 
 from ..errors import InputError
 from ..io import write_error
-from ..structures import Localization, Problem
+from ..localization import Localization
+from ..structures import Problem
 from . import FORMATS
 
 Sizes = Mapping[str, tuple[int, int]]

@@ -12,7 +12,8 @@ from PIL import Image
 
 from ..errors import InputError
 from ..io import atomic_write, output_paths
-from ..structures import IGNORE_INDEX, Localization
+from ..localization import Localization
+from ..structures import IGNORE_INDEX
 from .results import Results
 
 VOC_CLASSES = 20

@@ -16,9 +16,10 @@ from pycocotools import mask as coco_mask
 
 from ..data import Batch, evaluation_loader, standardize, whole_view
 from ..errors import InputError
+from ..localization import Localization
 from ..methods.base import Method
 from ..methods.trained import TrainedModel
-from ..structures import Dataset, Localization, Sample, unknown_tag
+from ..structures import Dataset, Sample, unknown_tag
 from .boxes import components
 from .localize import detect
 from .zoom import detail

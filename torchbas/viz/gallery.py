@@ -15,7 +15,8 @@ from jaxtyping import Float
 from PIL import Image
 
 from ..errors import InputError
-from ..structures import Box, Localization, Problem
+from ..localization import Localization
+from ..structures import Box, Problem
 from .overlay import class_colors, heat_layer, outlines
 
 Grids = Mapping[tuple[str, str], Float[np.ndarray, "h w"]]

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from ..structures import Box, Localization
+from ..localization import Localization
+from ..structures import Box
 
 Color = tuple[int, int, int]
 Corners = tuple[int, int, int, int]

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from ..data import label_map, read_mask
-from ..data.ground_truth import require_same_size
+from ..data.images import require_same_size
 from ..errors import InputError
 from ..evaluation.metrics.semantic import ConfusionMatrix, ThresholdSweep
 from ..structures import IGNORE_INDEX, Dataset, Sample

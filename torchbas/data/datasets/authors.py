@@ -4,10 +4,9 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...structures import Problem, Sample
-from ..ground_truth import GroundTruth
 from ..images import SUFFIXES
 from .listed import LabelList, classes_by_folder, image_root, match_ground_truth, read_listed, with_class_folders
-from .reading import Places, Reading, normalize_tag
+from .reading import GroundTruth, Places, Reading, normalize_tag
 from .records import boxes_of, class_names, name_of, records, size_of
 from .wsolevaluation import read_localization
 

@@ -1,15 +1,11 @@
-"""COCO 2014 and 2017: photos and tags from its annotations, and label maps painted on request."""
+"""COCO 2014 and 2017: photos and tags from its annotations."""
 
 import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
-from jaxtyping import UInt8
 
 from ...errors import InputError
 from ...structures import Problem, Sample
@@ -20,7 +16,7 @@ _FILE = re.compile(r"instances_(train|val)(20\d\d)\.json")
 _OUTLINES = re.compile(rb'"(segmentation|counts|bbox)":\s*\[[-+\[\]\d.,eE\s]*\]')
 
 
-class _Annotations(NamedTuple):
+class Annotations(NamedTuple):
     """One file of annotations."""
 
     file: Path
@@ -57,7 +53,7 @@ class _Split(NamedTuple):
 
 def is_coco(folder: Path) -> bool:
     """Whether the folder or its ``annotations/`` holds ``instances_train2014.json`` or a file named like it."""
-    return bool(_annotations(folder))
+    return bool(annotations_in(folder))
 
 
 def read_coco(folder: Path, places: Places) -> Reading:
@@ -67,11 +63,12 @@ def read_coco(folder: Path, places: Places) -> Reading:
     Photos without annotations are left out and counted in a note, as in the paper (82,081 remain of train2014,
     40,137 of val2014). They lie in ``train2014/`` and so on below ``places.images`` or the folder, or in its
     ``images/``; or all in ``places.images`` itself. Masks are files called like the photos, ``.png``, in
-    ``places.masks`` or ``SegmentationClass/``; see :func:`paint`.
+    ``places.masks`` or ``SegmentationClass/``; see
+    :func:`~torchbas.data.datasets.coco_masks.paint`.
     """
     masks = pictures_below(places.masks or folder / "SegmentationClass")
     root, parts = _root(folder, places), []
-    for annotations in _annotations(folder):
+    for annotations in annotations_in(folder):
         flat = places.need_images and not (root / annotations.image_folder).is_dir()
         parts.append(_read_split(annotations, root, root if flat else root / annotations.image_folder, masks))
         if parts[-1].classes != parts[0].classes:
@@ -80,35 +77,12 @@ def read_coco(folder: Path, places: Places) -> Reading:
     return read_listed(root, parts[0].classes, listed, places, [note for part in parts for note in part.notes])
 
 
-def paint(
-    folder: str | os.PathLike[str], samples: Iterable[Sample]
-) -> Iterator[tuple[Sample, UInt8[np.ndarray, "H W"]]]:
-    """True label maps (0 background, n class n - 1) of photos that :func:`read_coco` read in ``folder``, one by one.
-
-    Objects are painted in the order of the file, each one over those before; crowds are not painted, and no pixel is
-    ignored. A file of annotations is read at the first of its photos (up to 3 GB of memory for train2014).
-
-    Raises:
-        InputError: a photo that the annotations do not list, or an outline that pycocotools cannot fill.
-    """
-    folder, wanted = Path(folder), defaultdict(list)
-    for sample in samples:
-        wanted[sample.split].append(sample)
-    for annotations in _annotations(folder):
-        if annotations.split in wanted:
-            yield from _paint(annotations, wanted.pop(annotations.split))
-    for sample in (sample for rest in wanted.values() for sample in rest):
-        raise InputError(
-            f"{folder_name(folder)} holds no annotations of {sample.name}. Give the folder it was read from."
-        )
-
-
-def _read_split(annotations: _Annotations, root: Path, base: Path, masks: dict[str, Path]) -> _Split:
+def _read_split(annotations: Annotations, root: Path, base: Path, masks: dict[str, Path]) -> _Split:
     content = annotations.load(outlines=False)
     listed: list[Listed] = []
     empty = []
     try:
-        classes, number = _classes(content)
+        classes, number = class_numbers(content)
         labels = _labels(content, number)
         for image in content["images"]:
             file = base / image["file_name"]
@@ -126,46 +100,12 @@ def _read_split(annotations: _Annotations, root: Path, base: Path, masks: dict[s
     return _Split(classes, listed, [Problem(empty[0], reason)] if empty else [])
 
 
-def _paint(annotations: _Annotations, samples: list[Sample]) -> Iterator[tuple[Sample, UInt8[np.ndarray, "H W"]]]:
-    content = annotations.load(outlines=True)
-    try:
-        _, number = _classes(content)
-        images = {image["file_name"]: image for image in content["images"]}
-        objects = defaultdict(list)
-        for one in content.pop("annotations"):
-            if not one.get("iscrowd"):
-                objects[one["image_id"]].append(one)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise annotations.broken(error) from error
-    for sample in samples:
-        image = images.get(sample.path.name)
-        if image is None:
-            raise InputError(f"{annotations.file} does not list {sample.path.name}. Copy it again.")
-        labels = np.zeros((image["height"], image["width"]), np.uint8)
-        for one in objects[image["id"]]:
-            labels[_mask(one, annotations, *labels.shape)] = number[one["category_id"]] + 1
-        yield sample, labels
-
-
-def _mask(one: dict[str, Any], annotations: _Annotations, height: int, width: int) -> Any:
-    from pycocotools import mask as coco
-
-    try:
-        outline = one["segmentation"]
-        if isinstance(outline, list):
-            return coco.decode(coco.merge(coco.frPyObjects(outline, height, width))).astype(bool)
-        packed = isinstance(outline["counts"], str)
-        return coco.decode(outline if packed else coco.frPyObjects(outline, height, width)).astype(bool)
-    except Exception as error:  # pycocotools answers broken outlines with nearly every kind of exception
-        raise InputError(f"{annotations.file}: object {one.get('id')} has no outline that can be filled.") from error
-
-
-def _annotations(folder: Path) -> list[_Annotations]:
+def annotations_in(folder: Path) -> list[Annotations]:
     """The files of annotations, training first."""
     places = (folder / "annotations", folder)
     found = next((files for place in places if (files := sorted(place.glob("instances_*.json")))), [])
     named = [(file, name) for file in found if (name := _FILE.fullmatch(file.name))]
-    annotations = [_Annotations(file, name[1], name[2]) for file, name in named]
+    annotations = [Annotations(file, name[1], name[2]) for file, name in named]
     if len({one.year for one in annotations}) > 1:
         raise InputError(
             f"{folder_name(folder)} holds annotations of two years, of the same photos. Keep those of one."
@@ -175,11 +115,11 @@ def _annotations(folder: Path) -> list[_Annotations]:
 
 def _root(folder: Path, places: Places) -> Path:
     images = places.images or folder
-    folders = [annotations.image_folder for annotations in _annotations(folder)]
+    folders = [annotations.image_folder for annotations in annotations_in(folder)]
     return next((root for root in (images, images / "images") if any((root / f).is_dir() for f in folders)), images)
 
 
-def _classes(content: dict[str, Any]) -> tuple[tuple[str, ...], dict[int, int]]:
+def class_numbers(content: dict[str, Any]) -> tuple[tuple[str, ...], dict[int, int]]:
     """Class names, and class numbers from 0 by category id."""
     names = {category["id"]: normalize_tag(category["name"]) for category in content["categories"]}
     return tuple(names[key] for key in sorted(names)), {key: label for label, key in enumerate(sorted(names))}

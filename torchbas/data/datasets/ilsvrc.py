@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from ..ground_truth import GroundTruth
 from .listed import LabelList, classes_by_folder, image_root, match_ground_truth, read_listed, with_class_folders
-from .reading import Places, Reading
+from .reading import GroundTruth, Places, Reading
 from .records import boxes_of, name_of, size_of, table
 
 _EXAMPLE = "n01751748/ILSVRC2012_val_00000001.JPEG;65"

@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 from ...errors import InputError
 from ...structures import Dataset, Problem, Sample
-from ..ground_truth import GroundTruth
 from ..images import SUFFIXES
-from .reading import Places, Reading, exists, folder_name, missing_photo, normalize_tag
+from .reading import GroundTruth, Places, Reading, exists, folder_name, missing_photo, normalize_tag
 from .records import labeled, records
 
 Listed = tuple[str, Sample]

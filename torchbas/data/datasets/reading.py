@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ...errors import InputError
-from ...structures import Dataset, Problem, Sample
+from ...structures import Box, Dataset, Problem, Sample
 
 SPLITS = ("train", "val", "test")
 ACCEPTED_FORMS = "a folder with one folder per tag (photos/cat/1.jpg), or a CSV with the columns file,tags, or a JSON"
@@ -35,6 +35,16 @@ class Entry(NamedTuple):
     path: Path
     tags: frozenset[str] = frozenset()
     split: str = ""
+
+
+class GroundTruth(NamedTuple):
+    """Ground truth of one photo: the last fields of a :class:`~torchbas.structures.Sample`, in their order."""
+
+    boxes: tuple[Box, ...] = ()
+    mask: Path | None = None
+    instances: tuple[Path, ...] = ()
+    ignore: Path | None = None
+    size: tuple[int, int] | None = None
 
 
 class Places(NamedTuple):

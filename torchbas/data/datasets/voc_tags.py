@@ -1,18 +1,14 @@
 """Sources of the tags of a VOC-style folder, in the order of their precedence, and its class names."""
 
 import csv
-import pickle
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import NamedTuple
 from xml.etree import ElementTree
-
-import numpy as np
 
 from ...errors import InputError
 from ...structures import IGNORE_INDEX
-from ..ground_truth import read_mask
 from .reading import SPLITS, TagSource, folder_name, normalize_tag
 from .records import class_names, multi_labeled, records
 
@@ -75,11 +71,13 @@ def read_tags(
         InputError: there is none of these, or it names a class that the classes lack.
     """
     number = {name: label for label, name in enumerate(classes)}
-    if tags_from == "masks":
-        found = {image_id: _in_mask(masks[image_id], classes) for image_id in ids if image_id in masks}
+    if tags_from != "lists":
+        from .voc_array_tags import labels_in_mask, labels_in_npy  # they import NumPy
+
+        if tags_from == "npy":
+            return Tags(folder / "cls_labels.npy", labels_in_npy(folder / "cls_labels.npy", len(classes)))
+        found = {image_id: labels_in_mask(masks[image_id], classes) for image_id in ids if image_id in masks}
         return Tags(folder / "SegmentationClass", found)
-    if tags_from == "npy":
-        return Tags(folder / "cls_labels.npy", _pickled(folder / "cls_labels.npy", len(classes)))
     table, annotations = folder / "image_labels.csv", folder / "Annotations"
     if table.is_file():
         return Tags(table, _table(table, number))
@@ -143,49 +141,3 @@ def _objects(file: Path, number: Mapping[str, int]) -> tuple[int, ...]:
     except ElementTree.ParseError as error:
         raise InputError(f"{file} is no XML that can be read ({error}). Copy it again.") from error
     return _known(names, number, str(file))
-
-
-def _in_mask(file: Path, classes: tuple[str, ...]) -> tuple[int, ...]:
-    numbers = [number for number in np.unique(read_mask(file)).tolist() if number not in (0, IGNORE_INDEX)]
-    if numbers and numbers[-1] > len(classes):
-        raise InputError(f"{file} holds class {numbers[-1]}, but there are {len(classes)}. List them in classes.txt.")
-    return tuple(number - 1 for number in numbers)
-
-
-def _pickled(file: Path, num_classes: int) -> Labels:
-    """IRN's ``cls_labels.npy``: a dictionary from id to a 0 or 1 per class; VOC's ids are numbers in it."""
-    try:
-        with file.open("rb") as stream:
-            table = _load(stream)
-        return {_id_of(key): _present(row, num_classes) for key, row in table.items()}
-    except FileNotFoundError as error:
-        raise InputError(f"{folder_name(file.parent)} has no {file.name}. Copy it there.") from error
-    except Exception as error:  # damaged pickles answer with nearly every kind of exception
-        raise InputError(f"{file} is no table of {num_classes} labels a photo ({error}). Copy it again.") from error
-
-
-def _load(stream: BinaryIO) -> dict[Any, Any]:
-    np.lib.format.read_magic(stream)
-    np.lib.format.read_array_header_1_0(stream)
-    return _Arrays(stream).load().item()
-
-
-class _Arrays(pickle.Unpickler):
-    """Builds arrays only: a pickle that names any other function is refused before it runs."""
-
-    _ALLOWED = frozenset({"_reconstruct", "scalar", "ndarray", "dtype"})
-
-    def find_class(self, module: str, name: str) -> Callable[..., Any]:
-        if module.partition(".")[0] != "numpy" or name not in self._ALLOWED:
-            raise pickle.UnpicklingError(f"it wants to run {module}.{name}")
-        return getattr(np if hasattr(np, name) else np._core.multiarray, name)  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def _id_of(key: Any) -> str:
-    return key if isinstance(key, str) else f"{int(key) // 10**6}_{int(key) % 10**6:06d}"
-
-
-def _present(row: Any, num_classes: int) -> tuple[int, ...]:
-    if np.shape(row) != (num_classes,):
-        raise ValueError(f"a row of shape {np.shape(row)}")
-    return tuple(np.flatnonzero(row).tolist())

@@ -4,10 +4,9 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...structures import Box, Problem, Sample
-from ..ground_truth import GroundTruth
 from ..images import SUFFIXES
 from .listed import Listed, check_class_names, match_ground_truth, read_listed, unmatched
-from .reading import Places, Reading
+from .reading import GroundTruth, Places, Reading
 from .records import boxes_of, class_names, labeled, name_of, records, size_of, table
 
 SPLIT_OF = {"train": "train", "train-weaksup": "train", "val": "val", "train-fullsup": "val", "test": "test"}
