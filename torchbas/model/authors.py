@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-Layers = dict[str, Any]
-"""The parts of a timm network by timm's name, in forward order (timm declares no types for its attributes)."""
+from .cut import CutOptions, Extractor, create_network, stage_of
+from .sequence import Layers, layers_of, split, until
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,28 @@ class Network:
     edit: Callable[[Layers], Layers]
     bare: dict[str, Any] = field(default_factory=dict)
     """timm's options that spare the classifier, which is thrown away, when no weights are fetched for it."""
+    activations: dict[str, type[nn.Module]] = field(default_factory=dict)
+    """Its nonlinearity by :attr:`Architecture.activation`; empty where there is no choice."""
+    timm_normalization: bool = False
+    """Whether timm's weights want images normalized by timm's mean and standard deviation, not by ImageNet's."""
+
+
+def recognizes(backbone: str) -> bool:
+    """Whether it is one of the authors' networks."""
+    return backbone in NETWORKS
+
+
+def cut(backbone: str, options: CutOptions) -> Extractor:
+    """The two halves, behind the paper's stage or another one."""
+    plan = NETWORKS[backbone]
+    last = plan.stages[stage_of(backbone, options.generator_stage, plan.paper, len(plan.stages)) - 1]
+    of_timm = {} if options.pretrained else plan.bare
+    if plan.activations:
+        of_timm = {**of_timm, "act_layer": plan.activations[options.activation]}
+    network = create_network(plan.timm, options.pretrained, **of_timm)
+    layers = plan.edit(until(plan.stages[-1], dict(layers_of(network, plan.stages))))
+    channels = {info["module"]: info["num_chs"] for info in network.feature_info}
+    return split(layers, last, channels[last], channels[plan.stages[-1]])
 
 
 def _vgg16(layers: Layers) -> Layers:
@@ -107,6 +129,8 @@ NETWORKS = {
         stages=("blocks.1", "blocks.2", "blocks.3", "blocks.4"),
         paper=3,
         edit=_mobilenetv1,
+        activations={"relu": nn.ReLU, "relu6": nn.ReLU6},
+        timm_normalization=True,
     ),
     "resnet50": Network(timm="resnet50.tv_in1k", stages=_RESNET_STAGES, paper=3, edit=_resnet50),
     "inceptionv3": Network(

@@ -3,11 +3,26 @@
 import copy
 from typing import Any
 
+import timm
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..errors import InputError
+from .cut import CutOptions, Extractor, create_network, stage_of
+
+
+def recognizes(backbone: str) -> bool:
+    """Whether it is a vision transformer of timm's."""
+    return timm.models.is_model_in_modules(backbone.split(".")[0], {"vision_transformer", "deit", "eva"})
+
+
+def cut(backbone: str, options: CutOptions) -> Extractor:
+    """The two halves, behind three quarters of the blocks or another number of them."""
+    network = create_network(backbone, options.pretrained, dynamic_img_size=True)
+    depth = len(network.blocks)
+    f1, f2 = cut_transformer(network, stage_of(backbone, options.generator_stage, round(0.75 * depth), depth))
+    return Extractor(f1, f2, network.num_features, network.num_features)
 
 
 class PatchF1(nn.Module):

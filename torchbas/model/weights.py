@@ -27,16 +27,16 @@ def normalization(backbone: str, weights: bool | str | Path = True) -> tuple[Col
     """Mean and standard deviation, in [0, 1] per RGB channel, with which a network's weights were trained.
 
     ImageNet's for the authors' networks and for local files; timm knows better for the weights it fetches
-    (of the authors' networks only MobileNetV1 differs: InceptionV3 saw ImageNet's in the authors' training). The
-    folder of a trained model says itself.
+    (of the authors' networks where they are marked ``timm_normalization``: InceptionV3 saw ImageNet's in the authors'
+    training). The folder of a trained model says itself.
     """
     if is_run(weights):
         card = read_card(Path(weights).expanduser())
         if card.keys() >= {"mean", "std"}:
             return tuple(card["mean"]), tuple(card["std"])
-    fetched = weights is True and (backbone == "mobilenetv1" or backbone not in NETWORKS)
-    name = NETWORKS[backbone].timm if backbone in NETWORKS else backbone
-    config = timm.get_pretrained_cfg(name) if fetched else None
+    network = NETWORKS.get(backbone)
+    fetched = weights is True and (network is None or network.timm_normalization)
+    config = timm.get_pretrained_cfg(network.timm if network else backbone) if fetched else None
     return (config.mean, config.std) if config else (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
 
 
