@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..cam import auto_threshold, class_activation, normalize, reference_maps, upsample
+from ..cam import auto_threshold
 from ..config import Inference
 from ..data import Batch, center_view, evaluation_loader, standardize, ten_crops, whole_view
-from ..inference.localize import on_grid_of_features, zoomed_heatmaps
+from ..inference.localize import class_heatmaps
 from ..inference.thresholds import choose_thresholds
 from ..inference.zoom import detail, reduce
 from ..methods.base import Method
@@ -162,7 +162,7 @@ def evaluate(
         with settings.forward():
             probabilities, raw, own = _localize(model, rows, images, target, times)
         ranks = (probabilities > probabilities.gather(1, target[:, None])).sum(dim=1).tolist()
-        heatmaps = {row: _prepare(maps, protocol) for row, maps in raw.items()}
+        heatmaps = {row: protocol.prepare(maps) for row, maps in raw.items()}
         thresholds = {row: {way: values.tolist() for way, values in ways.items()} for row, ways in own.items()}
         for i, (index, size, rank) in enumerate(zip(batch.index.tolist(), batch.size.tolist(), ranks, strict=True)):
             sample = samples[index]
@@ -207,45 +207,21 @@ def _localize(
     """Class probabilities; heatmaps of the only or the center crop, and the images' own thresholds, by row."""
     views = images if images.ndim == 4 else images[:, CENTER].contiguous()
     small = reduce(views, times)
+    every = torch.arange(len(target), device=target.device)
     encodings: dict[int, Encoded] = {}
     raw, own = {}, {}
     for row in rows:
         method = row.method or model
         encoded = encodings.setdefault(id(method), method.encode(small))
-        raw[row.name], own[row.name] = _row(row, method, encoded, views, target)
+        raw[row.name], fitted = class_heatmaps(method, views, every, encoded, target, row.inference)
+        own[row.name] = {"auto": auto_threshold(fitted)} if "auto" in row.thresholds else {}
+        if "image_specific" in row.thresholds:
+            own[row.name]["image_specific"] = choose_thresholds(encoded, target, fitted, "image_specific")[0]
     encoded = encodings.setdefault(id(model), model.encode(small))
     if images.ndim == 4:
         return encoded.logits.float().softmax(dim=1), raw, own
     batch, crops = images.shape[:2]
     others = images[:, [crop for crop in range(crops) if crop != CENTER]].flatten(0, 1)
     logits = model.logits(reduce(others, times)).view(batch, crops - 1, -1)
-    every = torch.cat([logits, encoded.logits[:, None]], dim=1)
-    return every.float().softmax(dim=2).mean(dim=1), raw, own
-
-
-def _row(
-    row: Row, method: Method, encoded: Encoded, views: Float[Tensor, "B 3 H W"], target: Int[Tensor, " B"]
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """The heatmaps of one row, and the images' own thresholds by the way they are chosen."""
-    if row.inference is None:
-        raw = class_activation(encoded.class_maps, target)
-    else:
-        raw = method.heatmaps(encoded, target, row.inference)
-    fitted = normalize(raw)
-    if row.inference and row.inference.zoom:
-        every = torch.arange(len(target), device=target.device)
-        raw = fitted = zoomed_heatmaps(method, views, every, encoded, target, fitted, row.inference)
-    else:
-        fitted = on_grid_of_features(fitted, encoded)
-    own = {"auto": auto_threshold(fitted)} if "auto" in row.thresholds else {}
-    if "image_specific" in row.thresholds:
-        own["image_specific"] = choose_thresholds(encoded, target, fitted, "image_specific")[0]
-    return raw, own
-
-
-def _prepare(maps: Float[Tensor, "B h w"], protocol: EvalProtocol) -> Float[np.ndarray, "B H W"]:
-    """The heatmaps in [0, 1] at the side the protocol evaluates them at."""
-    if protocol.name == "wsoleval":
-        prepared: Float64[np.ndarray, "B H W"] = reference_maps(maps.cpu().numpy(), (protocol.side, protocol.side))
-        return prepared
-    return upsample(normalize(maps.float()), (protocol.side, protocol.side)).cpu().numpy()
+    scores = torch.cat([logits, encoded.logits[:, None]], dim=1)
+    return scores.float().softmax(dim=2).mean(dim=1), raw, own

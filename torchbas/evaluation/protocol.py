@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float64, Int64, UInt8
+from torch import Tensor
 
+from ..cam import normalize, reference_maps, upsample
 from ..data.ground_truth import boxes_after_crop, boxes_on_grid, foreground
 from ..errors import InputError
 from ..structures import Dataset, Sample
@@ -39,6 +41,13 @@ class EvalProtocol:
     def grid(self) -> Float64[np.ndarray, " T"]:
         """All thresholds of the sweep, the fixed ones among them."""
         return np.union1d(threshold_grid(self.name, self.interval), self.fixed)
+
+    def prepare(self, maps: Float[Tensor, "B h w"]) -> Float[np.ndarray, "B H W"]:
+        """Raw heatmaps of a method in [0, 1] at the side they are scored at."""
+        size = self.side, self.side
+        if self.name == "wsoleval":
+            return reference_maps(maps.cpu().numpy(), size)
+        return upsample(normalize(maps.float()), size).cpu().numpy()
 
     def boxes(self, sample: Sample, size: tuple[int, int]) -> Int64[np.ndarray, "N 4"]:
         """Ground-truth boxes on the heatmap's grid, rounded as the protocol does; ``size``: height, width."""

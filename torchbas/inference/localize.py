@@ -1,4 +1,9 @@
-"""Inference (Fig. 3): images and classes to one heatmap, threshold and S_b / S per class."""
+"""Inference (Fig. 3): images and classes to one heatmap, threshold and S_b / S per class.
+
+Which classes' maps are averaged is the method's (:meth:`~torchbas.methods.base.Method.heatmaps`); here they are
+normalized, brought to one grid and zoomed into, for prediction and evaluation alike, and get their thresholds.
+:mod:`~torchbas.inference.localizer` upsamples them to the photo, :mod:`~torchbas.inference.boxes` draws the boxes.
+"""
 
 from typing import NamedTuple
 
@@ -6,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..cam import auto_threshold, normalize, upsample
+from ..cam import auto_threshold, class_activation, normalize, upsample
 from ..config import Inference
 from ..methods.base import Method
 from ..model.classifier import Encoded
@@ -47,25 +52,40 @@ def detect(
     else:
         index, label = labels.nonzero(as_tuple=True)
     queries = encoded.at(index)
-    heatmaps = fitted_heatmaps(model, queries, label, inference)
-    if inference.zoom:
-        heatmaps = zoomed_heatmaps(model, views, index, queries, label, heatmaps, inference)
+    heatmaps = class_heatmaps(model, views, index, queries, label, inference).fitted
     threshold, ratio = choose_thresholds(queries, label, heatmaps, inference.threshold)
     confidence = queries.logits.softmax(dim=1).gather(1, label[:, None])[:, 0]
     return Detections(index, label, confidence, heatmaps, threshold, ratio)
 
 
-def fitted_heatmaps(
-    model: Method, encoded: Encoded, label: Int[Tensor, " Q"], inference: Inference
-) -> Float[Tensor, "Q h w"]:
-    """Heatmaps of the method in [0, 1] on the grid of F, to which coarser ones are upsampled."""
-    return on_grid_of_features(normalize(model.heatmaps(encoded, label, inference)), encoded)
+class Heatmaps(NamedTuple):
+    """Heatmaps of ``Q`` queries."""
+
+    raw: Float[Tensor, "Q _ _"]
+    """At the method's own resolution and scale; with ``zoom`` those of ``fitted``."""
+    fitted: Float[Tensor, "Q _ _"]
+    """Min-max normalized to [0, 1]; on the grid of F, bilinear, with ``zoom`` at the size of the input."""
 
 
-def on_grid_of_features(heatmaps: Float[Tensor, "Q _ _"], encoded: Encoded) -> Float[Tensor, "Q h w"]:
-    """Heatmaps on the grid of F, bilinear."""
-    grid = encoded.features.shape[2], encoded.features.shape[3]
-    return heatmaps if heatmaps.shape[1:] == grid else upsample(heatmaps.float(), grid)
+def class_heatmaps(
+    model: Method,
+    views: Float[Tensor, "B 3 H W"],
+    index: Int[Tensor, " Q"],
+    encoded: Encoded,
+    label: Int[Tensor, " Q"],
+    inference: Inference | None,
+) -> Heatmaps:
+    """Heatmaps of the method, or of plain CAM where ``inference`` is None."""
+    if inference is None:
+        raw = class_activation(encoded.class_maps, label)
+    else:
+        raw = model.heatmaps(encoded, label, inference)
+    grid, fitted = encoded.features.shape[2:], normalize(raw)
+    if fitted.shape[1:] != grid:
+        fitted = upsample(fitted.float(), (grid[0], grid[1]))
+    if inference is not None and inference.zoom:
+        raw = fitted = zoomed_heatmaps(model, views, index, encoded, label, fitted, inference)
+    return Heatmaps(raw, fitted)
 
 
 def zoomed_heatmaps(
