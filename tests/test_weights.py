@@ -14,10 +14,11 @@ import torch
 from authors_networks import NETWORKS, ResSegmentation
 from torch import nn
 
+from torchbas import api
 from torchbas.config import Architecture
 from torchbas.errors import InputError
 from torchbas.model.bas import BAS
-from torchbas.model.checkpoints import load_authors, open_authors, read_authors
+from torchbas.model.checkpoints import load_authors, read_authors
 from torchbas.model.weights import load_network, normalization, save_network
 
 K = 3
@@ -74,7 +75,7 @@ def _checkpoint(network: nn.Module, path: Path, *, parallel: bool = False) -> Pa
 def test_the_authors_checkpoint_computes_here_what_it_computed_there(family, tmp_path):
     theirs = _lively(_theirs(family))
     path = _checkpoint(theirs, tmp_path / "best_gt.pth.tar")
-    ours = open_authors(path).double()
+    ours = api.load(path).model.double()
     path.unlink()
     theirs = theirs.double()
     size = NETWORKS[family][3]

@@ -21,9 +21,9 @@ LARGEST = 640
 """Pixels of the longer side that segmentation works at; larger photos are reduced to it (VOC and COCO have none)."""
 
 
-def working_size(size: tuple[int, int]) -> tuple[int, int]:
-    """Height and width that segmentation works at: the photo's own, or reduced to ``LARGEST`` on the longer side."""
-    shrink = min(1, LARGEST / max(size))
+def working_size(size: tuple[int, int], largest: int = LARGEST) -> tuple[int, int]:
+    """Height and width that segmentation works at: the photo's own, or reduced to ``largest`` on the longer side."""
+    shrink = min(1, largest / max(size))
     return max(1, round(size[0] * shrink)), max(1, round(size[1] * shrink))
 
 

@@ -32,10 +32,26 @@ class Analysis(Common):
 
     figure: ClassVar[str]
     """A key of :data:`FIGURES`."""
+    draws: ClassVar[str] = ""
+    """The function of :mod:`torchbas.analysis` that reads and draws."""
+    reads: ClassVar[str] = "files"
+    """The flag of what it reads."""
+    passes: ClassVar[tuple[str, ...]] = ()
+    """Flags that it takes."""
     out: Path = field(kw_only=True)
     """Folder to write into."""
     overwrite: bool = False
     """Replace an earlier analysis in --out."""
+
+    def run(self) -> dict[str, Any]:
+        """Read and draw."""
+        from .. import analysis
+
+        sources = getattr(self, self.reads)
+        with self.writing(sources) as answer:
+            flags = {name: getattr(self, name) for name in self.passes}
+            answer["files"] = getattr(analysis, self.draws)(sources, self.out, **flags)
+        return answer
 
     @contextmanager
     def writing(self, sources: Sequence[Path], data: Path | None = None) -> Iterator[dict[str, Any]]:
@@ -123,16 +139,10 @@ class Iou(Tables):
     """Distribution of the IoU of correct boxes, per method, with medians (Fig. 13)."""
 
     figure = "iou"
+    draws = "draw_ious"
+    passes = ("delta",)
     files: Files = field(kw_only=True)
     """images.csv of bas eval --out, or the folders that hold one."""
-
-    def run(self) -> dict[str, Any]:
-        """Read and draw."""
-        from ..analysis import draw_ious
-
-        with self.writing(self.files) as answer:
-            answer["files"] = draw_ious(self.files, self.out, delta=self.delta)
-        return answer
 
 
 @dataclass
@@ -140,16 +150,9 @@ class Thresholds(Analysis):
     """Score against threshold, per method (Fig. 15 right)."""
 
     figure = "thresholds"
+    draws = "draw_thresholds"
     files: Files = field(kw_only=True)
     """curve.csv of bas eval --out, or the folders that hold one."""
-
-    def run(self) -> dict[str, Any]:
-        """Read and draw."""
-        from ..analysis import draw_thresholds
-
-        with self.writing(self.files) as answer:
-            answer["files"] = draw_thresholds(self.files, self.out)
-        return answer
 
 
 @dataclass
@@ -157,16 +160,10 @@ class Size(Tables):
     """IoU against the size of the object, per method, and the accuracy of every size (Fig. 21)."""
 
     figure = "size"
+    draws = "draw_sizes"
+    passes = ("delta",)
     files: Files = field(kw_only=True)
     """images.csv of bas eval --out, or the folders that hold one."""
-
-    def run(self) -> dict[str, Any]:
-        """Read and draw."""
-        from ..analysis import draw_sizes
-
-        with self.writing(self.files) as answer:
-            answer["files"] = draw_sizes(self.files, self.out, delta=self.delta)
-        return answer
 
 
 @dataclass
@@ -174,18 +171,13 @@ class Terms(Analysis):
     """Terms of the objective while training, per run (Fig. 12a)."""
 
     figure = "terms"
+    draws = "draw_terms"
+    reads = "runs"
+    passes = ("terms",)
     runs: Files = field(kw_only=True)
     """Folders of runs."""
     terms: tuple[str, ...] = ("suppress",)
     """Columns of log.csv: suppress, area, guide, classify, total."""
-
-    def run(self) -> dict[str, Any]:
-        """Read and draw."""
-        from ..analysis import draw_terms
-
-        with self.writing(self.runs) as answer:
-            answer["files"] = draw_terms(self.runs, self.out, terms=self.terms)
-        return answer
 
 
 @dataclass
@@ -205,22 +197,22 @@ class Pictures(Analysis):
         if self.count < 1:
             raise InputError("--count must be at least 1.")
 
+    def run(self) -> dict[str, Any]:
+        """Read and draw."""
+        from .. import analysis, data
+
+        with self.writing(self.folders, self.data) as answer:
+            draw, dataset = getattr(analysis, self.draws), data.read(self.data)
+            answer["files"] = draw(dataset, self.folders, self.out, samples=self.photos, count=self.count)
+        return answer
+
 
 @dataclass
 class Seeds(Pictures):
     """Seeds of several methods beside photo and ground truth (Figs. 14, 17 and 20)."""
 
     figure = "seeds"
-
-    def run(self) -> dict[str, Any]:
-        """Read and draw."""
-        from .. import data
-        from ..analysis import draw_seeds
-
-        with self.writing(self.folders, self.data) as answer:
-            dataset = data.read(self.data)
-            answer["files"] = draw_seeds(dataset, self.folders, self.out, samples=self.photos, count=self.count)
-        return answer
+    draws = "draw_seeds"
 
 
 @dataclass
@@ -228,16 +220,7 @@ class Masks(Pictures):
     """Label maps of several methods beside photo and ground truth (Figs. 16 and 19)."""
 
     figure = "masks"
-
-    def run(self) -> dict[str, Any]:
-        """Read and draw."""
-        from .. import data
-        from ..analysis import draw_masks
-
-        with self.writing(self.folders, self.data) as answer:
-            dataset = data.read(self.data)
-            answer["files"] = draw_masks(dataset, self.folders, self.out, samples=self.photos, count=self.count)
-        return answer
+    draws = "draw_masks"
 
 
 @dataclass
@@ -275,16 +258,10 @@ class Weights(Analysis):
     """mIoU of the seeds against alpha, beta and lambda, one at a time (Fig. 18)."""
 
     figure = "weights"
+    draws = "draw_weights"
+    reads = "folders"
     folders: Files = field(kw_only=True)
     """Folders of bas segment, each of one model that bas train made."""
-
-    def run(self) -> dict[str, Any]:
-        """Read and draw."""
-        from ..analysis import draw_weights
-
-        with self.writing(self.folders) as answer:
-            answer["files"] = draw_weights(self.folders, self.out)
-        return answer
 
 
 Figure = (

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import InputError
-from ..structures import Sample, working_size
+from ..structures import LARGEST, Sample, working_size
 
 SUFFIXES = frozenset(
     "avif bmp gif heic heif jfif jp2 jpe jpeg jpg pbm pgm png ppm tga tif tiff webp".split()  # noqa: SIM905
@@ -125,9 +125,9 @@ def require_same_size(mask: Path, size: tuple[int, ...], photo: Path, expected: 
         raise InputError(f"{mask} is {wide} x {high} pixels, but {photo} is {width} x {height}. Make both the same.")
 
 
-def reduced(image: Image.Image) -> Image.Image:
+def reduced(image: Image.Image, largest: int = LARGEST) -> Image.Image:
     """The photo at its :func:`~torchbas.structures.working_size`, bicubic."""
-    height, width = working_size((image.height, image.width))
+    height, width = working_size((image.height, image.width), largest)
     return image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BICUBIC)
 
 

@@ -42,15 +42,12 @@ class ACoL(Method):
 
     name = "acol"
     Options = Options
+    learns_from_images = False
     new_layers = ("head", "second_head")
 
     def __init__(self, extractor: Extractor, num_classes: int, architecture: Architecture, *rest: Any) -> None:
         super().__init__(extractor, num_classes, architecture, *rest)
         self.second_head = build_head(extractor.f2_channels, architecture, num_classes)
-
-    @classmethod
-    def needs_images(cls, architecture: Architecture, options: Any) -> bool:
-        return False
 
     def both_class_maps(
         self, features: Float[Tensor, "B C h w"], target: Int[Tensor, " B"]

@@ -8,13 +8,12 @@ is .75 in both; gamma is .8 to .9 in the paper, .8 in wsolevaluation's layer and
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..config import Architecture, Checked, Share
+from ..config import Checked, Share
 from .cam import CAM
 
 
@@ -42,11 +41,7 @@ class ADL(CAM):
 
     name = "adl"
     Options = Options
-
-    @classmethod
-    def needs_images(cls, architecture: Architecture, options: Any) -> bool:
-        """True: cached features lack the dropout after F1."""
-        return True
+    learns_from_images = True  # cached features lack the dropout after F1
 
     def features(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
         return self.dropout(super().features(images))

@@ -64,6 +64,8 @@ class Method(Classifier, ABC):
     differ from those of Architecture, Training, Inference and the command itself, whose flags stand beside them."""
     new_layers: ClassVar[tuple[str, ...]] = ("head",)
     """Submodules with random initial weights, trained at a higher learning rate."""
+    learns_from_images: ClassVar[bool] = True
+    """Whether :meth:`losses` needs the images; if not, cached features of F1 suffice."""
     needs_classifier: ClassVar[bool] = False
     """Whether training must start from a trained classifier of the same tags."""
 
@@ -114,8 +116,8 @@ class Method(Classifier, ABC):
 
     @classmethod
     def needs_images(cls, architecture: Architecture, options: Any) -> bool:
-        """Whether :meth:`losses` needs the images; if not, cached features of F1 suffice."""
-        return True
+        """:attr:`learns_from_images`, where it does not depend on the settings."""
+        return cls.learns_from_images
 
     def setup(self, dataset: Dataset, training: Training, /) -> None:
         """Load or compute what only training needs, with the initial weights; called once, before the first step.

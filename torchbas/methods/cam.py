@@ -5,13 +5,11 @@ pooling, as here, that is the class map itself; the conv head only deepens the l
 mean over channels instead of the sum and omits the bias: equal after min-max normalization.
 """
 
-from typing import Any
-
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..cam import class_activation
-from ..config import Architecture, Inference
+from ..config import Inference
 from ..data import Batch
 from ..losses import classification
 from ..model.classifier import Encoded, pool
@@ -22,10 +20,7 @@ class CAM(Method):
     """Classifier with GAP, and its class maps."""
 
     name = "cam"
-
-    @classmethod
-    def needs_images(cls, architecture: Architecture, options: Any) -> bool:
-        return False
+    learns_from_images = False
 
     def losses(self, batch: Batch | FeatureBatch, step: int) -> dict[str, Float[Tensor, ""]]:
         logits = pool(self.class_maps(self.batch_features(batch)))

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from ..config import Architecture, Training
+from ..config import Training
 from ..data import Batch, open_image, read_mask
 from ..errors import InputError
 from ..io import output_paths
@@ -160,14 +160,11 @@ class CDA(IRN):
 
     name = "cda"
     Options = Options
+    learns_from_images = True
 
     def __init__(self, *network: Any) -> None:
         super().__init__(*network)
         self.bank: dict[int, list[Cutout]] = {}
-
-    @classmethod
-    def needs_images(cls, architecture: Architecture, options: Any) -> bool:
-        return True
 
     def setup(self, dataset: Dataset, training: Training, /) -> None:
         if self.options.bank is None:

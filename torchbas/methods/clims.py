@@ -6,12 +6,12 @@ of the class maps before the sigmoid.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from jaxtyping import Float
 from torch import Tensor
 
-from ..config import Architecture, Bound, Training
+from ..config import Bound, Training
 from ..data import Batch
 from ..errors import InputError
 from ..structures import Dataset
@@ -44,12 +44,9 @@ class CLIMS(IRN):
 
     name = "clims"
     Options = Options
+    learns_from_images = True
     needs_classifier = True
     clip_loss: CLIPLoss | None = None
-
-    @classmethod
-    def needs_images(cls, architecture: Architecture, options: Any) -> bool:
-        return True
 
     def setup(self, dataset: Dataset, training: Training, /) -> None:
         options = self.options

@@ -7,13 +7,12 @@ CIFAR batches).
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..config import Architecture, Checked, Positive, Share
+from ..config import Checked, Positive, Share
 from ..data import Batch
 from ..losses import classification
 from .cam import CAM
@@ -54,10 +53,7 @@ class CutMix(CAM):
 
     name = "cutmix"
     Options = Options
-
-    @classmethod
-    def needs_images(cls, architecture: Architecture, options: Any) -> bool:
-        return True
+    learns_from_images = True
 
     def losses(self, batch: Batch, step: int) -> dict[str, Float[Tensor, ""]]:  # pyright: ignore[reportIncompatibleMethodOverride]
         images = self.batch_images(batch)

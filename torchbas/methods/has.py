@@ -7,14 +7,13 @@ in pixels (searched over, 4 by default), and random numbers are drawn one by one
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from ..config import Architecture, Checked, Positive, Share
+from ..config import Checked, Positive, Share
 from ..data import Batch
 from .cam import CAM
 
@@ -40,10 +39,7 @@ class HaS(CAM):
 
     name = "has"
     Options = Options
-
-    @classmethod
-    def needs_images(cls, architecture: Architecture, options: Any) -> bool:
-        return True
+    learns_from_images = True
 
     def batch_images(self, batch: Batch) -> Float[Tensor, "B 3 H W"]:
         return mask_patches(super().batch_images(batch), self.options.grid, self.options.probability)

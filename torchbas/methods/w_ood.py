@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from ..config import Architecture, NonNegative, Positive, Share, Training
+from ..config import NonNegative, Positive, Share, Training
 from ..data import Batch, Draw, center_view, evaluation_loader, read_untagged, standardize, training_loader
 from ..data.loader import SampleViews
 from ..errors import InputError
@@ -85,6 +85,7 @@ class WOoD(IRN):
 
     name = "w_ood"
     Options = Options
+    learns_from_images = True
     needs_classifier = True
 
     def __init__(self, extractor: Extractor, num_classes: int, *rest: Any) -> None:
@@ -92,10 +93,6 @@ class WOoD(IRN):
         counts = (num_classes, self.options.clusters)
         self.ood: SampleViews | None = None
         self.class_centers, self.ood_centers = (torch.zeros(count, extractor.f2_channels) for count in counts)
-
-    @classmethod
-    def needs_images(cls, architecture: Architecture, options: Any) -> bool:
-        return True
 
     def setup(self, dataset: Dataset, training: Training, /) -> None:
         if self.options.ood is None:

@@ -61,18 +61,6 @@ def architecture_of(found: AuthorsFile) -> Architecture:
     return Architecture(found.family, head="linear" if linear else "conv", guidance_detached=linear)
 
 
-def open_authors(path: str | Path) -> BAS:
-    """The network of a checkpoint of the authors, built and filled.
-
-    Raises:
-        InputError: a file that cannot be read, or is no BAS checkpoint of theirs.
-    """
-    found = read_authors(path)
-    model = BAS.from_architecture(architecture_of(found), found.num_classes)
-    fill(model, _ours(model, found), path)
-    return model
-
-
 def _ours(model: BAS, found: AuthorsFile) -> dict[str, Tensor]:
     """The checkpoint's weights by our names."""
     halves = {name.split(".", 1)[1]: name for name in model.state_dict() if name.startswith(("f1.", "f2."))}

@@ -7,19 +7,18 @@ from dataclasses import replace
 
 from . import combine, reread, vary
 from .quick_segment import RECIPE as BAS
+from .table14 import CLIP, OUTSIDERS
 
 IRN = replace(
     vary(BAS, "quick_wsss:irn", "CAM of IRN's classifier, small photos.", f1="frozen", lr=0.03, sharing=0.0),
     method="irn",
     options={},
 )
-CLASSIFIER = {"init_from": "quick_wsss:irn", "steps": 72}
+CLASSIFIER = {"init_from": "quick_wsss:irn", "steps": 72, "lr": 2e-3}
 
 VARIANTS = {
     "irn": IRN,
-    "recam": vary(
-        IRN, "quick_wsss:recam", "ReCAM, small photos.", method="recam", lr=2e-3, new_layers=100.0, **CLASSIFIER
-    ),
+    "recam": vary(IRN, "quick_wsss:recam", "ReCAM, small photos.", method="recam", new_layers=100.0, **CLASSIFIER),
     "cda": vary(
         IRN,
         "quick_wsss:cda",
@@ -30,22 +29,13 @@ VARIANTS = {
     "advcam": reread(
         IRN, "quick_wsss:advcam", "AdvCAM, small photos.", {}, method="advcam", options={"iterations": 5}, scales=(0.5,)
     ),
-    "clims": vary(
-        IRN,
-        "quick_wsss:clims",
-        "CLIMS, small photos.",
-        method="clims",
-        needs={"clip_model": "NAME:FILE of open_clip, or a folder of transformers"},
-        lr=2e-3,
-        **CLASSIFIER,
-    ),
+    "clims": vary(IRN, "quick_wsss:clims", "CLIMS, small photos.", method="clims", needs=CLIP, **CLASSIFIER),
     "w_ood_classifier": vary(
         IRN,
         "quick_wsss:w_ood_classifier",
         "The classifier of W-OoD, small photos.",
         method="w_ood",
-        needs={"ood": "a folder of photos that show none of the classes"},
-        lr=2e-3,
+        needs=OUTSIDERS,
         **CLASSIFIER,
     ),
     "w_ood": vary(

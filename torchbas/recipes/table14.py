@@ -8,6 +8,9 @@ from . import vary
 from .voc_irn import RECIPE as IRN
 from .voc_resnet50 import RECIPE as BAS
 
+CLIP = {"clip_model": "NAME:FILE of open_clip, or a folder of transformers"}
+OUTSIDERS = {"ood": "a folder of photos that show none of the classes"}
+
 VARIANTS = {
     "bas": BAS,
     "clims": vary(
@@ -15,14 +18,14 @@ VARIANTS = {
         "table14:clims",
         "Table 14, w/ CLIMS: its losses on the foreground maps.",
         {"seed_miou": 59.0, "mask_miou": 72.3, "val_miou": 70.6, "test_miou": 70.9},
-        needs={"clip_model": "NAME:FILE of open_clip, or a folder of transformers"},
+        needs=CLIP,
     ),
     "w_ood_classifier": vary(
         IRN,
         "table14:w_ood_classifier",
         "Table 14: the classifier of W-OoD, which BAS goes on from.",
         method="w_ood",
-        needs={"ood": "a folder of photos that show none of the classes"},
+        needs=OUTSIDERS,
         init_from="voc_irn",
     ),
     "w_ood": vary(

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +120,22 @@ def fingerprint(dataset: Dataset, *parts: object) -> str:
 def sample_paths(samples: Sequence[Sample], suffix: str) -> dict[str, Path]:
     """Path of each sample's file in a stage's folder, relative to it, by the sample's name."""
     return {name: Path(path) for name, path in output_paths((sample.name for sample in samples), suffix).items()}
+
+
+@dataclass(frozen=True)
+class SampleFiles:
+    """A folder with one file for each sample.
+
+    Args:
+        paths: the file of each sample, relative to the folder, by the sample's name.
+    """
+
+    folder: Path
+    paths: Mapping[str, Path]
+
+    def path(self, sample: Sample) -> Path:
+        """The sample's file."""
+        return self.folder / self.paths[sample.name]
 
 
 def for_each(work: Work, samples: Sequence[Sample], workers: int = 0, bar: ProgressBar = Silent()) -> None:

@@ -12,10 +12,9 @@ from ..data import read_mask
 from ..data.datasets.voc_tags import VOC
 from ..errors import InputError
 from ..export.voc import write_labels, write_submission
-from ..model.weights import normalization
 from ..structures import Dataset, Sample
 from ..training.loop import Hooks
-from .cache import Stage, Work, fingerprint, for_each, in_flight, sample_paths
+from .cache import SampleFiles, Stage, Work, fingerprint, for_each, in_flight, sample_paths
 from .cache_keys import CacheKeys, Parts
 from .irn.instances import InstanceWriter
 from .irn.network import BACKBONE, Boundaries, IRNet, boundaries_of
@@ -203,7 +202,7 @@ class Pipeline:
 
     def _find_instances(self, folder: Path) -> None:
         paths = sample_paths(self.samples.samples, ".json")
-        writer = InstanceWriter(self.seeds, folder, paths, self.settings.cam_power)
+        writer = InstanceWriter(folder, paths, self.seeds, self.settings.cam_power)
         self._between_boundaries("separating objects", writer, self._missing(writer))
         writer.collect(self.samples.samples, self.samples.classes, folder / "instances.coco.json")
 
@@ -272,7 +271,7 @@ class Pipeline:
             )
         check_ground_truth(self.dataset)
         if learns and not self._stage("irn", self._keys.irn).complete:
-            IRNet(BACKBONE, self.weights.irn, normalization(BACKBONE, self.weights.irn))
+            IRNet.initialized(BACKBONE, self.weights.irn)
         if until == "segmenter" and not self._stage("segmenter", self._keys.segmenter).complete:
             network, start = self.settings.segmenter_network, self.weights
             Segmenter.initialized(network, len(self.dataset.classes), start.initialization, start.segmenter)
@@ -291,7 +290,7 @@ class Pipeline:
         known = [self.threshold_model] if self.threshold_model else self.sources
         return [source for source in known if isinstance(source, SeedNetwork) and source.method.name == "bas"]
 
-    def _missing(self, files: LabelMaps | Thresholds | InstanceWriter) -> list[Sample]:
+    def _missing(self, files: SampleFiles) -> list[Sample]:
         return [sample for sample in self.samples.samples if not files.path(sample).is_file()]
 
     def _write_missing(self, work: Work, maps: LabelMaps, what: str) -> None:

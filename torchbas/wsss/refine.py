@@ -3,9 +3,8 @@
 Local labels are those of one sample: 0 background, i + 1 its i-th tag, 255 ignore.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
@@ -15,6 +14,7 @@ from ..config import Segmentation
 from ..data import open_image
 from ..export.voc import write_labels
 from ..structures import IGNORE_INDEX, Sample
+from .cache import SampleFiles
 from .irn.labels import crf_labels, ir_labels, local_labels
 from .irn.network import Boundaries
 from .irn.random_walk import random_walk
@@ -24,19 +24,8 @@ from .seeds.thresholds import Thresholds, align_thresholds
 
 
 @dataclass(frozen=True)
-class LabelMaps:
-    """A folder of label maps, one PNG for each sample.
-
-    Args:
-        paths: the file of each sample, relative to the folder, by the sample's name.
-    """
-
-    folder: Path
-    paths: Mapping[str, Path]
-
-    def path(self, sample: Sample) -> Path:
-        """The sample's file."""
-        return self.folder / self.paths[sample.name]
+class LabelMaps(SampleFiles):
+    """A folder of label maps, one PNG for each sample."""
 
     def write(self, sample: Sample, local: UInt8[np.ndarray, "H W"], size: tuple[int, int]) -> None:
         """Write local labels as those of the class list, at the photo's size."""

@@ -16,11 +16,6 @@ _BOX_LINE = '"name;class;type;x0 y0 x1 y1 height width" with type 0 or 2 to trai
 _SPLIT_OF_TYPE = {"0": "train", "1": "test", "2": "train"}
 
 
-def is_test_list(folder: Path) -> bool:
-    """Whether the folder holds ``test_list.txt``."""
-    return (folder / "test_list.txt").is_file()
-
-
 def read_test_list(folder: Path, places: Places) -> Reading:
     """CUB and Stanford Dogs: ``test_list.txt`` and, line for line, ``test_bounding_box.txt`` or ``test_gt.txt``.
 
@@ -43,11 +38,6 @@ def read_test_list(folder: Path, places: Places) -> Reading:
     listed += train.samples(image_root(images, ["train", "images"], train.names), "train", {})
     reading = read_listed(images, classes_by_folder(test, train), listed, places, notes)
     return reading if train.rows else with_class_folders(reading, images / "train", places)
-
-
-def is_images_box(folder: Path) -> bool:
-    """Whether the folder holds ``images_box.txt``."""
-    return (folder / "images_box.txt").is_file()
 
 
 def read_images_box(folder: Path, places: Places) -> Reading:

@@ -11,11 +11,6 @@ from .reading import Places, Reading, exists, missing_photo, normalize_tag
 T = TypeVar("T")
 
 
-def is_cub(folder: Path) -> bool:
-    """Whether the folder holds ``images.txt``, ``classes.txt`` and ``image_class_labels.txt``."""
-    return all((folder / name).is_file() for name in ("images.txt", "classes.txt", "image_class_labels.txt"))
-
-
 def read_cub(folder: Path, places: Places) -> Reading:
     """Species as tags, the official split, one box a photo, and masks where they exist.
 

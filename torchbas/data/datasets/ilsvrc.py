@@ -10,11 +10,6 @@ _EXAMPLE = "n01751748/ILSVRC2012_val_00000001.JPEG;65"
 _GROUND_TRUTH = r'"n01751748\\ILSVRC2012_val_00000001.JPEG 500 375 ; 45 49 499 162", width first, 4 numbers a box'
 
 
-def is_ilsvrc(folder: Path) -> bool:
-    """Whether the folder holds ``val_list.txt``."""
-    return (folder / "val_list.txt").is_file()
-
-
 def read_ilsvrc(folder: Path, places: Places) -> Reading:
     """``val_list.txt`` and ``val_gt.txt``, the test split of WSOL, and a ``train_list.txt`` or ``train/`` to train on.
 

@@ -10,11 +10,6 @@ from ..images import SUFFIXES
 from .reading import ACCEPTED_FORMS, SPLITS, Entry, Places, Reading, dataset_of, folder_name, normalize_tag
 
 
-def is_folder(path: Path) -> bool:
-    """Whether ``path`` is a folder, of whatever content."""
-    return path.is_dir()
-
-
 def read_tag_folders(root: Path, places: Places) -> Reading:
     """The top folders are tags, at any depth of files below them, or splits that hold the tags' folders.
 

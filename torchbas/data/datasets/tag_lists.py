@@ -24,16 +24,6 @@ class Row(NamedTuple):
     split: str = ""
 
 
-def is_csv(path: Path) -> bool:
-    """Whether ``path`` is no folder and ends in ``.csv``."""
-    return path.suffix.lower() == ".csv" and not path.is_dir()
-
-
-def is_json(path: Path) -> bool:
-    """Whether ``path`` is no folder and ends in ``.json``."""
-    return path.suffix.lower() == ".json" and not path.is_dir()
-
-
 def read_csv(source: Path, places: Places) -> Reading:
     """``file,tags`` with ``;`` between the tags and an optional ``split``; further columns are ignored."""
     try:

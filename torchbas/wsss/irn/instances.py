@@ -1,7 +1,7 @@
 """Instance masks (IRN, Ahn et al. 2019, Sec. 5): cells whose displacements lead to one center are one object."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from torch import Tensor
 from ...export.coco import ScoredMask, write_objects
 from ...io import atomic_write
 from ...structures import Sample, working_size
+from ..cache import SampleFiles
 from ..seeds.combine import Seeds
 from .network import Boundaries
 from .random_walk import random_walk
@@ -42,17 +43,11 @@ class Instance(NamedTuple):
 
 
 @dataclass(frozen=True)
-class InstanceWriter:
+class InstanceWriter(SampleFiles):
     """Writes the objects of a sample as JSON, found from its seed and IRN's boundaries and displacements."""
 
     seeds: Seeds
-    folder: Path
-    paths: Mapping[str, Path]
     power: float = 1.5
-
-    def path(self, sample: Sample) -> Path:
-        """The sample's file."""
-        return self.folder / self.paths[sample.name]
 
     def __call__(self, sample: Sample, boundaries: Boundaries) -> None:
         seed = self.seeds(sample)

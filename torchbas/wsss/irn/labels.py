@@ -35,13 +35,7 @@ def ir_labels(
         image: RGB.
         maps: the sample's seeds in [0, 1], at most 254; without any the whole label map is background.
     """
-    if not len(maps):
-        return np.zeros(image.shape[:2], np.uint8)
-    thresholds = (conf_fg_thres, conf_bg_thres)
-    unaries = [unary_from_labels(local_labels(maps, threshold), 1 + len(maps)) for threshold in thresholds]
-    foreground, not_background = (
-        probabilities.argmax(axis=0) for probabilities in DenseCRF(image, kernels).infer(unaries)
-    )
+    foreground, not_background = _refined(image, maps, (conf_fg_thres, conf_bg_thres), kernels)
     return np.where(foreground > 0, foreground, np.where(not_background > 0, IGNORE_INDEX, 0)).astype(np.uint8)
 
 
@@ -57,7 +51,17 @@ def crf_labels(
         image: RGB.
         maps: the sample's seeds in [0, 1], at most 254; without any the whole label map is background.
     """
+    return _refined(image, maps, (threshold,), kernels)[0]
+
+
+def _refined(
+    image: UInt8[np.ndarray, "H W 3"],
+    maps: Float32[np.ndarray, "N H W"],
+    thresholds: Sequence[float],
+    kernels: Sequence[Kernel],
+) -> list[UInt8[np.ndarray, "H W"]]:
+    """Labels at each threshold, refined by a dense CRF."""
     if not len(maps):
-        return np.zeros(image.shape[:2], np.uint8)
-    unary = unary_from_labels(local_labels(maps, threshold), 1 + len(maps))
-    return DenseCRF(image, kernels)(unary).argmax(axis=0).astype(np.uint8)
+        return [np.zeros(image.shape[:2], np.uint8) for _ in thresholds]
+    unaries = [unary_from_labels(local_labels(maps, threshold), 1 + len(maps)) for threshold in thresholds]
+    return [found.argmax(axis=0).astype(np.uint8) for found in DenseCRF(image, kernels).infer(unaries)]

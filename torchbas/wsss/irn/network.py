@@ -17,6 +17,7 @@ from ...data.pairs import PairBatch
 from ...errors import InputError
 from ...methods.base import Normalization
 from ...model.extractor import build_extractor
+from ...model.weights import normalization
 from ..seeds.multi_scale import native_view
 from .affinity import pair_losses
 
@@ -112,6 +113,11 @@ class IRNet(nn.Module):
         self.edge = EdgeBranch(channels)
         self.displacement = DisplacementBranch(channels)
         self.register_buffer("mean_displacement", torch.zeros(2))
+
+    @classmethod
+    def initialized(cls, backbone: str, weights: bool | str | Path) -> "IRNet":
+        """The network before training, with the normalization that goes with its weights."""
+        return cls(backbone, weights, normalization(backbone, weights))
 
     def train(self, mode: bool = True) -> "IRNet":
         """Training mode for all but the backbone."""

@@ -1,24 +1,21 @@
 """Training of IRNet on photos and their confident labels."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ...config import Training
-from ...data.pairs import pair_loader
 from ...io import stable_hash
 from ...methods.trained import TrainedModel
-from ...model.weights import normalization
 from ...training.fabric import Fabric
-from ...training.loop import Hooks, Loader
-from ...training.train import Task, train
+from ...training.loop import Hooks
+from ...training.train import train
+from ..pairs import Pairs, PairTraining, load_network
 from .network import BACKBONE, IRNet, boundaries_of
-
-Pairs = Sequence[tuple[Path, Path]]
-"""Files of photos and of their label maps."""
 
 
 def train_irnet(
@@ -49,54 +46,22 @@ def train_irnet(
     """
     names = [(photo.name, labels.name) for photo, labels in pairs]
     fingerprint = stable_hash(replace(training, save_every=1), names, backbone, weights, *made_of)
-    work = _Work(pairs, training, backbone, weights, workers, fingerprint)
-    task = Task(training, fingerprint, work.build, work.loader, load_irnet, finish=work.finish)
+    make = partial(IRNet.initialized, backbone, weights)
+    work = PairTraining(pairs, training, fingerprint, workers, ("boundary",), make)
+    task = work.task(load_irnet, finish=partial(_measure_displacement, pairs, workers))
     return train(task, out, device=device, resume=resume, hooks=hooks)
 
 
-def load_irnet(folder: str | Path) -> TrainedModel[IRNet]:
-    """A trained IRNet, in evaluation mode.
-
-    Raises:
-        InputError: none there, or a damaged one.
-    """
-    trained = TrainedModel.load(folder, {IRNet.name: IRNet})
-    trained.model.eval()
-    return trained
+load_irnet = partial(load_network, kind=IRNet)
+"""A trained IRNet from its folder, in evaluation mode; :class:`~torchbas.errors.InputError` where there is none."""
 
 
-@dataclass(frozen=True)
-class _Work:
-    pairs: Pairs
-    training: Training
-    backbone: str
-    weights: bool | str | Path
-    workers: int
-    fingerprint: str
-
-    def build(self) -> TrainedModel[IRNet]:
-        net = IRNet(self.backbone, self.weights, normalization(self.backbone, self.weights))
-        sizes = self.training.resize, self.training.crop
-        return TrainedModel(net, ("boundary",), *sizes, fingerprint=self.fingerprint)
-
-    def loader(self, fabric: Fabric, _: TrainedModel[Any]) -> Loader:
-        training = self.training
-        return pair_loader(
-            self.pairs,
-            training.batch_size,
-            training.seed,
-            crop=training.crop,
-            workers=self.workers,
-            rank=fabric.global_rank,
-            world_size=fabric.world_size,
-        )
-
-    def finish(self, fabric: Fabric, trained: TrainedModel[Any]) -> None:
-        """Measure the mean displacement over the photos, which the losses leave open."""
-        net = trained.model.eval()
-        total = torch.zeros(2)
-        photos = [photo for photo, _ in self.pairs[fabric.global_rank :: fabric.world_size]]
-        for one in boundaries_of(net, photos, workers=self.workers, precision=fabric.autocast):
-            total += torch.from_numpy(one.displacement).mean(dim=(1, 2))
-        total = torch.as_tensor(fabric.all_reduce(total, reduce_op="sum")).to(fabric.device)
-        net.mean_displacement += total / len(self.pairs)
+def _measure_displacement(pairs: Pairs, workers: int, fabric: Fabric, trained: TrainedModel[Any]) -> None:
+    """The mean displacement over the photos, which the losses leave open."""
+    net = trained.model.eval()
+    total = torch.zeros(2)
+    photos = [photo for photo, _ in pairs[fabric.global_rank :: fabric.world_size]]
+    for one in boundaries_of(net, photos, workers=workers, precision=fabric.autocast):
+        total += torch.from_numpy(one.displacement).mean(dim=(1, 2))
+    total = torch.as_tensor(fabric.all_reduce(total, reduce_op="sum")).to(fabric.device)
+    net.mean_displacement += total / len(pairs)

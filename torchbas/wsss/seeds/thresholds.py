@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from ...io import atomic_write
 from ...methods.base import Normalization
 from ...model.classifier import Classifier
 from ...structures import Dataset, Sample
+from ..cache import SampleFiles
 from .files import Seed
 from .multi_scale import sized_loader
 
@@ -25,19 +25,8 @@ COUNT = 19
 
 
 @dataclass(frozen=True)
-class Thresholds:
-    """A folder of thresholds by tag, one JSON for each sample.
-
-    Args:
-        paths: the file of each sample, relative to the folder, by the sample's name.
-    """
-
-    folder: Path
-    paths: Mapping[str, Path]
-
-    def path(self, sample: Sample) -> Path:
-        """The sample's file."""
-        return self.folder / self.paths[sample.name]
+class Thresholds(SampleFiles):
+    """A folder of thresholds by tag, one JSON for each sample."""
 
     def __call__(self, sample: Sample) -> dict[str, float]:
         return json.loads(self.path(sample).read_text("utf-8"))

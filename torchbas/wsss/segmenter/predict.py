@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
-from ...data.images import image_size, open_image
+from ...data.images import image_size, open_image, reduced
 from ...structures import LARGEST
 from ..crf.dense_crf import DEEPLAB, DenseCRF, unary_from_probabilities
 from .network import Segmenter
@@ -60,7 +60,7 @@ def predict(
             same_size = list(group)
             for start in range(0, len(same_size), batch_size):
                 paths = same_size[start : start + batch_size]
-                images = np.stack(list(pool.map(lambda path: _reduced(path, longest), paths)))
+                images = np.stack(list(pool.map(lambda path: np.asarray(reduced(open_image(path), longest)), paths)))
                 with torch.inference_mode(), precision():
                     logits = segmenter.logits(torch.from_numpy(images).to(device).permute(0, 3, 1, 2), flip)
                     best = logits.argmax(dim=1).to(torch.uint8).cpu().numpy()
@@ -70,13 +70,6 @@ def predict(
                     height, width = sizes[path]
                     full = Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST)
                     yield Labeled(path, np.array(full))
-
-
-def _reduced(path: Path, longest: int) -> UInt8[np.ndarray, "H W 3"]:
-    image = open_image(path)
-    shrink = min(1.0, longest / max(image.size))
-    width, height = (max(1, round(side * shrink)) for side in image.size)
-    return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
 
 
 def _refined(

@@ -3,7 +3,8 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,17 @@ import numpy as np
 
 from ...config import Training
 from ...data.ground_truth import read_mask
-from ...data.pairs import pair_loader
 from ...errors import InputError
 from ...io import stable_hash
 from ...methods.trained import TrainedModel
 from ...structures import IGNORE_INDEX
-from ...training.fabric import Fabric
-from ...training.loop import Hooks, Loader
-from ...training.train import Task, train
+from ...training.loop import Hooks
+from ...training.train import train
+from ..pairs import Pairs, PairTraining, load_network
 from .network import Initialization, Segmenter
 
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5)
 """Scales of a photo while training."""
-Pairs = Sequence[tuple[Path, Path]]
-"""Files of photos and of their label maps: 0 background, n the n-th class, 255 ignore."""
 
 
 def train_segmenter(
@@ -58,20 +56,17 @@ def train_segmenter(
     samples = [(photo.name, digest) for (photo, _), digest in zip(pairs, digests, strict=True)]
     start = (network, initialization, weights)
     fingerprint = stable_hash(replace(training, save_every=1), classes, samples, start)
-    work = _Work(pairs, tuple(classes), training, start, workers, fingerprint)
-    task = Task(training, fingerprint, work.build, work.loader, load_segmenter)
-    return train(task, out, device=device, resume=resume, hooks=hooks)
+    make = partial(Segmenter.initialized, network, len(classes), initialization, weights)
+    work = PairTraining(pairs, training, fingerprint, workers, tuple(classes), make, _augmentation)
+    return train(work.task(load_segmenter), out, device=device, resume=resume, hooks=hooks)
 
 
-def load_segmenter(folder: str | Path) -> TrainedModel[Segmenter]:
-    """A trained segmenter, in evaluation mode.
+load_segmenter = partial(load_network, kind=Segmenter)
+"""A trained segmenter from its folder, in evaluation mode; :class:`~torchbas.errors.InputError` where there is none."""
 
-    Raises:
-        InputError: none there, or a damaged one.
-    """
-    trained = TrainedModel.load(folder, {Segmenter.name: Segmenter})
-    trained.model.eval()
-    return trained
+
+def _augmentation(segmenter: Segmenter) -> dict[str, Any]:
+    return {"scales": SCALES, "between": False, "fill": segmenter.colors.padding}
 
 
 def check_labels(paths: Sequence[Path], classes: int) -> list[str]:
@@ -95,34 +90,3 @@ def check_labels(paths: Sequence[Path], classes: int) -> list[str]:
 
     with ThreadPoolExecutor() as pool:
         return list(pool.map(digest, paths))
-
-
-@dataclass(frozen=True)
-class _Work:
-    pairs: Pairs
-    classes: tuple[str, ...]
-    training: Training
-    start: tuple[str, Initialization, bool | str | Path]
-    workers: int
-    fingerprint: str
-
-    def build(self) -> TrainedModel[Segmenter]:
-        network, initialization, weights = self.start
-        segmenter = Segmenter.initialized(network, len(self.classes), initialization, weights)
-        sizes = self.training.resize, self.training.crop
-        return TrainedModel(segmenter, self.classes, *sizes, fingerprint=self.fingerprint)
-
-    def loader(self, fabric: Fabric, trained: TrainedModel[Any]) -> Loader:
-        training = self.training
-        return pair_loader(
-            self.pairs,
-            training.batch_size,
-            training.seed,
-            crop=training.crop,
-            scales=SCALES,
-            between=False,
-            fill=trained.model.colors.padding,
-            workers=self.workers,
-            rank=fabric.global_rank,
-            world_size=fabric.world_size,
-        )
