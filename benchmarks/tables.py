@@ -52,12 +52,7 @@ REFINING = {
         ("dense CRF, 21 labels, DeepLab's setting", "deeplab_21_ours_s", "deeplab_21_theirs_s", 1e3),
     ],
     "walk": [
-        (
-            "random walk, 94 x 125, 20 classes, beside a sparse product of torch",
-            "voc_20_cpu_s",
-            "voc_20_sparse_cpu_s",
-            1e3,
-        ),
+        ("random walk, 94 x 125, 20 classes, beside a sparse product", "voc_20_cpu_s", "voc_20_sparse_cpu_s", 1e3),
         (
             "the same on 32 x 42, beside dense squaring as in IRN's code",
             "small_20_ours_beside_dense_cpu_s",
@@ -255,6 +250,11 @@ def speed_table(results: Results) -> str:
     """A line for each result: ratios ``X_over_Y`` with the two figures they are made of, and photos per second."""
     rows = []
     for name, found in results.items():
+        if name == "speed/check":
+            whole, start = (found["metrics"][f"{part}cpu_s_min"] for part in ("", "start_"))
+            rows.append(
+                ["`check`", f"{found['data'].partition(',')[0]} **{whole:.2f}**, of which {start:.2f} to start"]
+            )
         if name.startswith(("speed/step_", "speed/predict_")):
             metrics = found["metrics"]
             ratios = [re.fullmatch(r"(.*?)([^_]+)_over_([^_]+)", metric) for metric in metrics]
