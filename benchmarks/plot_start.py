@@ -7,7 +7,9 @@ import json
 import sys
 from pathlib import Path
 
-from torchbas.viz.plots import Line, Points, curves, panels
+from charts import Points, curves
+
+from torchbas.viz.plots import Line, panels
 
 FOLDER = Path(__file__).parents[1] / "results/wsol"
 STARTS = {"bas": "ours", "paper_start": "the paper's"}

@@ -15,6 +15,7 @@ from functools import partial, wraps
 from typing import Any
 
 import torch
+from charts import bars
 from record import RESULTS, data_fingerprint, data_folder, record
 
 from torchbas import data
@@ -26,7 +27,6 @@ from torchbas.inference.thresholds import CANDIDATES
 from torchbas.methods.bas import BASMethod
 from torchbas.model import Generator
 from torchbas.structures import Dataset
-from torchbas.viz.plots import bars
 
 RESIZE, CROP = 256, 224
 NORMALIZATION = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
