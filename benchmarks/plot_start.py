@@ -45,7 +45,7 @@ def main() -> None:
             title: Line([point["step"] for point in start["curve"]], [point[way] for point in start["curve"]])
             for title, start in found.items()
         }
-    title = "GT-known from six starts, recipe quick"
+    title = "GT-known from six starts, recipe quick_joint"
     panels(FOLDER / "starts.png", lines, xlabel="training steps", ylabel="GT-known Loc, %", title=title, share_y=True)
 
 

@@ -1,4 +1,4 @@
-"""Which start survives small data: the paper's beside each remedy alone and together, by the recipe `quick`.
+"""Which start survives small data: the paper's beside each remedy alone and together, by the recipe `quick_joint`.
 
 python benchmarks/start.py
 
@@ -56,7 +56,7 @@ def main() -> None:
             "wsol",
             f"start_{name}",
             data=f"cub25, {data_fingerprint([sample.name for sample in birds.samples])}",
-            recipe=f"quick, {STEPS} steps, {start}",
+            recipe=f"quick_joint, {STEPS} steps, {start}",
             protocol="authors, center crop",
             split="test, every fourth photo",
             threshold={"value": None, "chosen": f"oracle, best of {len(THRESHOLDS)} at every step"},
@@ -69,7 +69,7 @@ def main() -> None:
 
 def measure(birds: Dataset, name: str, start: Start) -> list[dict]:
     """GT-known, and the losses, while one start unfolds."""
-    quick = recipes.load("quick")
+    quick = recipes.load("quick_joint")
     recipe = replace(
         quick,
         options=replace(quick.options, classifier_steps=start.classifier_steps, area_steps=start.area_steps),

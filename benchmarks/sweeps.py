@@ -1,4 +1,4 @@
-"""alpha, beta, lambda and k on 25 bird species: the paper's Figs. 9 and 10 in small, by the recipe `quick`.
+"""alpha, beta, lambda and k on 25 bird species: the paper's Figs. 9 and 10 in small, by the recipe `quick_joint`.
 
 python benchmarks/sweeps.py
 python benchmarks/sweeps.py --sharing 0.2 --only base alpha_0.25 beta_3
@@ -23,7 +23,7 @@ from torchbas.training.recipe import train_recipe
 
 STEPS, CLASSIFIER_STEPS = 120, 60
 GRID = {"guidance": (0.25, 1.0), "area": (0.75, 3.0), "suppression": (0.0, 0.5, 2.0)}
-"""Beside the values of `quick`, which one training shares."""
+"""Beside the values of `quick_joint`, which one training shares."""
 GREEK = {"guidance": "alpha", "area": "beta", "suppression": "lambda"}
 CLASSES = (1, 2, 3, 5, 10, 25)
 THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, "auto")
@@ -38,7 +38,7 @@ def main() -> None:
     birds = data.read(data_folder() / "cub25")
     test = birds.only("test")
     test = replace(test, samples=test.samples[::2])
-    base = recipes.load("quick")
+    base = recipes.load("quick_joint")
     if words.sharing is not None:
         base = replace(base, training=replace(base.training, sharing=words.sharing))
     usual = replace(base.options, classifier_steps=CLASSIFIER_STEPS)
@@ -67,7 +67,7 @@ def write(name: str, objective: Objective, scores: Scores, recipe: Recipe, finge
         "wsol",
         f"sweep_{name}",
         data=f"cub25, {fingerprint}",
-        recipe=f"quick, {STEPS} steps, classifier first {CLASSIFIER_STEPS}, sharing {recipe.training.sharing:g}",
+        recipe=f"quick_joint, {STEPS} steps, classifier first {CLASSIFIER_STEPS}, sharing {recipe.training.sharing:g}",
         protocol="authors, center crop",
         split=f"test, every second photo, {scores.images} photos",
         threshold={"value": None, "chosen": f"oracle, best of {len(THRESHOLDS) - 1}; gt_known_auto: each image's own"},

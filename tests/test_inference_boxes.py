@@ -44,15 +44,15 @@ def heats(draw):
 @given(heats())
 def test_the_largest_component_is_that_of_a_flood_fill_and_the_first_among_equals(heat):
     pieces = _flood(heat > 0.5)
-    (found,) = components(heat, 0.5)
-    assert found.box == largest_box(heat, 0.5)
     if pieces:
+        (found,) = components(heat, 0.5)
+        assert found.box == largest_box(heat, 0.5)
         largest = max(pieces, key=len)  # max keeps the first of equals
         assert _pixels(found.mask) == largest
         assert found.box == _bounds(largest)
     else:
-        assert found.mask.all()
-        assert found.box == (0, 0, heat.shape[1], heat.shape[0])
+        assert components(heat, 0.5) == []
+        assert largest_box(heat, 0.5) == (0, 0, heat.shape[1], heat.shape[0])
 
 
 @given(heats())

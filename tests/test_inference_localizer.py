@@ -188,11 +188,17 @@ def test_the_smallest_photos_have_a_box_too(localizer, tmp_path, size):
     assert found.mask.shape == found.heatmap.shape == size[::-1]
 
 
-def test_a_map_with_nothing_above_the_threshold_is_the_whole_photo(localizer, paths):
+def test_a_map_with_nothing_above_the_threshold_is_nothing(localizer, paths):
     strict = replace(localizer, inference=Inference(threshold=1.0))
-    (found,) = strict(paths[0], tags=["fish"])
-    assert found.mask.all()
-    assert found.xyxy == (0, 0, *found.size[::-1])
+    assert strict(paths[0], tags=["fish"]) == []
+
+
+def test_a_map_that_is_not_normalized_may_be_below_the_threshold_everywhere(localizer, paths):
+    (found,) = replace(localizer, inference=Inference(threshold=0.0, normalized=False))(paths[0], tags=["fish"])
+    above = replace(localizer, inference=Inference(threshold=float(found.grid.max()) + 1e-3, normalized=False))
+    below = replace(localizer, inference=Inference(threshold=float(found.grid.max()) / 2, normalized=False))
+    assert above(paths[0], tags=["fish"]) == []
+    assert len(below(paths[0], tags=["fish"])) == 1
 
 
 def test_a_large_jpeg_is_decoded_smaller_but_answered_in_its_own_pixels(localizer, paths, tmp_path):

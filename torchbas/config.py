@@ -112,10 +112,22 @@ class Objective(Checked):
     """mean: L_ac as in the paper. relative: the smaller the object, the more a pixel of its map costs."""
     suppression: NonNegative[float] = 1.0
     """lambda, weight of L_bas; 0 is the paper's baseline."""
-    ratio_cap: NonNegative[float] = 1.0
-    """S_b / S of an image where S_b > S, of which the paper says nothing: 1 in the authors' code, 0 in their VGG16."""
+    ratio_cap: NonNegative[float] | None = 1.0
+    """S_b / S of an image where S_b > S, of which the paper says nothing: 1 in the authors' code, 0 in their VGG16;
+    none: the ratio itself, up to 1.5, whose gradient lowers S_b there too."""
     classifier_steps: NonNegative[int] = 0
     """Steps at the beginning that train L_cls alone; S_b / S means little before the classifier has learned."""
+    classifier_frozen: bool = False
+    """Keep the classifier after classifier_steps: from then on only the generator learns, against scores that stand."""
+    fill: Literal["zero", "mean"] = "zero"
+    """What stands in for the masked foreground: zeros as in the paper, or the mean feature of the training photos, from
+    whose class scores S and S_b are then measured (docs/start.md). For the maps of classes, on features, only."""
+    background_class: bool = False
+    """The classifier also knows a background class, of score 0: learned from photos without a tag, and from the mean
+    feature where that fills the masked foreground. Without it photos without a tag are left out."""
+    slope: Share = 0.0
+    """Least slope of the generator's sigmoid for a gradient that leads back from 0 or 1; 0 is the sigmoid's own, with
+    which an empty or full map cannot come back."""
     area_steps: NonNegative[int] = 0
     """Steps after these over which beta is raised from 0 to its value."""
     clip_model: str | None = None
@@ -127,6 +139,10 @@ class Objective(Checked):
         super().__post_init__()
         if self.area_form == "relative" and not self.suppression:
             raise ValueError("area_form relative needs a suppression above 0: the masked foreground tells the size.")
+        if self.classifier_frozen and not self.classifier_steps:
+            raise ValueError("classifier_frozen needs classifier_steps above 0, in which the classifier learns.")
+        if self.fill == "mean" and not self.classifier_frozen:
+            raise ValueError("fill mean needs classifier_frozen: only scores that stand can be measured from it.")
         if self.prompts and not self.clip_model:
             raise ValueError("prompts are words for a CLIP: give it as clip_model.")
 
@@ -209,6 +225,9 @@ class Inference(Checked):
     threshold: Share | Literal["auto", "image_specific"] = "auto"
     """Heatmap value above which a pixel is foreground; or chosen per image without boxes: auto from the heatmap's own
     histogram, image_specific the one of ten whose binary map has the least L_bas + L_ac (Sec. 5.5)."""
+    normalized: bool = True
+    """Min-max normalize each heatmap before the threshold, as the authors' evaluator does. False takes BAS's map as it
+    is, in [0, 1]: where none of it exceeds the threshold, nothing is found."""
     zoom: Share = 0.0
     """Localize a second time in an enlarged crop around what was found, where that is less than this share of the image
     (Sec. 6, second stage); 0 never does."""

@@ -9,15 +9,24 @@ from .config import Objective
 from .model.outputs import Evidence
 
 
-def classification(logits: Float[Tensor, "B K"], labels: Float[Tensor, "B K"]) -> Float[Tensor, ""]:
+def classification(
+    logits: Float[Tensor, "B K"], labels: Float[Tensor, "B K"], *, background_class: bool = False
+) -> Float[Tensor, ""]:
     """L_mcls (eq. 9): softmax of each present class against the absent ones, summed over the present ones.
 
     With one class per image this is L_cls (eq. 7). ``labels`` is multi-hot; an image without a class, or with
     every class, counts nothing. Computed as softplus(logsumexp(absent) - z_i), which cannot overflow.
+
+    Args:
+        background_class: one more class of logit 0: absent where there is a class, present where there is none.
     """
     lowest = torch.finfo(logits.dtype).min
-    absent = logits.masked_fill(labels > 0, lowest).logsumexp(dim=1, keepdim=True)
-    return (F.softplus(absent - logits) * labels).sum(dim=1).mean()
+    absent = logits.masked_fill(labels > 0, lowest)
+    if not background_class:
+        return (F.softplus(absent.logsumexp(dim=1, keepdim=True) - logits) * labels).sum(dim=1).mean()
+    absent = torch.cat([absent, torch.zeros_like(absent[:, :1])], dim=1).logsumexp(dim=1, keepdim=True)
+    present = (F.softplus(absent - logits) * labels).sum(dim=1)
+    return present.where(labels.any(dim=1), F.softplus(logits.logsumexp(dim=1))).mean()
 
 
 def guidance(logits_foreground: Float[Tensor, "B K"], target: Int[Tensor, " B"]) -> Float[Tensor, ""]:
@@ -28,7 +37,7 @@ def guidance(logits_foreground: Float[Tensor, "B K"], target: Int[Tensor, " B"])
 def suppression(
     activation_background: Float[Tensor, " B"],
     activation: Float[Tensor, " B"],
-    ratio_cap: float = 1.0,
+    ratio_cap: float | None = 1.0,
     eps: float = 1e-8,
 ) -> Float[Tensor, ""]:
     """L_bas (eq. 3): S_b / S, the share of the class's activation left with the foreground masked, mean over images.
@@ -38,23 +47,34 @@ def suppression(
     return bas_ratio(activation_background, activation, ratio_cap, eps).mean()
 
 
+HIGHEST = 1.5
+"""Highest S_b / S where it has no cap."""
+
+
 def bas_ratio(
     activation_background: Float[Tensor, " B"],
     activation: Float[Tensor, " B"],
-    ratio_cap: float = 1.0,
+    ratio_cap: float | None = 1.0,
     eps: float = 1e-8,
 ) -> Float[Tensor, " B"]:
-    """S_b / S per image, in [0, 1]; ``ratio_cap`` where S_b > S. The gradient flows to S_b only."""
+    """S_b / S per image, in [0, 1]; ``ratio_cap`` where S_b > S. The gradient flows to S_b only.
+
+    Args:
+        ratio_cap: None keeps the ratio, up to :data:`HIGHEST`; it is 1 where S is not positive.
+    """
     kept = activation_background.relu()
     whole = activation.detach().relu()
-    return (kept / (whole + eps)).where(kept <= whole, ratio_cap)
+    ratio = kept / (whole + eps)
+    if ratio_cap is None:
+        return ratio.clamp(max=HIGHEST).where(whole > 0, 1.0)
+    return ratio.where(kept <= whole, ratio_cap)
 
 
 def suppression_of_all(
     logits_background: Float[Tensor, "B K"],
     logits: Float[Tensor, "B K"],
     labels: Float[Tensor, "B K"],
-    ratio_cap: float = 1.0,
+    ratio_cap: float | None = 1.0,
     eps: float = 1e-8,
 ) -> Float[Tensor, ""]:
     """L_bas of a class-agnostic map: summed over the present classes of an image, mean over images (Sec. 5.5)."""
@@ -113,7 +133,7 @@ def objective(
     A term of weight 0 is left out. With ``class_agnostic`` the map stands for all present classes (Sec. 5.5): it is
     suppressed for each of them, and guided to classify all of them.
     """
-    terms = {"classify": classification(evidence.logits, labels)}
+    terms = {"classify": classification(evidence.logits, labels, background_class=weights.background_class)}
     if weights.guidance:
         foreground = evidence.logits_foreground
         terms["guide"] = weights.guidance * (

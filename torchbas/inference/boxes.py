@@ -28,20 +28,26 @@ def components(
         threshold: foreground is what exceeds it.
         objects: ``largest`` gives that one, ``all`` every component of at least ``smallest`` times its area.
 
-    Where nothing exceeds the threshold it is the whole image, as in the authors' evaluator.
+    Where nothing exceeds the threshold there is none.
     """
     labels, stats, order = _label(heatmap > threshold)
     if not len(order):
-        return [Component(_whole(heatmap), np.ones(heatmap.shape, bool))]
+        return []
     area = stats[:, cv2.CC_STAT_AREA]
     kept = order[:1] if objects == "largest" else order[area[order] >= smallest * area[order[0]]]
     return [Component(_box(stats[label]), labels == label) for label in kept]
 
 
 def largest_box(heatmap: Float[np.ndarray, "H W"], threshold: float) -> Box:
-    """Box of the largest component, the same as that of :func:`components`, without its mask."""
+    """Box of the largest component, the same as that of :func:`components`, without its mask.
+
+    Where nothing exceeds the threshold it is the whole image, as in the authors' evaluator.
+    """
     _, stats, order = _label(heatmap > threshold)
-    return _box(stats[order[0]]) if len(order) else _whole(heatmap)
+    if len(order):
+        return _box(stats[order[0]])
+    height, width = heatmap.shape
+    return 0.0, 0.0, float(width), float(height)
 
 
 def _label(
@@ -61,8 +67,3 @@ def _label(
 def _box(stats: Int[np.ndarray, " 5"]) -> Box:
     x, y, width, height = (float(value) for value in stats[:4])
     return x, y, x + width, y + height
-
-
-def _whole(heatmap: Float[np.ndarray, "H W"]) -> Box:
-    height, width = heatmap.shape
-    return 0.0, 0.0, float(width), float(height)

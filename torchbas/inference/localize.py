@@ -29,7 +29,7 @@ class Detections(NamedTuple):
     confidence: Float[Tensor, " Q"]
     """Softmax probability of the class, in [0, 1]."""
     heatmaps: Float[Tensor, "Q h w"]
-    """Min-max normalized to [0, 1]; on the grid of F, with ``zoom`` at the size of the input."""
+    """In [0, 1]; on the grid of F, with ``zoom`` at the size of the input."""
     threshold: Float[Tensor, " Q"]
     """Heatmap value above which a place is foreground."""
     bas_ratio: Float[Tensor, " Q"]
@@ -54,7 +54,7 @@ def detect(
     queries = encoded.at(index)
     heatmaps = class_heatmaps(model, views, index, queries, label, inference).fitted
     threshold, ratio = choose_thresholds(queries, label, heatmaps, inference.threshold)
-    confidence = queries.logits.softmax(dim=1).gather(1, label[:, None])[:, 0]
+    confidence = model.probabilities(queries.logits).gather(1, label[:, None])[:, 0]
     return Detections(index, label, confidence, heatmaps, threshold, ratio)
 
 
@@ -64,7 +64,8 @@ class Heatmaps(NamedTuple):
     raw: Float[Tensor, "Q _ _"]
     """At the method's own resolution and scale; with ``zoom`` those of ``fitted``."""
     fitted: Float[Tensor, "Q _ _"]
-    """Min-max normalized to [0, 1]; on the grid of F, bilinear, with ``zoom`` at the size of the input."""
+    """In [0, 1], min-max normalized unless ``normalized`` is False; on the grid of F, bilinear, with ``zoom`` at the
+    size of the input."""
 
 
 def class_heatmaps(
@@ -80,7 +81,7 @@ def class_heatmaps(
         raw = class_activation(encoded.class_maps, label)
     else:
         raw = model.heatmaps(encoded, label, inference)
-    grid, fitted = encoded.features.shape[2:], normalize(raw)
+    grid, fitted = encoded.features.shape[2:], _in_range(raw, inference)
     if fitted.shape[1:] != grid:
         fitted = upsample(fitted.float(), (grid[0], grid[1]))
     if inference is not None and inference.zoom:
@@ -113,5 +114,10 @@ def zoomed_heatmaps(
         enlarged = model.encode(crops)
         enlarged.logits = encoded.logits[small]
         inside = model.heatmaps(enlarged, label[small], inference)
-        result[small] = paste_regions(normalize(inside.float()), squares[small], size)
+        result[small] = paste_regions(_in_range(inside.float(), inference), squares[small], size)
     return result
+
+
+def _in_range(maps: Float[Tensor, "Q h w"], inference: Inference | None) -> Float[Tensor, "Q h w"]:
+    """Maps in [0, 1]: min-max normalized, or as they are where ``inference`` says so."""
+    return normalize(maps) if inference is None or inference.normalized else maps

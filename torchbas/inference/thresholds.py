@@ -18,12 +18,14 @@ def bas_ratios(encoded: Encoded, label: Int[Tensor, " Q"], masks: Float[Tensor, 
 
     Masks finer than the features are averaged over the cells of their grid.
     """
-    whole = encoded.logits.gather(1, label[:, None])[:, 0]
+    reference = encoded.reference_logits
+    origin = 0.0 if reference is None else reference[label]
+    whole = encoded.logits.gather(1, label[:, None])[:, 0] - origin
     ratios = []
     for mask in masks.unbind(1):  # one batch through F2 at a time keeps memory flat
         share = F.adaptive_avg_pool2d(mask[:, None], (encoded.features.shape[2], encoded.features.shape[3]))
         background = encoded.background_logits(share)
-        ratios.append(bas_ratio(background.gather(1, label[:, None])[:, 0], whole))
+        ratios.append(bas_ratio(background.gather(1, label[:, None])[:, 0] - origin, whole))
     return torch.stack(ratios, dim=1)
 
 

@@ -10,7 +10,7 @@ from ..cam import top_classes
 from ..config import Architecture, Inference, Objective, Training
 from ..data import Batch
 from ..errors import InputError
-from ..losses import classification, objective
+from ..losses import area, classification, objective
 from ..model.bas import BAS
 from ..model.classifier import Encoded, pool
 from ..model.preconditioner import FilterPreconditioner
@@ -28,11 +28,24 @@ class BASMethod(Method, BAS):
     options: Objective
     preconditioner: FilterPreconditioner | None = None
     clip_loss: CLIPLoss | None = None
+    mean_feature: Tensor
+    """(C) mean of F over the training photos, where it fills the masked foreground."""
+    batches_seen: Tensor
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.options.fill == "mean":
+            self.register_buffer("mean_feature", torch.zeros(self.generator.conv.in_channels))
+            self.register_buffer("batches_seen", torch.zeros((), dtype=torch.int64))
 
     @classmethod
     def needs_images(cls, architecture: Architecture, options: Any) -> bool:
         """True where the image itself is masked, or CLIP encodes it."""
         return architecture.mask_at == "image" or options.clip_model is not None
+
+    @classmethod
+    def learns_background(cls, options: Any) -> bool:
+        return options.background_class
 
     def setup(self, dataset: Dataset, training: Training, /) -> None:
         if training.sharing or training.centered:
@@ -42,14 +55,52 @@ class BASMethod(Method, BAS):
         if self.options.clip_model:
             device = next(self.parameters()).device
             self.clip_loss = CLIPLoss.load(self.options.clip_model, dataset.classes, self.options.prompts, device)
+        self.generator.slope = self.options.slope
 
     def losses(self, batch: Batch | FeatureBatch, step: int) -> dict[str, Float[Tensor, ""]]:
         images = self.batch_images(batch) if isinstance(batch, Batch) else None
         features = self.batch_features(batch) if images is None else self.features(images)
         if step < self.options.classifier_steps:
-            return {"classify": classification(pool(self.class_maps(features)), batch.labels)}
+            return {"classify": self.classifier_loss(features, batch.labels)}
+        if self.options.classifier_frozen:
+            self.freeze_classifier()
         if self.preconditioner is not None:
             self.preconditioner.observe(features)
+        if not self.options.background_class:
+            return self.map_losses(batch, features, images, step)
+        tagged = (batch.target >= 0).nonzero()[:, 0]
+        terms = {}
+        if len(tagged) < len(features):
+            terms["background"] = self.background_area((batch.target < 0).nonzero()[:, 0], features)
+        if len(tagged):
+            rows = type(batch)(*(field[tagged] for field in batch))
+            terms |= self.map_losses(rows, features[tagged], None if images is None else images[tagged], step)
+        return terms
+
+    def fill(self) -> Float[Tensor, " C"] | None:
+        one_map_on_features = self.architecture.mask_at == "features" and not self.architecture.class_agnostic
+        return self.mean_feature if self.options.fill == "mean" and one_map_on_features else None
+
+    def classifier_loss(self, features: Float[Tensor, "B C h w"], labels: Float[Tensor, "B K"]) -> Float[Tensor, ""]:
+        """Loss of the steps that train the classifier alone; they also measure the mean feature."""
+        if self.options.fill == "mean":
+            self.batches_seen += 1
+            self.mean_feature += (features.detach().float().mean(dim=(0, 2, 3)) - self.mean_feature) / self.batches_seen
+            if self.options.background_class:
+                blank = self.mean_feature.to(features.dtype)[None, :, None, None].expand(1, -1, *features.shape[2:])
+                features = torch.cat([features, blank])
+                labels = torch.cat([labels, torch.zeros_like(labels[:1])])
+        logits = pool(self.class_maps(features))
+        return classification(logits, labels, background_class=self.options.background_class)
+
+    def map_losses(
+        self,
+        batch: Batch | FeatureBatch,
+        features: Float[Tensor, "B C h w"],
+        images: Float[Tensor, "B 3 H W"] | None,
+        step: int,
+    ) -> dict[str, Float[Tensor, ""]]:
+        """All terms, of images that have a class."""
         evidence = self.evidence_from(features, batch.target, images, suppression=self.options.suppression > 0)
         class_agnostic = self.architecture.class_agnostic
         terms = objective(evidence, batch.target, batch.labels, self.options, step, class_agnostic=class_agnostic)
@@ -57,6 +108,12 @@ class BASMethod(Method, BAS):
             every = torch.arange(len(batch.target), device=batch.target.device)
             terms |= self.clip_loss(batch.images, evidence.foreground[:, 0], every, batch.target)
         return terms
+
+    def background_area(self, rows: Int[Tensor, " N"], features: Float[Tensor, "B C h w"]) -> Float[Tensor, ""]:
+        """beta L_ac of one random class's map on each image without a class, by their share of the batch."""
+        classes = torch.randint(self.num_classes, (len(rows), 1), device=rows.device)
+        share = len(rows) / len(features)
+        return self.options.area * share * area(self.generator.of(features[rows], classes))
 
     def heatmaps(self, encoded: Encoded, target: Int[Tensor, " B"], inference: Inference) -> Float[Tensor, "B h w"]:
         """Mean map of the top-k classes (Fig. 3); only their filters are computed."""

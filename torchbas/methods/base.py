@@ -28,6 +28,7 @@ class FeatureBatch(NamedTuple):
     features: Float16[Tensor, "B C h w"]
     """F, in half precision."""
     target: Int64[Tensor, " B"]
+    """One class of each image; -1 where it has none."""
     labels: Float[Tensor, "B K"]
     index: Int64[Tensor, " B"]  # pyright: ignore[reportIncompatibleMethodOverride]
 
@@ -119,6 +120,11 @@ class Method(Classifier, ABC):
         """:attr:`learns_from_images`, where it does not depend on the settings."""
         return cls.learns_from_images
 
+    @classmethod
+    def learns_background(cls, options: Any) -> bool:
+        """Whether :meth:`losses` learns from images without a class; if not, they are left out of training."""
+        return False
+
     def setup(self, dataset: Dataset, training: Training, /) -> None:
         """Load or compute what only training needs, with the initial weights; called once, before the first step.
 
@@ -139,6 +145,12 @@ class Method(Classifier, ABC):
         """Class scores and heatmaps of ``target``, from standardized images."""
         encoded = self.encode(images)
         return Localized(encoded.logits, self.heatmaps(encoded, target, Inference()))
+
+    def probabilities(self, logits: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+        """Probability of each class, in [0, 1]; where the method knows a background class they sum to less than one."""
+        if not self.learns_background(self.options):
+            return logits.softmax(dim=1)
+        return torch.cat([logits, torch.zeros_like(logits[:, :1])], dim=1).softmax(dim=1)[:, :-1]
 
     def seed_maps(self, images: Float[Tensor, "B 3 H W"], labels: Float[Tensor, "B K"]) -> Float[Tensor, "B K h w"]:
         """Unnormalized maps, 0 or more, of the classes in ``labels`` (multi-hot), from standardized images: seeds of

@@ -19,6 +19,11 @@ def frozen(*modules: nn.Module) -> Callable[[Tensor], Tensor]:
     return lambda x: functional_call(chain, state, (x,))
 
 
-def mask_foreground(x: Float[Tensor, "B C h w"], foreground: Float[Tensor, "B 1 h w"]) -> Float[Tensor, "B C h w"]:
-    """Features, or the image itself, times M_b = 1 - M_f; gradient flows to the map only."""
-    return x.detach() * (1 - foreground).to(x.dtype)
+def mask_foreground(
+    x: Float[Tensor, "B C h w"], foreground: Float[Tensor, "B 1 h w"], fill: Float[Tensor, " C"] | None = None
+) -> Float[Tensor, "B C h w"]:
+    """Features, or the image itself, times M_b = 1 - M_f, and ``fill`` times M_f; gradient flows to the map only."""
+    background = x.detach() * (1 - foreground).to(x.dtype)
+    if fill is None:
+        return background
+    return background + foreground.to(x.dtype) * fill.to(x.dtype)[:, None, None]

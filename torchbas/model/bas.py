@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -57,17 +58,20 @@ class BAS(Classifier):
 
         Without ``suppression`` nothing is masked, so S_b is S: for training without L_bas at half the cost.
         """
-        class_maps = self.class_maps(features)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._classifier_frozen):
+            class_maps = self.class_maps(features)
         foreground = self.generator.of(features, target[:, None])
         logits = pool(class_maps)
         background = self.background_logits(features, foreground, images) if suppression else logits.detach()
+        reference = self.reference_logits(features)
+        origin = 0.0 if reference is None else reference[target]
         weights = F.adaptive_avg_pool2d(foreground, (class_maps.shape[2], class_maps.shape[3]))
         guided = class_maps.detach() if self.architecture.guidance_detached else class_maps
         return Evidence(
             logits=logits,
             logits_foreground=pool(guided.float() * weights),
-            activation=logits.gather(1, target[:, None]).squeeze(1),
-            activation_background=background.gather(1, target[:, None]).squeeze(1),
+            activation=logits.gather(1, target[:, None]).squeeze(1) - origin,
+            activation_background=background.gather(1, target[:, None]).squeeze(1) - origin,
             logits_background=background,
             foreground=foreground,
         )

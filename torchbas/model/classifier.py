@@ -25,7 +25,7 @@ class Classifier(nn.Module):
         self.f1 = extractor.f1
         self.f2 = extractor.f2
         self.head = build_head(extractor.f2_channels, self.architecture, num_classes)
-        self._f1_frozen = False
+        self._f1_frozen = self._classifier_frozen = False
 
     def features(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
         """F = F1(I)."""
@@ -59,11 +59,29 @@ class Classifier(nn.Module):
         ``images`` are needed only where the image itself is masked.
         """
         if self.architecture.mask_at == "features":
-            return pool(frozen(self.f2, self.head)(mask_foreground(features, foreground)))
+            return pool(frozen(self.f2, self.head)(mask_foreground(features, foreground, self.fill())))
         if images is None:
             raise ValueError("masking the foreground in the image needs the images, not their features alone.")
         large = F.interpolate(foreground, size=images.shape[2:], mode="bilinear", align_corners=False)
         return pool(frozen(self.f1, self.f2, self.head)(mask_foreground(images, large)))
+
+    def fill(self) -> Float[Tensor, " C"] | None:
+        """The feature that stands in for the masked foreground; None for zeros, as in the paper."""
+        return None
+
+    def reference_logits(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, " K"] | None:
+        """Class scores with everything masked, from which S and S_b are measured; None for 0, as in the paper."""
+        fill = self.fill()
+        if fill is None:
+            return None
+        with torch.no_grad():
+            blank = fill[None, :, None, None].to(features.dtype).expand(1, -1, *features.shape[2:])
+            return pool(frozen(self.f2, self.head)(blank))[0]
+
+    def freeze_classifier(self) -> None:
+        """Keep F2 and the head as they are: no gradient, and running statistics instead of the batch's."""
+        self._classifier_frozen = True
+        self.train(self.training)
 
     def freeze_f1(self) -> None:
         """Keep F1 as it is: no gradient, and running statistics instead of the batch's."""
@@ -72,8 +90,11 @@ class Classifier(nn.Module):
         self.train(self.training)
 
     def train(self: C, mode: bool = True) -> C:
-        """Training mode for all but a frozen F1."""
+        """Training mode for all but what is frozen."""
         super().train(mode)
+        if self._classifier_frozen:
+            self.f2.eval()
+            self.head.eval()
         if self._f1_frozen:
             self.f1.eval()
         return self
@@ -105,6 +126,11 @@ class Encoded:
     def logits(self) -> Float[Tensor, "B K"]:
         """Class scores."""
         return pool(self.class_maps)
+
+    @cached_property
+    def reference_logits(self) -> Float[Tensor, " K"] | None:
+        """Class scores with everything masked, see :meth:`Classifier.reference_logits`."""
+        return self.classifier.reference_logits(self.features)
 
     def at(self, index: Int[Tensor, " Q"]) -> "Encoded":
         """The images at these positions; nothing is computed for them again."""

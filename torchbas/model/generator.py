@@ -1,8 +1,29 @@
 """Generator: one foreground map per class, from one 3x3 convolution and a sigmoid."""
 
+from typing import Any
+
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+
+class _Sigmoid(torch.autograd.Function):
+    """Sigmoid whose slope is at least ``slope`` for a gradient step that leads a value back towards one half."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, slope: float) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        y = x.sigmoid()
+        ctx.save_for_backward(y)
+        ctx.slope = slope
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (y,) = ctx.saved_tensors
+        own = y * (1 - y)
+        returns = (y - 0.5) * gradient > 0  # a step against the gradient
+        return gradient * own.clamp(min=ctx.slope).where(returns, own), None
 
 
 class Generator(nn.Module):
@@ -15,6 +36,8 @@ class Generator(nn.Module):
     def __init__(self, in_channels: int, num_classes: int, *, bias: bool = True, class_agnostic: bool = False) -> None:
         super().__init__()
         self.num_classes, self.class_agnostic = num_classes, class_agnostic
+        self.slope = 0.0
+        """Least slope of the sigmoid in training, towards one half."""
         self.conv = nn.Conv2d(in_channels, 1 if class_agnostic else num_classes, kernel_size=3, padding=1, bias=bias)
         nn.init.xavier_uniform_(self.conv.weight)
         if self.conv.bias is not None:
@@ -22,7 +45,7 @@ class Generator(nn.Module):
 
     def forward(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B K h w"]:
         """The maps of all classes, in [0, 1]."""
-        return self.conv(features).float().sigmoid().expand(-1, self.num_classes, -1, -1)
+        return self._activate(self.conv(features).float()).expand(-1, self.num_classes, -1, -1)
 
     def of(self, features: Float[Tensor, "B C h w"], classes: Int[Tensor, "B k"]) -> Float[Tensor, "B k h w"]:
         """The maps of ``k`` chosen classes per image, in [0, 1], computing only their filters.
@@ -41,4 +64,7 @@ class Generator(nn.Module):
         maps = summed.view(batch, k, height, width)
         if self.conv.bias is not None:
             maps = maps + self.conv.bias[classes][:, :, None, None]
-        return maps.sigmoid()
+        return self._activate(maps)
+
+    def _activate(self, logits: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
+        return _Sigmoid.apply(logits, self.slope) if self.slope and torch.is_grad_enabled() else logits.sigmoid()  # pyright: ignore[reportReturnType]

@@ -14,9 +14,11 @@ class Evidence(NamedTuple):
     logits_foreground: Float[Tensor, "B K"]
     """Class scores of the class maps under the foreground map only (eq. 5)."""
     activation: Float[Tensor, " B"]
-    """Score of the target class on the whole image, S before its ReLU."""
+    """Score of the target class on the whole image, S before its ReLU, less the score with everything masked where the
+    mean feature fills it."""
     activation_background: Float[Tensor, " B"]
-    """Score of the target class with the foreground masked, S_b before its ReLU (eq. 2); S where suppression is off."""
+    """Score of the target class with the foreground masked, S_b before its ReLU (eq. 2), measured like S; S where
+    suppression is off."""
     foreground: Float[Tensor, "B 1 h w"]
     """The predicted foreground map of the target class, M_f in [0, 1]."""
     logits_background: Float[Tensor, "B K"]

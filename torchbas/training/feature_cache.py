@@ -46,7 +46,9 @@ class CachedFeatures:
         """The features of one training step."""
         index = np.array([draw.index for draw in draws])
         rngs = [np.random.default_rng((self.seed, draw.epoch, draw.index + 1)) for draw in draws]
-        target = [self.tags[i][rng.integers(len(self.tags[i]))] for i, rng in zip(index, rngs, strict=True)]
+        target = [
+            tags[rng.integers(len(tags))] if (tags := self.tags[i]) else -1 for i, rng in zip(index, rngs, strict=True)
+        ]
         flipped = torch.tensor([rng.random() < 0.5 for rng in rngs])
         views = np.array([(draw.epoch + draw.index) % len(self.features) for draw in draws])
         features = torch.from_numpy(self.features[views, index])

@@ -70,7 +70,7 @@ def method_task(
             f"{recipe.name} caches the features of F1, but {recipe.method} learns from the photos: "
             "--f1 frozen or train."
         )
-    samples = trainable(dataset)
+    samples = trainable(dataset, untagged=kind.learns_background(options))
     start = _Start(samples, replace(recipe, options=options), kind, weights)
     cached = recipe.training.f1 == "cached" and not kind.needs_images(recipe.architecture, options)
     batches = _Batches(samples, recipe.training, cached, out, workers, progress)
@@ -113,8 +113,8 @@ def check_needs(recipe: Recipe, options: Any, weights: bool | str | Path) -> Non
         )
 
 
-def trainable(dataset: Dataset) -> Dataset:
-    """The tagged samples of the splits ``train`` and none.
+def trainable(dataset: Dataset, *, untagged: bool = False) -> Dataset:
+    """The tagged samples of the splits ``train`` and none, and with ``untagged`` those without a tag.
 
     Raises:
         InputError: no such sample, or fewer than two tags in use.
@@ -129,7 +129,7 @@ def trainable(dataset: Dataset) -> Dataset:
             f'{dataset.root} has one tag only ("{dataset.classes[used[0]]}"), and BAS learns what a tag is from '
             "photos without it: add some under another tag, e.g. a folder named other."
         )
-    return replace(chosen, samples=samples)
+    return chosen if untagged else replace(chosen, samples=samples)
 
 
 @dataclass(frozen=True)
