@@ -8,6 +8,7 @@ import timm
 from ..config import Architecture
 from ..errors import InputError
 from . import authors, sequence, tokens
+from .authors import NETWORKS
 from .cut import CutOptions
 from .cut import Extractor as Extractor
 from .pretrained import load_backbone
@@ -53,12 +54,8 @@ def extractor_of(architecture: Architecture, weights: bool | str | Path = False)
 
 
 def _check_name(backbone: str) -> None:
-    known = [*authors.NETWORKS, *timm.list_models(), *timm.list_pretrained()]
+    known = [*NETWORKS, *timm.list_models(), *timm.list_pretrained()]
     if backbone not in known:
         close = difflib.get_close_matches(backbone, known, n=3)
-        hint = (
-            f"did you mean {' or '.join(close)}?"
-            if close
-            else f"choose {', '.join(authors.NETWORKS)} or any timm name."
-        )
+        hint = f"did you mean {' or '.join(close)}?" if close else f"choose {', '.join(NETWORKS)} or any timm name."
         raise InputError(f'There is no backbone "{backbone}": {hint}')
