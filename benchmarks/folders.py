@@ -170,10 +170,7 @@ def measure(name: str, seed: int, more: list[str]) -> None:
     """Label one folder, and record how well."""
     weights = str(data_folder() / "weights" / "mobilenetv1_imagenet_fp16.pth")
     with tempfile.TemporaryDirectory() as scratch:
-        photos, out = (
-            Path(scratch, "photos"),
-            Path(os.environ.get("TORCHBAS_RUNS", "runs"), "folders", f"{name}_{seed}"),
-        )
+        photos, out = Path(scratch, "photos"), Path("runs", "folders", f"{name}_{seed}")
         photos.mkdir()
         truth = CELLS[name](photos, seed)
         began, cpu = time.monotonic(), time.process_time()
