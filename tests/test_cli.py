@@ -233,6 +233,41 @@ def test_label_finishes_and_names_what_it_skipped(labeled):
     assert not (labeled / "model/checkpoint.pt").exists()
 
 
+def test_label_says_of_every_tag_whether_its_maps_can_be_used(labeled):
+    run = json.loads((labeled / "run.json").read_text())
+    tags = {row["tag"]: row for row in run["tags"]}
+    assert len(tags) == 6
+    assert set(run["objects_per_tag"]) <= set(tags)
+    assert (tags[EVIL]["photos"], tags["leaf"]["photos"]) == (4, 4 + 3)
+    assert all(row["found"] <= row["photos"] and 0 <= row["area"] <= 1 for row in tags.values())
+    assert all((row["state"] == "alive") == (row["sentence"] == "") for row in tags.values())
+    assert "tags alive" in (labeled / "index.html").read_text()
+
+
+@pytest.mark.parametrize("command", ["label", "predict"])
+def test_a_run_that_finds_nothing_does_not_read_like_a_success(command, labeled, messy, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = TINY[:-3] + TINY[-2:] if command == "label" else ["--model", str(labeled), "--tags", "known"]
+    assert main([command, str(messy), "--out", str(out), *words, "--threshold", "1.0"]) == 0
+    said, run = " ".join(capsys.readouterr().err.split()), json.loads((out / "run.json").read_text())
+    assert "maps: 0 of 6 tags alive" in said
+    assert 'tag "leaf": nothing was found in 7 of its 7 photos' in said
+    assert "nothing found: 30 of 30 tags of photos, listed in run.json" in said
+    assert said.rindex("No tag has maps that can be used") > said.rindex("listed in run.json")
+    assert "objects in" not in said
+    assert "Next:" not in said
+    assert {row["state"] for row in run["tags"]} == {"empty"}
+    assert {"name": "dot.png", "tag": "snail"} in run["nothing_found"]
+    assert len(run["nothing_found"]) == 30
+
+
+def test_predicted_tags_get_no_report(labeled, messy, tmp_path, capsys):
+    words = ["predict", str(messy.parent / "test"), "--model", str(labeled), "--out", str(tmp_path / "out")]
+    assert main([*words, "--format", "coco"]) == 0
+    assert "alive" not in capsys.readouterr().err
+    assert not {"tags", "nothing_found"} & set(json.loads((tmp_path / "out/run.json").read_text()))
+
+
 def test_boxes_and_masks_lie_inside_photos_as_they_are_seen(labeled):
     images = {image["file_name"]: image for image in json.loads((labeled / "boxes.coco.json").read_text())["images"]}
     assert (images["turned.jpg"]["width"], images["turned.jpg"]["height"]) == (40, 60)
