@@ -244,7 +244,7 @@ def test_the_head_says_of_every_tag_whether_its_maps_can_be_used(tmp_path):
     sizes = {"a.jpg": (80, 100), "n.jpg": (5, 5), "background.jpg": (5, 5)}
     page = gallery(tmp_path, [detection()], sizes=sizes, reports=[alive, full])
     text = " ".join(page.texts)
-    rows = [words for words in text.split("dog", 1)[1].split("cat", 1)]  # what cannot be used comes first
+    rows = text.split("dog", 1)[1].split("cat", 1)  # what cannot be used comes first
     assert rows[0].split()[:5] == ["4", "4", "full", "0.99", "0.12"]
     assert 'tag "dog": its maps are the whole photo' in text
     assert rows[1].split()[:5] == ["4", "3", "alive", "0.25", "0.12"]

@@ -107,7 +107,7 @@ class TagReport:
             )
         if state == "unknown":
             return (
-                f"{tag}: the classifier knows it in only {self.known:.0%} of its {_photos(self.photos)}. Train with"
+                f"{tag}: the classifier knows it in {round(self.known * self.photos)} of its {_photos(self.photos)}. Train with"
                 " more of them, or more steps (--classifier-steps, --steps), or check its tags for mistakes."
             )
         if 2 * self.found < self.photos:
