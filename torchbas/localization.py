@@ -106,9 +106,10 @@ class TagReport:
                 " any of the tags in a folder _background, or with --area a third higher."
             )
         if state == "unknown":
+            known = round(self.known * self.photos)
             return (
-                f"{tag}: the classifier knows it in {round(self.known * self.photos)} of its {_photos(self.photos)}. Train with"
-                " more of them, or more steps (--classifier-steps, --steps), or check its tags for mistakes."
+                f"{tag}: the classifier knows it in {known} of its {_photos(self.photos)}. Train with more of them, or"
+                " with more steps (--classifier-steps, --steps), or check its tags for mistakes."
             )
         if 2 * self.found < self.photos:
             what = f"nothing was found in {self.photos - self.found} of its {_photos(self.photos)}"
