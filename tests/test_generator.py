@@ -73,3 +73,23 @@ def test_a_class_agnostic_generator_has_one_filter_to_save_and_load(tmp_path):
     loaded = Generator(4, 3, class_agnostic=True)
     loaded.load_state_dict(torch.load(tmp_path / "g.pt", weights_only=True))
     assert torch.equal(loaded(features), generator.eval()(features))
+
+
+def test_the_slope_has_a_floor_only_on_the_way_back_to_one_half():
+    generator = Generator(1, 1)
+    torch.nn.init.zeros_(generator.conv.weight)
+    torch.nn.init.zeros_(generator.conv.bias)
+    logits = torch.tensor([-9.0, -9.0, 9.0, 9.0, 0.5])
+    push = torch.tensor([-1.0, 1.0, 1.0, -1.0, 1.0])  # a step goes against the gradient
+    generator.conv.weight.data[0, 0, 1, 1] = 1.0
+    slopes = {}
+    for slope in (0.0, 0.1):
+        generator.slope = slope
+        features = logits.view(1, 1, 1, 5).clone().requires_grad_()
+        maps = generator.of(features, torch.tensor([[0]]))
+        torch.testing.assert_close(maps.flatten(), logits.sigmoid())
+        (maps.flatten() * push).sum().backward()
+        slopes[slope] = (features.grad.flatten() * push).tolist()
+    own = (logits.sigmoid() * (1 - logits.sigmoid())).tolist()
+    assert slopes[0.0] == pytest.approx(own)
+    assert slopes[0.1] == pytest.approx([0.1, own[1], 0.1, own[3], own[4]])

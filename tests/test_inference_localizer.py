@@ -12,7 +12,7 @@ from PIL import Image
 from tiny import tiny_bas
 
 from torchbas.config import Architecture, Inference
-from torchbas.data import decode, open_image
+from torchbas.data import decode, open_image, standardize, whole_view
 from torchbas.errors import InputError
 from torchbas.inference.localizer import Localizer
 from torchbas.methods.bas import BASMethod
@@ -229,3 +229,22 @@ def test_the_heatmap_is_the_grid_upsampled(localizer, paths):
     (found,) = localizer(paths[0], tags=["fish"])
     height, width = found.size
     assert np.array_equal(found.heatmap, cv2.resize(found.grid, (width, height)))
+
+
+def test_layercam_stands_in_for_the_maps_of_a_dead_tag(localizer, paths):
+    other = localizer.classes[1]
+    mixed = replace(localizer, inference=replace(localizer.inference, layercam=("fish",)))
+    before, after = localizer(paths[0], tags=["fish", other]), mixed(paths[0], tags=["fish", other])
+    assert [one.method for one in before] == ["bas", "bas"]
+    assert {one.label: one.method for one in after} == {"fish": "layercam", other: "bas"}
+    (fish,), (rest,) = ([one for one in after if one.label == tag] for tag in ("fish", other))
+    (kept,) = (one for one in before if one.label == other)
+    np.testing.assert_array_equal(rest.grid, kept.grid)
+    images = torch.stack([whole_view(open_image(paths[0]), localizer.resize)])
+    network = localizer.model.eval()
+    features = network.features(standardize(images, *network.normalization)).detach().requires_grad_()
+    score = network.head(network.f2(features)).mean((2, 3))[0, localizer.classes.index("fish")]
+    (gradient,) = torch.autograd.grad(score, features)
+    expected = (gradient.relu() * features).sum(1).relu().detach()[0]
+    expected = (expected - expected.min()) / (expected.max() - expected.min() + 1e-5)
+    np.testing.assert_allclose(fish.grid, expected, atol=1e-4)

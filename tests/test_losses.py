@@ -222,3 +222,26 @@ def test_a_term_of_weight_zero_is_not_there():
     target, labels = torch.tensor([0]), torch.tensor([[1.0, 0.0]])
     terms = objective(_evidence(), target, labels, Objective(guidance=0.0, area=0.0, suppression=0.0))
     assert list(terms) == ["classify"]
+
+
+def test_the_background_class_is_one_more_logit_of_zero():
+    """Absent where an image has a class, present where it has none; counted by softmax over K + 1."""
+    logits = torch.randn(4, 3, dtype=torch.float64) * 3
+    labels = torch.tensor([[1, 0, 0], [0, 1, 1], [0, 0, 0], [1, 1, 1]])
+    total = 0.0
+    for scores, present in zip(logits.tolist(), labels.tolist(), strict=True):
+        all_scores, all_present = [*scores, 0.0], [*present, int(not any(present))]
+        absent = [s for s, p in zip(all_scores, all_present, strict=True) if not p]
+        for score, is_present in zip(all_scores, all_present, strict=True):
+            if is_present:
+                total -= score - math.log(math.exp(score) + sum(map(math.exp, absent)))
+    actual = classification(logits, labels.double(), background_class=True)
+    assert actual.item() == pytest.approx(total / 4)
+
+
+def test_without_a_cap_the_ratio_lowers_what_is_left_above_the_whole_too():
+    left = torch.tensor([0.5, 1.2, 9.0, 0.3, -1.0]).requires_grad_()
+    ratio = bas_ratio(left, torch.tensor([1.0, 1.0, 1.0, -0.5, 1.0]), None)
+    torch.testing.assert_close(ratio, torch.tensor([0.5, 1.2, 1.5, 1.0, 0.0]))
+    ratio.sum().backward()
+    torch.testing.assert_close(left.grad, torch.tensor([1.0, 1.0, 0.0, 0.0, 0.0]))

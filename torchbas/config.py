@@ -228,6 +228,9 @@ class Inference(Checked):
     normalized: bool = True
     """Min-max normalize each heatmap before the threshold, as the authors' evaluator does. False takes BAS's map as it
     is, in [0, 1]: where none of it exceeds the threshold, nothing is found."""
+    layercam: tuple[str, ...] = ()
+    """Tags whose BAS maps are empty or full: Layer-CAM of the same network, at its own auto threshold, stands in for
+    them (bas label finds them)."""
     zoom: Share = 0.0
     """Localize a second time in an enlarged crop around what was found, where that is less than this share of the image
     (Sec. 6, second stage); 0 never does."""

@@ -34,8 +34,16 @@ class Localization:
     """S_b / S in [0, 1]: the share of the class's activation left with the foreground masked. Near 0 is good."""
     threshold: float
     """Value of the heatmap above which a pixel is foreground."""
+    method: str = "bas"
+    """Method whose heatmap it is: the model's, or layercam where the model's maps of the tag are empty or full."""
     ground_truth: tuple[Box, ...] = ()
     """Ground-truth boxes of the sample, to draw beside the predicted one."""
+
+    @property
+    def score(self) -> float:
+        """Estimate, without ground truth, of how sure the box is, in [0, 1]: confidence times the share of the class's
+        activation that is in the foreground, 1 - S_b / S."""
+        return self.confidence * (1 - self.bas_ratio)
 
     @property
     def mask(self) -> Bool[np.ndarray, "H W"]:

@@ -137,6 +137,7 @@ def predict(
     *,
     tags: Literal["known", "predicted"] | Sequence[str] = "known",
     objects: Literal["largest", "all"] = "largest",
+    min_score: float = 0.0,
     compute: Compute = Compute(),
     watch: Watch = Watch(),
 ) -> Iterator[Localization]:
@@ -145,6 +146,7 @@ def predict(
     Args:
         tags: each photo's ``known`` tags, its ``predicted`` (most probable) one, or names of tags for all photos.
         objects: the ``largest`` connected component of each heatmap, or ``all``.
+        min_score: localizations with a lower score are left out, for photos that show none of the tags.
 
     Raises:
         InputError: unreadable photos (:func:`check` leaves them out), tags that the model does not know.
@@ -161,6 +163,7 @@ def predict(
         source,
         tags="predicted" if tags == "predicted" else "known",
         objects=objects,
+        min_score=min_score,
         workers=compute.workers,
         precision=compute.context(),
         progress=watch.batches,

@@ -5,15 +5,17 @@ normalized, brought to one grid and zoomed into, for prediction and evaluation a
 :mod:`~torchbas.inference.localizer` upsamples them to the photo, :mod:`~torchbas.inference.boxes` draws the boxes.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..cam import auto_threshold, class_activation, normalize, upsample
 from ..config import Inference
 from ..methods.base import Method
+from ..methods.gradcam import gradient_heatmaps, layercam
 from ..model.classifier import Encoded
 from .thresholds import choose_thresholds
 from .zoom import DETAIL, crop_regions, detail, paste_regions, reduce, regions
@@ -34,16 +36,23 @@ class Detections(NamedTuple):
     """Heatmap value above which a place is foreground."""
     bas_ratio: Float[Tensor, " Q"]
     """S_b / S with all places above the threshold masked, in [0, 1]."""
+    replaced: Bool[Tensor, " Q"]
+    """Whether the heatmap is Layer-CAM's in place of the method's."""
 
 
 @torch.inference_mode()
 def detect(
-    model: Method, images: Float[Tensor, "B 3 H W"], labels: Float[Tensor, "B K"] | None, inference: Inference
+    model: Method,
+    images: Float[Tensor, "B 3 H W"],
+    labels: Float[Tensor, "B K"] | None,
+    inference: Inference,
+    replaced: Sequence[int] = (),
 ) -> Detections:
     """Detections of every class marked in ``labels`` (multi-hot), or of the most probable class of each image.
 
     ``images`` are standardized for the backbone, and with ``zoom`` larger than its input by
-    :func:`~torchbas.inference.zoom.detail`: the first pass uses them reduced, the second crops of them.
+    :func:`~torchbas.inference.zoom.detail`: the first pass uses them reduced, the second crops of them. Of the classes
+    ``replaced`` the heatmap is Layer-CAM of F (Jiang et al. 2021), thresholded by ``auto``.
     """
     views, images = images, reduce(images, detail(inference))
     encoded = model.encode(images)
@@ -55,7 +64,13 @@ def detect(
     heatmaps = class_heatmaps(model, views, index, queries, label, inference).fitted
     threshold, ratio = choose_thresholds(queries, label, heatmaps, inference.threshold)
     confidence = model.probabilities(queries.logits).gather(1, label[:, None])[:, 0]
-    return Detections(index, label, confidence, heatmaps, threshold, ratio)
+    other = torch.isin(label, label.new_tensor(replaced))
+    if other.any():
+        rows = other.nonzero()[:, 0]
+        maps = gradient_heatmaps(model, queries.at(rows), label[rows], "f1", layercam)
+        heatmaps[rows] = upsample(normalize(maps), (heatmaps.shape[1], heatmaps.shape[2])).to(heatmaps.dtype)
+        threshold[rows], ratio[rows] = choose_thresholds(queries.at(rows), label[rows], heatmaps[rows], "auto")
+    return Detections(index, label, confidence, heatmaps, threshold, ratio, other)
 
 
 class Heatmaps(NamedTuple):

@@ -62,6 +62,7 @@ class Localizer(TrainedModel[Method]):
         *,
         tags: str = "known",
         objects: str = "largest",
+        min_score: float = 0.0,
         batch_size: int = 16,
         workers: int = 0,
         precision: Callable[[], Any] = nullcontext,
@@ -71,6 +72,7 @@ class Localizer(TrainedModel[Method]):
 
         Args:
             objects: ``largest`` or ``all`` connected components of a heatmap.
+            min_score: localizations with a lower score are left out.
             workers: processes that decode, and threads that make masks.
             precision: context manager of the forward pass, e.g. autocast.
             progress: receives the batches and their number, and passes them on.
@@ -87,25 +89,29 @@ class Localizer(TrainedModel[Method]):
         loader = evaluation_loader(data, partial(whole_view, size=side), batch_size, workers, at_least=side)
         device = next(self.model.parameters()).device
         self.model.eval()
-        extract = partial(_localizations, objects=objects)
+        extract = partial(_localizations, objects=objects, method=self.model.name)
+        replaced = [self.label_of(tag) for tag in self.inference.layercam]
         with ThreadPoolExecutor(max(1, workers)) as pool:
             for batch in progress(loader, len(loader)):
                 images = standardize(batch.images.to(device, non_blocking=True), *self.model.normalization)
                 labels = batch.labels.to(device) if tags == "known" else None
                 images = images.contiguous(memory_format=torch.channels_last)
                 with precision():
-                    found = detect(self.model, images, labels, self.inference)
+                    found = detect(self.model, images, labels, self.inference, replaced)
                 index = batch.index[found.index.cpu()].tolist()
                 tasks = zip(
                     [wanted[i] for i in index],
                     batch.size[found.index.cpu()].tolist(),
                     [self.classes[label] for label in found.label.tolist()],
-                    *(column.tolist() for column in (found.confidence, found.threshold, found.bas_ratio)),
+                    *(
+                        column.tolist()
+                        for column in (found.confidence, found.threshold, found.bas_ratio, found.replaced)
+                    ),
                     found.heatmaps.float().cpu().numpy(),
                     strict=True,
                 )
                 for objects_of_one in pool.map(lambda task: extract(*task), tasks):
-                    yield from objects_of_one
+                    yield from (one for one in objects_of_one if one.score >= min_score)
 
     def label_of(self, tag: str) -> int:
         """Index of a tag.
@@ -137,9 +143,11 @@ def _localizations(
     confidence: float,
     threshold: float,
     bas_ratio: float,
+    replaced: bool,
     grid: Float[np.ndarray, "h w"],
     *,
     objects: str,
+    method: str,
 ) -> list[Localization]:
     """Components of a heatmap at the photo's own size."""
     height, width = size
@@ -156,6 +164,7 @@ def _localizations(
             confidence=confidence,
             bas_ratio=bas_ratio,
             threshold=threshold,
+            method="layercam" if replaced else method,
             ground_truth=sample.boxes,
         )
         for component in components(heatmap, threshold, objects)

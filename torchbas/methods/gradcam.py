@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..config import Checked, Inference
 from ..model.amc import frozen
-from ..model.classifier import Encoded, pool
+from ..model.classifier import Classifier, Encoded, pool
 from .cam import CAM
 
 Weighting = Callable[[Tensor, Tensor], Tensor]
@@ -30,6 +30,23 @@ def gradcam(features: Float[Tensor, "B C h w"], gradient: Float[Tensor, "B C h w
 def layercam(features: Float[Tensor, "B C h w"], gradient: Float[Tensor, "B C h w"]) -> Float[Tensor, "B h w"]:
     """ReLU of the channels' sum, weighted per pixel by their positive gradients (Layer-CAM, eqs. 5 to 7)."""
     return (gradient.relu() * features).sum(dim=1).relu()
+
+
+def gradient_heatmaps(
+    classifier: Classifier, encoded: Encoded, target: Int[Tensor, " B"], layer: str, weigh: Weighting
+) -> Float[Tensor, "B h w"]:
+    """Heatmaps of ``target`` from the features of ``layer`` (f2 or f1) and the gradient of its score."""
+    # Tensors created in inference mode cannot require a gradient; copies can.
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        rest: list[nn.Module] = [classifier.head] if layer == "f2" else [classifier.f2, classifier.head]
+        with torch.no_grad():
+            features = encoded.features.clone()
+            features = classifier.deep_features(features) if layer == "f2" else features
+        features = features.detach().requires_grad_()
+        logits = pool(frozen(*rest)(features))
+        score = logits.gather(1, target.clone()[:, None]).sum()  # no image's score depends on another image
+        (gradient,) = torch.autograd.grad(score, features)
+        return weigh(features.detach().float(), gradient.float())
 
 
 @dataclass(frozen=True)
@@ -48,17 +65,7 @@ class GradCAM(CAM):
     weigh: Weighting = staticmethod(gradcam)
 
     def heatmaps(self, encoded: Encoded, target: Int[Tensor, " B"], inference: Inference) -> Float[Tensor, "B h w"]:
-        # Tensors created in inference mode cannot require a gradient; copies can.
-        with torch.inference_mode(mode=False), torch.enable_grad():
-            rest: list[nn.Module] = [self.head] if self.options.layer == "f2" else [self.f2, self.head]
-            with torch.no_grad():
-                features = encoded.features.clone()
-                features = self.deep_features(features) if self.options.layer == "f2" else features
-            features = features.detach().requires_grad_()
-            logits = pool(frozen(*rest)(features))
-            score = logits.gather(1, target.clone()[:, None]).sum()  # no image's score depends on another image
-            (gradient,) = torch.autograd.grad(score, features)
-            return self.weigh(features.detach().float(), gradient.float())
+        return gradient_heatmaps(self, encoded, target, self.options.layer, self.weigh)
 
 
 class LayerCAM(GradCAM):

@@ -69,7 +69,7 @@ class TrainedModel(Generic[N]):
             kind: Any = load_method(name) if networks is None else networks[name]
             read.update(
                 classes=tuple(card["classes"]),
-                inference=Inference(**card["inference"]),
+                inference=Inference(**{**card["inference"], "layercam": tuple(card["inference"]["layercam"])}),
                 **{key: card[key] for key in ("resize", "crop", "recipe", "changes", "fingerprint")},
             )
             return kind.from_card(card)

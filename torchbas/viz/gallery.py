@@ -55,7 +55,7 @@ def write_gallery(
         OSError: the disk refuses.
     """
     classes = [*dict.fromkeys([*classes, *(one.label for one in detections)])]
-    shown = sorted(detections, key=_certainty)[:limit]
+    shown = sorted(detections, key=lambda one: one.score)[:limit]
     before, after = _page(detections, classes, sizes, problems, facts or {}, title, limit)
     with path.open("w", encoding="utf-8", errors="xmlcharrefreplace", newline="\n") as file:
         file.write(before)
@@ -88,10 +88,6 @@ def _data(
             yield f"{',' if n else ''}\n{_json(row)}"
         yield "]"
     yield "}"
-
-
-def _certainty(one: Localization) -> float:
-    return one.confidence * (1 - one.bas_ratio)
 
 
 def _photo(one: Localization, open_image: Callable[[Path, int], Image.Image], side: int) -> dict:
