@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from torchbas.data.checks import inspect, summary
+from torchbas.data.checks import background_hints, inspect, summary, too_few_tags
 from torchbas.data.tags import read
 
 
@@ -95,3 +95,42 @@ def test_the_summary_counts_photos(folder):
         "with_boxes": 0,
         "with_mask": 0,
     }
+
+
+def _tagged(folder, *tags):
+    for number, tag in enumerate(tags):
+        _photo(folder / tag / f"{number}.png", number)
+    return read(folder)
+
+
+def test_tags_whose_names_mean_none_of_the_others_are_named(tmp_path):
+    dataset = _tagged(tmp_path / "a", "crack", "Good", "defect-free", "no defect", "goodness", "OK")
+    said = "if its photos show none of the other tags, add --background"
+    assert background_hints(dataset) == [
+        f'tag "Good": {said} Good.',
+        f'tag "OK": {said} OK.',
+        f'tag "defect-free": {said} defect-free.',
+        f"tag \"no defect\": {said} 'no defect'.",
+    ]
+    assert background_hints(dataset.with_background("Good", "OK", "defect-free", "no defect")) == []
+    assert background_hints(_tagged(tmp_path / "b", "other")) == []
+
+
+def test_one_tag_is_too_few_without_photos_to_tell_it_from(tmp_path):
+    one = _tagged(tmp_path / "one", "cat", "cat")
+    assert 'has one tag only ("cat")' in too_few_tags(one)
+    assert too_few_tags(one).endswith("add some under another tag, or in a folder named _background.")
+    with_background = _tagged(tmp_path / "one", "_background")
+    assert too_few_tags(with_background) == ""
+    assert too_few_tags(with_background, learns_background=False).endswith(
+        "under another tag, e.g. a folder named other."
+    )
+    assert too_few_tags(_tagged(tmp_path / "two", "cat", "dog"), learns_background=False) == ""
+
+
+def test_photos_to_tell_a_tag_from_count_where_they_are_trained_on(tmp_path):
+    _photo(tmp_path / "train/cat/1.png")
+    _photo(tmp_path / "test/_background/2.png", 1)
+    assert "one tag only" in too_few_tags(read(tmp_path))
+    _photo(tmp_path / "train/_background/3.png", 2)
+    assert too_few_tags(read(tmp_path)) == ""

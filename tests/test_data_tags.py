@@ -65,6 +65,35 @@ def test_a_photo_beside_the_tag_folders_is_kept_without_a_tag(tmp_path):
     assert [problem.name for problem in dataset.problems] == ["2.jpg"]
 
 
+def test_a_folder_background_holds_photos_without_a_tag(tmp_path):
+    _make(tmp_path, "cat/1.jpg", "_background/2.jpg", "_background/deep/3.jpg", "cat/_background/4.jpg")
+    dataset = read(tmp_path)
+    assert dataset.classes == ("cat",)
+    assert {name for name, tags in _tags(dataset).items() if not tags} == {
+        "_background/2.jpg",
+        "_background/deep/3.jpg",
+    }
+    assert dataset.problems == ()
+
+
+def test_a_folder_background_may_lie_below_or_beside_the_splits(tmp_path):
+    _make(
+        tmp_path, "train/cat/1.jpg", "train/_Background/2.jpg", "test/_background/3.jpg", "_background/4.jpg", "5.jpg"
+    )
+    dataset = read(tmp_path)
+    assert dataset.classes == ("cat",)
+    assert _splits(dataset) == {
+        "train/cat/1.jpg": "train",
+        "train/_Background/2.jpg": "train",
+        "test/_background/3.jpg": "test",
+        "_background/4.jpg": "",
+        "5.jpg": "",
+    }
+    assert {name for name, tags in _tags(dataset).items() if tags} == {"train/cat/1.jpg"}
+    assert [problem.name for problem in dataset.problems] == ["5.jpg"]
+    assert len(dataset.only("train", "").samples) == 4
+
+
 @pytest.mark.parametrize("read_any", [read, read_untagged])
 def test_links_are_followed_but_not_in_circles(tmp_path, read_any):
     _make(tmp_path, "photos/cat/1.jpg", "elsewhere/2.jpg")
@@ -96,6 +125,7 @@ def test_folder_names_that_differ_in_normalization_are_one_tag(tmp_path):
         (["empty/notes.txt"], "empty", "empty/ holds no photos"),
         (["flat/1.jpg", "flat/2.jpg"], "flat", "holds 2 photos, but not in folders that tag them.*photos/cat/1.jpg"),
         (["train/1.jpg"], "train", "not in folders that tag them"),
+        (["none/_background/1.jpg"], "none", "holds 1 photos, but not in folders that tag them"),
         (["cat.jpg"], "cat.jpg", "cat.jpg holds no tags. Give a folder"),
     ],
 )
@@ -135,6 +165,18 @@ def test_both_forms_of_json(tmp_path):
     (tmp_path / "b.json").write_text('[{"file": "2.jpg", "tags": ["dog"], "split": "val"}, {"file": "1.jpg"}]')
     assert _tags(read(tmp_path / "b.json")) == {"2.jpg": {"dog"}, "1.jpg": set()}
     assert _splits(read(tmp_path / "b.json")) == {"2.jpg": "val", "1.jpg": ""}
+
+
+def test_no_tag_and_the_tag_background_are_the_same_in_lists(tmp_path):
+    _make(tmp_path, "1.jpg", "2.jpg", "3.jpg", "4.jpg")
+    (tmp_path / "a.csv").write_text("file,tags\n1.jpg,cat\n2.jpg,\n3.jpg, _background \n4.jpg,_background;cat\n")
+    content = {"1.jpg": ["cat"], "2.jpg": [], "3.jpg": "_background", "4.jpg": ["_background", "cat"]}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    for name in ("a.csv", "a.json"):
+        dataset = read(tmp_path / name)
+        assert dataset.classes == ("cat",)
+        assert _tags(dataset) == {"1.jpg": {"cat"}, "2.jpg": set(), "3.jpg": set(), "4.jpg": {"cat"}}
+        assert dataset.problems == ()
 
 
 def test_missing_photos_stop_with_the_first_and_the_way_to_see_all(tmp_path, monkeypatch):

@@ -8,11 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import training_run
 from safetensors.torch import load_file
-from training_run import OBJECTIVE, checkpoint, draw_photos, rows
+from training_run import BACKGROUND, OBJECTIVE, checkpoint, draw_photos, rows
 
 pytestmark = pytest.mark.slow
 
@@ -64,6 +65,10 @@ def test_two_processes_learn_what_one_does_and_stop_together(samples, tmp_path):
         torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
         logged = [[float(row["total"]) for row in rows(folder / name)] for folder in (together, alone)]
         assert logged[0] == pytest.approx(logged[1], abs=1e-5)
+    ours, theirs = (np.load(together / f"background_{rank}.npy") for rank in (0, 1))
+    assert np.array_equal(ours, theirs)  # though their shares had other numbers of photos without a tag
+    joint = rows(together / "background")[BACKGROUND.classifier_steps :]
+    assert all(row[term] for row in joint for term in ("background", "guide", "suppress", "area"))
     sentences = {(together / f"stopped_{rank}.txt").read_text() for rank in (0, 1)}
     (sentence,) = sentences
     (step,) = map(int, re.findall(r"after step (\d+)", sentence))

@@ -26,6 +26,7 @@ from torchbas.training.train import Trainee
 TRAINING = Training(epochs=2, batch_size=2, lr=0.01, resize=20, crop=16, save_every=3, precision="32-true")
 """Twelve photos: six steps an epoch, a checkpoint in the middle of an epoch and one at its end."""
 OBJECTIVE = Objective(classifier_steps=4)
+BACKGROUND = Objective(classifier_steps=2, classifier_frozen=True, fill="mean", background_class=True)
 NORMALIZATION = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 
 
@@ -55,6 +56,12 @@ def draw_photos(folder: Path) -> Dataset:
     return Dataset(folder, ("rows", "columns", "steps"), tuple(samples))
 
 
+def without_tags(dataset: Dataset) -> Dataset:
+    """The photos with every second tag taken away."""
+    samples = (replace(one, labels=one.labels[: i % 2]) for i, one in enumerate(dataset.samples))
+    return replace(dataset, samples=tuple(samples))
+
+
 def make_task(objective: Objective = OBJECTIVE, *, batch_norm: bool = True) -> Trainee:
     """A BAS network of three classes; with BatchNorm it also has dropout, which a resumed run must draw alike."""
     torch.manual_seed(0)
@@ -82,15 +89,22 @@ def train_together(folder: Path, out: Path) -> None:
     fabric = make_fabric("cpu", "32-true", unused_parameters=True)
     samples, training = draw_photos(folder), replace(TRAINING, batch_size=4, steps=3)
 
-    def loader():
+    def loader(dataset=samples):
         share = {"rank": fabric.global_rank, "world_size": fabric.world_size}
-        return training_loader(samples, training.batch_size, 0, training.resize, training.crop, **share)
+        return training_loader(dataset, training.batch_size, 0, training.resize, training.crop, **share)
 
     for name, objective in (("plain", Objective()), ("eased", Objective(classifier_steps=2))):
         task = make_task(objective, batch_norm=False)
         fit(fabric, task, loader(), training, out / name)
         if fabric.is_global_zero:
             save_file(task.state_dict(), out / f"{name}.safetensors")
+
+    half = without_tags(samples)
+    task = make_task(BACKGROUND, batch_norm=False)
+    task.network.setup(half, training)
+    fit(fabric, task, loader(half), replace(training, steps=9), out / "background")
+    weights = torch.cat([parameter.flatten() for parameter in task.parameters()])
+    np.save(out / f"background_{fabric.global_rank}.npy", weights.detach().numpy())
 
     def stop(_: int) -> None:
         if fabric.global_rank == fabric.world_size - 1:

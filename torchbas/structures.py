@@ -98,8 +98,30 @@ class Dataset:
         )
         return replace(self, classes=classes, samples=tuple(samples))
 
+    def with_background(self, *tags: str) -> "Dataset":
+        """The same photos without these tags, which say that a photo shows none of the others.
+
+        Raises:
+            InputError: a tag that is not there, or none would be left.
+        """
+        for tag in tags:
+            if tag not in self.classes:
+                raise InputError(f'{self.root} has no tag "{tag}"; it has {_listed(self.classes)}.')
+        kept = {label: tag for label, tag in enumerate(self.classes) if tag not in tags}
+        if tags and not kept:
+            raise InputError(f"{self.root} has no other tag than {_listed(tags)}: leave one that is to be found.")
+        number = {label: index for index, label in enumerate(kept)}
+        samples = (
+            replace(sample, labels=tuple(number[label] for label in sample.labels if label in kept))
+            for sample in self.samples
+        )
+        return replace(self, classes=tuple(kept.values()), samples=tuple(samples)) if tags else self
+
 
 def unknown_tag(tag: str, classes: tuple[str, ...]) -> str:
     """The sentence about a tag that a model does not know."""
-    known = ", ".join(classes[:20]) + (", ..." if len(classes) > 20 else "")
-    return f'the model does not know the tag "{tag}"; it knows {known}.'
+    return f'the model does not know the tag "{tag}"; it knows {_listed(classes)}.'
+
+
+def _listed(tags: tuple[str, ...]) -> str:
+    return ", ".join(tags[:20]) + (", ..." if len(tags) > 20 else "")

@@ -53,6 +53,7 @@ def label(
     source: Source,
     out: str | Path | None = None,
     *,
+    background: str | Sequence[str] = (),
     recipe: str | Recipe = "quick",
     weights: bool | str | Path = True,
     objects: Literal["largest", "all"] = "largest",
@@ -65,6 +66,7 @@ def label(
     Args:
         source: a folder of tags, a CSV or JSON list, the folder of a data set, or a :class:`Dataset`.
         out: folder for the model; without one it is not kept.
+        background: see :func:`train`.
         recipe: a name (``bas recipes``), or a :class:`~torchbas.config.Recipe`.
         weights: True fetches ImageNet weights by name, a path reads a file, False initializes at random.
         objects: the ``largest`` connected component of each heatmap, or ``all``.
@@ -72,8 +74,7 @@ def label(
     Raises:
         InputError: see :func:`train`.
     """
-    dataset = source if isinstance(source, Dataset) else data.read(source)
-    checked = check(dataset, compute.workers, watch)
+    checked = check(_read(source, background), compute.workers, watch)
     with TemporaryDirectory() if out is None else nullcontext(out) as folder:
         localizer = train(checked, folder, recipe=recipe, weights=weights, resume=resume, compute=compute, watch=watch)
     return list(predict(checked, localizer, objects=objects, compute=compute, watch=watch))
@@ -83,6 +84,7 @@ def train(
     source: Source,
     out: str | Path,
     *,
+    background: str | Sequence[str] = (),
     recipe: str | Recipe = "quick",
     weights: bool | str | Path = True,
     resume: bool = False,
@@ -92,17 +94,19 @@ def train(
     """Train by a recipe, BAS or any other method, and save the model into ``out``.
 
     Args:
+        background: tags whose photos show none of the others, see :meth:`Dataset.with_background
+            <torchbas.structures.Dataset.with_background>`.
         weights: True fetches ImageNet weights by name, a path reads a file or goes on from the folder of any trained
             model, False initializes at random.
         resume: go on where a stopped run left off.
 
     Raises:
-        InputError: unreadable input, fewer than two tags, weights that cannot be had, a recipe that needs another run
-            first, other settings on resume.
+        InputError: unreadable input, an unknown tag, one tag without photos to tell it from, weights that cannot be
+            had, a recipe that needs another run first, other settings on resume.
         Interrupted: Ctrl-C or SIGTERM, after saving.
     """
     return train_recipe(
-        source if isinstance(source, Dataset) else data.read(source),
+        _read(source, background),
         _precise(recipe, compute),
         Path(out),
         weights=weights,
@@ -112,6 +116,12 @@ def train(
         hooks=watch.hooks,
         progress=watch.batches,
     )
+
+
+def _read(source: Source, background: str | Sequence[str]) -> Dataset:
+    """The dataset, without the tags that mean none of the others."""
+    dataset = source if isinstance(source, Dataset) else data.read(source)
+    return dataset.with_background(*([background] if isinstance(background, str) else background))
 
 
 def _precise(recipe: str | Recipe, compute: Compute) -> Recipe:

@@ -1,10 +1,12 @@
 """``bas check``: what we understood of the input, before hours are spent on it."""
 
+import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .common import Common, Data
+from .common import Background, Common, Data
 from .common import parse as read
 
 
@@ -16,6 +18,8 @@ class Check(Common):
     """
 
     data: Data = field(kw_only=True)
+    background: Background = ()
+    """Tags whose photos show none of the others, as for bas label."""
     estimate: bool = True
     """Try a few steps of the recipe quick to tell how long bas label will take."""
 
@@ -25,24 +29,32 @@ class Check(Common):
         from .progress import Reporter, table
 
         reporter = Reporter(self.quiet)
-        dataset = data.read(self.data, strict=False)
+        dataset = data.read(self.data, strict=False).with_background(*self.background)
         with reporter.stage("checking photos") as stage:
             checked = data.inspect(dataset, max(2, self.workers), stage.at)
         answer = data.summary(checked)
         rows = [[tag, str(count)] for tag, count in sorted(answer["tags"].items(), key=lambda row: -row[1])]
         shown = rows if len(rows) <= 30 else [*rows[:15], ["...", ""], *rows[-14:]]
         table(f"{answer['photos']} photos in {self.data}, {len(rows)} tags", ["tag", "photos"], shown)
+        shown_as = {"untagged": "background photos"}
         for name in ("untagged", "several_tags", "with_boxes", "with_mask"):
             if answer[name]:
-                reporter.say(f"{name.replace('_', ' ')}: {answer[name]}")
+                reporter.say(f"{shown_as.get(name, name.replace('_', ' '))}: {answer[name]}")
         for problem in answer["problems"]:
             reporter.say(f"{problem['name']}: {problem['reason']}")
-        if self.estimate and len(rows) > 1 and answer["photos"] > answer["untagged"]:
+        answer["hints"], answer["refused"] = data.background_hints(checked), data.too_few_tags(checked)
+        for hint in answer["hints"]:
+            reporter.say(hint)
+        if answer["refused"]:
+            reporter.say(f"bas label will refuse these photos: {answer['refused']}")
+            return answer
+        if self.estimate and answer["photos"] > answer["untagged"]:
             from .. import api
 
             answer["minutes"] = round(api.estimate(checked, device=self.device) / 60, 1)
             reporter.say(f"bas label will take about {answer['minutes']:.0f} minutes here.")
-        reporter.say(f"Next: bas label {self.data} --out FOLDER")
+        words = [os.fspath(self.data), *(["--background", *self.background] if self.background else [])]
+        reporter.say(f"Next: bas label {shlex.join(words)} --out FOLDER")
         return answer
 
 

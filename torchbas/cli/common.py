@@ -191,6 +191,8 @@ def alone(command: str) -> None:
 
 Data = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DATA")]
 Objects = Literal["largest", "all"]
+Background = Annotated[tuple[str, ...], tyro.conf.arg(metavar="TAG...")]
+"""Tags whose photos show none of the others."""
 Format = Annotated[str, tyro.conf.arg(constructor_factory=lambda: tyro.extras.literal_type_from_choices(FORMATS))]
 Formats = Annotated[
     tuple[Format, ...],

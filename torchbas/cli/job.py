@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import api, data
+from .. import api, data, methods
 from ..config import Recipe
 from ..errors import InputError
 from ..evaluation.accumulator import Scores
@@ -57,6 +57,16 @@ class Job:
         if not checked.samples:
             raise InputError(f"{dataset.root} holds no photo that can be opened; run bas check {dataset.root}.")
         return checked
+
+    def say_untagged(self, dataset: Dataset, recipe: Recipe) -> None:
+        """Say what becomes of the training photos without a tag."""
+        count = sum(not sample.labels for sample in dataset.only("train", "").samples)
+        kind = methods.load(recipe.method)
+        learned = kind.learns_background(kind.read_options(recipe.options))
+        photos, have, are = (f"{count} photos", "have", "are") if count > 1 else ("1 photo", "has", "is")
+        if count:
+            fate = "without a tag: learned as background" if learned else f"{have} no tag and {are} left out"
+            self.reporter.say(f"{photos} {fate}")
 
     def train(self, dataset: Dataset, out: Path, recipe: Recipe, weights: bool | Path, *, resume: bool) -> Localizer:
         """Trained model, with a progress bar per stage."""

@@ -5,7 +5,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .common import Common, Data, Formats, Objects, Settings, alone, chosen, prepare, read_with_recipe, weights_of
+from .common import (
+    Background,
+    Common,
+    Data,
+    Formats,
+    Objects,
+    Settings,
+    alone,
+    chosen,
+    prepare,
+    read_with_recipe,
+    weights_of,
+)
 
 
 @dataclass
@@ -22,6 +34,8 @@ class Label(Common):
     """Name of a recipe (bas recipes lists them), or your own FILE.py, which is run."""
     weights: str = "auto"
     """ImageNet weights: auto fetches them, a FILE is read, none initializes at random."""
+    background: Background = ()
+    """Tags whose photos show none of the others (good, empty): their photos become background, learned as such."""
     objects: Objects = "largest"
     """The largest component of each heatmap, or all."""
     format: Formats = ("coco", "voc", "gallery")
@@ -41,11 +55,12 @@ class Label(Common):
         alone("label")
         weights, recipe = weights_of(self.weights), self.settings.of(self.recipe)
         check_needs(recipe, recipe.options, weights)
-        dataset = data.read(self.data)
+        dataset = data.read(self.data).with_background(*self.background)
         prepare(self.out, self.data, (*OUTPUTS, *MODEL), overwrite=self.overwrite, resume=self.resume)
         precision = recipe.training.precision
         job = Job(self.out, Reporter(self.quiet), api.Compute(self.device, self.workers, precision))
         checked = job.check(dataset)
+        job.say_untagged(checked, recipe)
         localizer = job.train(checked, self.out / "model", recipe, weights, resume=self.resume)
         found = job.localize(checked, localizer, "known", self.objects)
         words = {"command": "label", "words": chosen(self)}

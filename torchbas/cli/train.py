@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from ..methods import METHODS
-from .common import Common, Data, Settings, chosen, first_process, prepare, read_with_recipe, weights_of
+from .common import Background, Common, Data, Settings, chosen, first_process, prepare, read_with_recipe, weights_of
 
 if TYPE_CHECKING:
     Method = str
@@ -33,6 +33,8 @@ class Train(Common):
     weights: str = "auto"
     """ImageNet weights: auto fetches them, a FILE is read, none initializes at random; or the folder of any RUN,
     to start from its classifier."""
+    background: Background = ()
+    """Tags whose photos show none of the others (good, empty): their photos become background, learned as such."""
     overwrite: bool = False
     """Replace an earlier run in --out."""
     resume: bool = False
@@ -49,11 +51,12 @@ class Train(Common):
 
         weights, recipe = weights_of(self.weights), self.settings.of(self.recipe, self.method)
         check_needs(recipe, recipe.options, weights)
-        dataset = data.read(self.data).only("train", "")
+        dataset = data.read(self.data).with_background(*self.background).only("train", "")
         prepare(self.out, self.data, MODEL, overwrite=self.overwrite, resume=self.resume)
         compute = api.Compute(self.device, self.workers, recipe.training.precision)
         job = Job(self.out, Reporter(self.quiet or not first_process()), compute)
         checked = job.check(dataset)
+        job.say_untagged(checked, recipe)
         job.train(checked, self.out, recipe, weights, resume=self.resume)
         answer = {"command": "train", "words": chosen(self), "problems": checked.problems, "seconds": job.seconds}
         if first_process():

@@ -6,7 +6,7 @@ Reading and checking need neither torch nor NumPy. The names whose modules do ar
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .checks import inspect, summary
+from .checks import background_hints, inspect, summary, too_few_tags
 from .images import UnreadableImage, decode, image_size, open_image, reduced
 from .tags import read, read_untagged
 
@@ -25,6 +25,7 @@ __all__ = [
     "PairAugmentation",
     "PairBatch",
     "UnreadableImage",
+    "background_hints",
     "boxes_after_crop",
     "boxes_on_grid",
     "center_view",
@@ -46,6 +47,7 @@ __all__ = [
     "standardize",
     "summary",
     "ten_crops",
+    "too_few_tags",
     "train_view",
     "training_loader",
     "whole_view",

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import re
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -11,7 +13,7 @@ from typing import NamedTuple
 
 from ..errors import InputError
 from ..structures import Dataset, Problem, Sample
-from .datasets.reading import SPLITS
+from .datasets.reading import BACKGROUND, SPLITS
 from .images import open_label_map, verify
 
 
@@ -61,6 +63,36 @@ def summary(dataset: Dataset) -> dict:
         "with_mask": sum(bool(sample.mask or sample.instances) for sample in samples),
         "problems": [{"name": problem.name, "reason": problem.reason} for problem in dataset.problems],
     }
+
+
+MEANS_NONE = frozenset(
+    ("good", "ok", "normal", "none", "nothing", "background", "defectfree", "nodefect", "negative", "other", "empty")
+)
+"""Names of tags that often mean: none of the others; without spaces, hyphens and underscores."""
+
+
+def background_hints(dataset: Dataset) -> list[str]:
+    """A sentence for each tag whose name suggests that its photos show none of the others."""
+    alike = [tag for tag in dataset.classes if re.sub(r"[\s_-]", "", tag).lower() in MEANS_NONE]
+    reason = "if its photos show none of the other tags, add --background"
+    return [f'tag "{tag}": {reason} {shlex.quote(tag)}.' for tag in alike if len(dataset.classes) > 1]
+
+
+def too_few_tags(dataset: Dataset, *, learns_background: bool = True) -> str:
+    """Why photos of one tag cannot be trained on, and the next move; empty where they can, or none has a tag.
+
+    Args:
+        learns_background: the method also learns from photos without a tag.
+    """
+    samples = dataset.only("train", "").samples
+    used = {label for sample in samples for label in sample.labels}
+    if len(used) != 1 or (learns_background and not all(sample.labels for sample in samples)):
+        return ""
+    elsewhere = f"or in a folder named {BACKGROUND}" if learns_background else "e.g. a folder named other"
+    return (
+        f'{dataset.root} has one tag only ("{dataset.classes[used.pop()]}"), and BAS learns what a tag is from '
+        f"photos without it: add some under another tag, {elsewhere}."
+    )
 
 
 def _faults(samples: tuple[Sample, ...], pool: Executor) -> Iterator[_Fault]:

@@ -28,6 +28,8 @@ class BASMethod(Method, BAS):
     options: Objective
     preconditioner: FilterPreconditioner | None = None
     clip_loss: CLIPLoss | None = None
+    untagged: bool = False
+    """Training photos without a class are learned from."""
     mean_feature: Tensor
     """(C) mean of F over the training photos, where it fills the masked foreground."""
     batches_seen: Tensor
@@ -56,6 +58,7 @@ class BASMethod(Method, BAS):
             device = next(self.parameters()).device
             self.clip_loss = CLIPLoss.load(self.options.clip_model, dataset.classes, self.options.prompts, device)
         self.generator.slope = self.options.slope
+        self.untagged = self.options.background_class and not all(sample.labels for sample in dataset.samples)
 
     def losses(self, batch: Batch | FeatureBatch, step: int) -> dict[str, Float[Tensor, ""]]:
         images = self.batch_images(batch) if isinstance(batch, Batch) else None
@@ -66,16 +69,18 @@ class BASMethod(Method, BAS):
             self.freeze_classifier()
         if self.preconditioner is not None:
             self.preconditioner.observe(features)
-        if not self.options.background_class:
+        has_class = batch.target >= 0
+        if not self.options.background_class or (not self.untagged and has_class.all()):
             return self.map_losses(batch, features, images, step)
-        tagged = (batch.target >= 0).nonzero()[:, 0]
-        terms = {}
-        if len(tagged) < len(features):
-            terms["background"] = self.background_area((batch.target < 0).nonzero()[:, 0], features)
-        if len(tagged):
-            rows = type(batch)(*(field[tagged] for field in batch))
-            terms |= self.map_losses(rows, features[tagged], None if images is None else images[tagged], step)
-        return terms
+        tagged, rest = has_class.nonzero()[:, 0], (~has_class).nonzero()[:, 0]
+        # Several processes average their terms one by one, so none is ever left out: it counts 0 instead.
+        rows = tagged if len(tagged) else rest[:1]
+        known = type(batch)(*(field[rows] for field in batch))._replace(target=batch.target[rows].clamp(min=0))
+        background = self.background_area(rest, features)
+        terms = self.map_losses(known, features[rows], None if images is None else images[rows], step)
+        if not len(tagged):
+            terms = {name: 0 * term for name, term in terms.items()}
+        return {"background": background} | terms
 
     def fill(self) -> Float[Tensor, " C"] | None:
         one_map_on_features = self.architecture.mask_at == "features" and not self.architecture.class_agnostic
@@ -111,6 +116,8 @@ class BASMethod(Method, BAS):
 
     def background_area(self, rows: Int[Tensor, " N"], features: Float[Tensor, "B C h w"]) -> Float[Tensor, ""]:
         """beta L_ac of one random class's map on each image without a class, by their share of the batch."""
+        if not len(rows):
+            return features.new_zeros((), dtype=torch.float32)
         classes = torch.randint(self.num_classes, (len(rows), 1), device=rows.device)
         share = len(rows) / len(features)
         return self.options.area * share * area(self.generator.of(features[rows], classes))

@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import methods
 from ..config import Recipe, Training
-from ..data import Order, training_loader
+from ..data import Order, too_few_tags, training_loader
 from ..errors import InputError
 from ..inference.localizer import Localizer, Progress, silent
 from ..io import stable_hash
@@ -42,8 +42,8 @@ def train_recipe(
         hooks: makes the callbacks from the untrained model, before the first step.
 
     Raises:
-        InputError: fewer than two tags in use; a recipe that needs another run first; weights that cannot be had; a
-            method that lacks what it needs; a checkpoint of other settings.
+        InputError: one tag without photos to tell it from; a recipe that needs another run first; weights that cannot
+            be had; a method that lacks what it needs; a checkpoint of other settings.
         Interrupted: stopped by the user; ``resume`` goes on.
     """
     job = method_task(dataset, recipe, out, weights=weights, workers=workers, progress=progress)
@@ -117,18 +117,14 @@ def trainable(dataset: Dataset, *, untagged: bool = False) -> Dataset:
     """The tagged samples of the splits ``train`` and none, and with ``untagged`` those without a tag.
 
     Raises:
-        InputError: no such sample, or fewer than two tags in use.
+        InputError: no tagged sample, or one tag in use and no photo without it to learn from.
     """
     chosen = dataset.only("train", "")
     samples = tuple(sample for sample in chosen.samples if sample.labels)
-    used = sorted({label for sample in samples for label in sample.labels})
     if not samples:
         raise InputError(f"{dataset.root} has no tagged photos to train on; run bas check {dataset.root}.")
-    if len(used) < 2:
-        raise InputError(
-            f'{dataset.root} has one tag only ("{dataset.classes[used[0]]}"), and BAS learns what a tag is from '
-            "photos without it: add some under another tag, e.g. a folder named other."
-        )
+    if sentence := too_few_tags(chosen, learns_background=untagged):
+        raise InputError(sentence)
     return chosen if untagged else replace(chosen, samples=samples)
 
 

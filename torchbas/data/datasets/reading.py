@@ -13,6 +13,8 @@ from ...errors import InputError
 from ...structures import Box, Dataset, Problem, Sample
 
 SPLITS = ("train", "val", "test")
+BACKGROUND = "_background"
+"""Folder, or word in place of a tag, of photos that show none of the tags."""
 ACCEPTED_FORMS = "a folder with one folder per tag (photos/cat/1.jpg), or a CSV with the columns file,tags, or a JSON"
 """The usual forms of tags, for the end of a sentence that refuses another one."""
 
@@ -76,6 +78,16 @@ def collector_paused() -> Iterator[None]:
 def normalize_tag(tag: str) -> str:
     """The tag in Unicode's NFC, without white space around, so that tags that look alike are equal."""
     return unicodedata.normalize("NFC", tag).strip()
+
+
+def tags_of(words: Iterable[str]) -> frozenset[str]:
+    """The words as normalized tags, without empty ones and :data:`BACKGROUND`."""
+    return frozenset(tag for tag in map(normalize_tag, words) if tag and not is_background(tag))
+
+
+def is_background(word: str) -> bool:
+    """Whether a folder's name or a word of a list is :data:`BACKGROUND`."""
+    return normalize_tag(word).lower() == BACKGROUND
 
 
 def exists(path: Path) -> bool:

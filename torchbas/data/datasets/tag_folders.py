@@ -7,27 +7,42 @@ from pathlib import Path
 from ...errors import InputError
 from ...structures import Problem
 from ..images import SUFFIXES
-from .reading import ACCEPTED_FORMS, SPLITS, Entry, Places, Reading, dataset_of, folder_name, normalize_tag
+from .reading import (
+    ACCEPTED_FORMS,
+    BACKGROUND,
+    SPLITS,
+    Entry,
+    Places,
+    Reading,
+    dataset_of,
+    folder_name,
+    is_background,
+    normalize_tag,
+    tags_of,
+)
 
 
 def read_tag_folders(root: Path, places: Places) -> Reading:
     """The top folders are tags, at any depth of files below them, or splits that hold the tags' folders.
 
-    Photos outside a tag's folder are kept without a tag. Masks among the images are in ``places.mask_files``.
+    Photos outside a tag's folder are kept without a tag, as those in a folder ``_background`` are. Masks among the
+    images are in ``places.mask_files``.
     """
     if places.images:
         raise InputError(f"{folder_name(root)} holds no lists, so its photos cannot lie elsewhere. Leave out images.")
     files, problems = photos_below(root)
     names = {file: file.relative_to(root).parts for file in files if file not in places.mask_files}
-    tops = {parts[0].lower() for parts in names.values() if len(parts) > 1}
+    tops = {parts[0].lower() for parts in names.values() if len(parts) > 1 and not is_background(parts[0])}
     level = 1 if tops and tops <= set(SPLITS) else 0
     entries, notes = [], list(problems)
     for file, parts in names.items():
-        tag = normalize_tag(parts[level]) if len(parts) > level + 1 else ""
-        if not tag:
-            notes.append(Problem("/".join(parts), "lies in no tag's folder, so it has no tag. Move it into one."))
-        split = parts[0].lower() if level and len(parts) > 1 else ""
-        entries.append(Entry(file, frozenset([tag] if tag else []), split))
+        folders = parts[:-1]
+        split = folders[0].lower() if level and folders and not is_background(folders[0]) else ""
+        named = folders[level if split else 0 :][:1]
+        if not any(map(normalize_tag, named)):
+            reason = f"lies in no tag's folder, so it has no tag. Move it into one, or into {BACKGROUND}."
+            notes.append(Problem("/".join(parts), reason))
+        entries.append(Entry(file, tags_of(named), split))
     if not entries:
         raise InputError(f"{folder_name(root)} holds no photos. Give {ACCEPTED_FORMS}.")
     if not any(entry.tags for entry in entries):

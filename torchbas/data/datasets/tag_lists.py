@@ -9,7 +9,18 @@ from typing import Any, NamedTuple
 
 from ...errors import InputError
 from ...structures import Problem
-from .reading import SPLITS, Entry, Places, Reading, dataset_of, exists, folder_name, missing_photo, normalize_tag
+from .reading import (
+    SPLITS,
+    Entry,
+    Places,
+    Reading,
+    dataset_of,
+    exists,
+    folder_name,
+    missing_photo,
+    normalize_tag,
+    tags_of,
+)
 
 _JSON_FORMS = '{"img/1.jpg": ["cat", "dog"]} or [{"file": "img/1.jpg", "tags": ["cat"], "split": "train"}]'
 
@@ -86,7 +97,6 @@ def _merged(rows: Iterator[Row], source: Path, places: Places) -> Reading:
     notes: list[Problem] = []
     for row in rows:
         path, split = Path(os.path.normpath(folder / row.file)), row.split.strip().lower()
-        tags = frozenset(filter(None, map(normalize_tag, row.tags)))
         before = entries.get(path, Entry(path, split=split))
         if not row.file:
             faults.append(Problem(row.where, f"{row.where} names no file. Complete the line or delete it."))
@@ -103,7 +113,7 @@ def _merged(rows: Iterator[Row], source: Path, places: Places) -> Reading:
                 notes.append(Problem(row.file, f"{row.where}: listed before; the tags of both lines are merged."))
             if not all(map(normalize_tag, row.tags)):
                 notes.append(Problem(row.file, f"{row.where}: an empty tag is ignored."))
-            entries[path] = Entry(path, before.tags | tags, split)
+            entries[path] = Entry(path, before.tags | tags_of(row.tags), split)
     if not entries and not faults:
         raise InputError(f"{source} lists no photos. Add one line for each photo in {folder_name(images)}.")
     # Names must stay inside the root, or files named after them would land outside the output folder.

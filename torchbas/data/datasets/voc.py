@@ -94,7 +94,7 @@ def _notes(ids: dict[str, str], tags: Tags, classes: tuple[str, ...], lists: Pat
     """Notes on photos without tags, tags without a photo, and classes without a photo."""
     wanted = [image_id for image_id, split in ids.items() if split != "test"]
     without_class = [image_id for image_id in wanted if not tags.labels.get(image_id, (0,))]
-    reason = f"shows none of the classes, says {tags.source.name}: it trains nothing and is scored as background."
+    reason = f"shows none of the classes, says {tags.source.name}: it has no tag and is scored as background."
     notes = [Problem(image_id, reason) for image_id in without_class]
     notes += unmatched(wanted, tags.labels, lists, tags.source, "they have no tags")
     notes += unmatched(tags.labels, ids, tags.source, lists, "they are left out")
