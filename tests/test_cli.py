@@ -241,6 +241,10 @@ def test_label_says_of_every_tag_whether_its_maps_can_be_used(labeled):
     assert (tags[EVIL]["photos"], tags["leaf"]["photos"]) == (4, 4 + 3)
     assert all(row["found"] <= row["photos"] and 0 <= row["area"] <= 1 for row in tags.values())
     assert all((row["state"] == "alive") == (row["sentence"] == "") for row in tags.values())
+    dead = {tag for tag, row in tags.items() if row["state"] in ("empty", "full")}
+    assert {tag for tag, row in tags.items() if row["method"] == "layercam"} == dead
+    assert json.loads((labeled / "model/model.json").read_text())["inference"]["layercam"] == sorted(dead)
+    assert not {one["tag"] for one in run["nothing_found"]} & dead, "Layer-CAM finds something in every photo"
     assert "tags alive" in (labeled / "index.html").read_text()
 
 

@@ -82,6 +82,8 @@ class TagReport:
     photo has n tags, which compete in a softmax. Photos where nothing was found count as not known."""
     nothing_found: tuple[str, ...] = ()
     """Names of its photos in which nothing was found."""
+    method: str = "bas"
+    """Method that its boxes are from: layercam where the maps that this report is on were empty or full."""
 
     @property
     def state(self) -> Literal["alive", "empty", "full", "unknown"]:

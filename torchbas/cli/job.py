@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +82,46 @@ class Job:
             watch = api.Watch(batches=stage.each)
             return api.evaluate(dataset, localizer, ten_crop=False, compute=self.compute, watch=watch)
 
-    def localize(self, dataset: Dataset, localizer: Localizer, tags: Any, objects: Any) -> list[Localization]:
+    def localize(
+        self, dataset: Dataset, localizer: Localizer, tags: Any, objects: Any, min_score: float = 0.0
+    ) -> list[Localization]:
         """Localizations of the tags in every photo."""
         with self.timed("localizing") as stage:
             watch = api.Watch(batches=stage.each)
-            found = api.predict(dataset, localizer, tags=tags, objects=objects, compute=self.compute, watch=watch)
-            return list(found)
+            settings = {"objects": objects, "min_score": min_score, "compute": self.compute, "watch": watch}
+            return list(api.predict(dataset, localizer, tags=tags, **settings))
+
+    def report(self, found: Sequence[Localization], dataset: Dataset, localizer: Localizer) -> list[TagReport]:
+        """Report on the maps of each tag, where the photos' tags are known."""
+        return report_per_tag(localizer.with_own_classes(dataset), found)
+
+    def replace_dead(
+        self, found: list[Localization], dataset: Dataset, localizer: Localizer, objects: Any, model: Path
+    ) -> tuple[list[Localization], Localizer, list[TagReport]]:
+        """Layer-CAM's localizations in place of BAS's for tags whose maps are empty or full; the saved model keeps it.
+
+        Returns:
+            Localizations, the model, and the report on the maps of BAS.
+        """
+        own = localizer.with_own_classes(dataset)
+        reports = report_per_tag(own, found)
+        dead = tuple(report.tag for report in reports if report.state in ("empty", "full"))
+        if not dead or localizer.model.name != "bas":
+            return found, localizer, reports
+        other = replace(localizer, inference=replace(localizer.inference, layercam=dead))
+        other.save(model)
+        labels = {other.label_of(tag) for tag in dead}
+        again = (replace(sample, labels=tuple(labels.intersection(sample.labels))) for sample in own.samples)
+        samples = tuple(sample for sample in again if sample.labels)
+        kept = [one for one in found if one.label not in dead]
+        place = {sample.name: number for number, sample in enumerate(own.samples)}
+        both = [*kept, *self.localize(replace(own, samples=samples), other, "known", objects)]
+        missing = {report.tag: report.nothing_found for report in report_per_tag(own, both)}
+        reports = [
+            replace(one, method="layercam", nothing_found=missing[one.tag]) if one.tag in dead else one
+            for one in reports
+        ]
+        return sorted(both, key=lambda one: place[one.name]), other, reports
 
     def write(
         self,
@@ -96,12 +130,9 @@ class Job:
         localizer: Localizer,
         formats: Sequence[str],
         content: dict[str, Any],
-        *,
-        known: bool,
+        reports: Sequence[TagReport] = (),
     ) -> dict[str, Any]:
-        """Write the results and, last, ``run.json``, whose content is returned; where the tags of the photos are
-        ``known``, with a report on the maps of each."""
-        reports = report_per_tag(localizer.with_own_classes(dataset), found) if known else []
+        """Write the results and, last, ``run.json``, whose content is returned."""
         sizes = {one.name: one.size for one in found}
         sizes |= {p.name: data.image_size(p.path) for p in dataset.samples if p.name not in sizes}
         facts = {"model": f"{localizer.model.architecture.backbone}, recipe {localizer.recipe or 'unknown'}"}
@@ -121,7 +152,7 @@ class Job:
             "photos": len(dataset.samples),
             "objects": len(found),
             "objects_per_tag": dict(Counter(one.label for one in found)),
-            **(_report_in_words(reports) if known else {}),
+            **(_report_in_words(reports) if reports else {}),
             "problems": dataset.problems,
             "seconds": {stage: round(seconds, 1) for stage, seconds in self.seconds.items()},
         }
@@ -135,6 +166,8 @@ class Job:
             return
         sentences = [report.sentence for report in reports if report.state != "alive"]
         self.reporter.say(f"maps: {len(reports) - len(sentences)} of {len(reports)} tags alive")
+        if replaced := [report.tag for report in reports if report.method == "layercam"]:
+            self.reporter.say(f"boxes from Layer-CAM of the same network instead: {', '.join(replaced)}")
         for sentence in sentences[:10]:
             self.reporter.say(f"  {sentence}")
         if len(sentences) > 10:
@@ -160,7 +193,7 @@ class Job:
         """Progress bar of a stage, whose seconds are kept."""
         with self.reporter.stage(what) as stage:
             yield stage
-        self.seconds[what] = stage.seconds
+        self.seconds[what] = self.seconds.get(what, 0.0) + stage.seconds
 
 
 def _report_in_words(reports: Sequence[TagReport]) -> dict[str, Any]:

@@ -64,7 +64,8 @@ class Label(Common):
         localizer = job.train(checked, self.out / "model", recipe, weights, resume=self.resume)
         found = job.localize(checked, localizer, "known", self.objects)
         words = {"command": "label", "words": chosen(self)}
-        answer = job.write(found, checked, localizer, self.format, words, known=True)
+        found, localizer, reports = job.replace_dead(found, checked, localizer, self.objects, self.out / "model")
+        answer = job.write(found, checked, localizer, self.format, words, reports)
         job.conclude(
             answer,
             f"{len(found)} objects in {len(checked.samples)} photos. Open {self.out / 'index.html'}",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from ..errors import InputError
 from .common import Common, Data, Formats, Objects, alone, chosen, prepare
 from .common import parse as read
 
@@ -30,6 +31,8 @@ class Predict(Common):
     not given."""
     top_k: int | None = None
     """k: how many classes' maps to average (0: all); the model's own when not given."""
+    min_score: float = 0.25
+    """Lowest score of an object where tags are predicted, so that photos of something else get none; 0 keeps all."""
     format: Formats = ("coco", "voc", "gallery")
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     """auto: bf16 where the hardware multiplies it faster, else fp32."""
@@ -43,6 +46,8 @@ class Predict(Common):
         from .progress import Reporter
 
         alone("predict")
+        if not 0 <= self.min_score <= 1:
+            raise InputError(f"--min-score must be between 0 and 1, not {self.min_score:g}.")
         known = self.tags == ("known",)
         dataset = data.read(self.data) if known else data.read_untagged(self.data)
         prepare(self.out, self.data, OUTPUTS, overwrite=self.overwrite)
@@ -52,9 +57,14 @@ class Predict(Common):
         job = Job(self.out, Reporter(self.quiet), api.Compute(self.device, self.workers, self.precision))
         checked = job.check(dataset)
         tags = self.tags[0] if self.tags in (("known",), ("predicted",)) else self.tags
-        found = job.localize(checked, localizer, tags, self.objects)
+        found = job.localize(checked, localizer, tags, self.objects, self.min_score if tags == "predicted" else 0.0)
         words = {"command": "predict", "words": chosen(self)}
-        answer = job.write(found, checked, localizer, self.format, words, known=known)
+        reports = job.report(found, checked, localizer) if known else []
+        answer = job.write(found, checked, localizer, self.format, words, reports)
+        if tags == "predicted" and (none := len(checked.samples) - len({one.name for one in found})):
+            job.reporter.say(
+                f"none of the tags in {none} photos (no object with a score of {self.min_score:g} or more)"
+            )
         job.conclude(
             answer, f"{len(found)} objects in {len(checked.samples)} photos. Next: open {self.out / 'index.html'}"
         )
