@@ -47,7 +47,8 @@ class Definition(NamedTuple):
 SECTIONS = (
     Section(
         "Calls",
-        "check label train predict save load evaluate score_maps create_model Localization Localizer",
+        "check label train predict report_per_tag save load evaluate score_maps create_model Localization TagReport "
+        "Localizer",
         "`import torchbas as tb`; torch is imported when one of them is first used.",
     ),
     Section(

@@ -226,11 +226,46 @@ def test_check_names_what_cannot_be_used_and_counts_the_rest(messy, capsys):
 def test_label_finishes_and_names_what_it_skipped(labeled):
     run = json.loads((labeled / "run.json").read_text())
     assert run["photos"] == 6 * 4 + 3
-    assert run["objects"] == 6 * 4 + 2 * 3
+    assert run["objects"] + len(run["nothing_found"]) == 6 * 4 + 2 * 3
     assert {problem["name"] for problem in run["problems"]} == {"empty.jpg", "half.jpg", "words.jpg"}
     assert run["words"]["settings"]["training"]["steps"] == 4
     assert (labeled / "model/model.safetensors").is_file()
     assert not (labeled / "model/checkpoint.pt").exists()
+
+
+def test_label_says_of_every_tag_whether_its_maps_can_be_used(labeled):
+    run = json.loads((labeled / "run.json").read_text())
+    tags = {row["tag"]: row for row in run["tags"]}
+    assert len(tags) == 6
+    assert set(run["objects_per_tag"]) <= set(tags)
+    assert (tags[EVIL]["photos"], tags["leaf"]["photos"]) == (4, 4 + 3)
+    assert all(row["found"] <= row["photos"] and 0 <= row["area"] <= 1 for row in tags.values())
+    assert all((row["state"] == "alive") == (row["sentence"] == "") for row in tags.values())
+    assert "tags alive" in (labeled / "index.html").read_text()
+
+
+@pytest.mark.parametrize("command", ["label", "predict"])
+def test_a_run_that_finds_nothing_does_not_read_like_a_success(command, labeled, messy, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = TINY[:-3] + TINY[-2:] if command == "label" else ["--model", str(labeled), "--tags", "known"]
+    assert main([command, str(messy), "--out", str(out), *words, "--threshold", "1.0"]) == 0
+    said, run = " ".join(capsys.readouterr().err.split()), json.loads((out / "run.json").read_text())
+    assert "maps: 0 of 6 tags alive" in said
+    assert 'tag "leaf": nothing was found in 7 of its 7 photos' in said
+    assert "nothing found: 30 of 30 tags of photos, listed in run.json" in said
+    assert said.rindex("No tag has maps that can be used") > said.rindex("listed in run.json")
+    assert "objects in" not in said
+    assert "Next:" not in said
+    assert {row["state"] for row in run["tags"]} == {"empty"}
+    assert {"name": "dot.png", "tag": "snail"} in run["nothing_found"]
+    assert len(run["nothing_found"]) == 30
+
+
+def test_predicted_tags_get_no_report(labeled, messy, tmp_path, capsys):
+    words = ["predict", str(messy.parent / "test"), "--model", str(labeled), "--out", str(tmp_path / "out")]
+    assert main([*words, "--format", "coco"]) == 0
+    assert "alive" not in capsys.readouterr().err
+    assert not {"tags", "nothing_found"} & set(json.loads((tmp_path / "out/run.json").read_text()))
 
 
 def test_boxes_and_masks_lie_inside_photos_as_they_are_seen(labeled):
@@ -295,7 +330,8 @@ def test_a_moved_model_gives_the_same_boxes(labeled, messy, tmp_path):
 
 def test_predict_localizes_named_tags_and_overwrites_only_what_is_ours(labeled, messy, tmp_path, capsys):
     words = ["predict", str(messy.parent / "test"), "--model", str(labeled), "--quiet", "--precision", "32-true"]
-    words += ["--out", str(tmp_path / "out"), "--tags", "snail", "leaf", "--format", "coco"]
+    words += ["--out", str(tmp_path / "out"), "--threshold", "0.0", "--format", "coco"]
+    words += ["--tags", "snail", "leaf"]
     assert main([*words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["objects_per_tag"] == {"snail": 6, "leaf": 6}
     (tmp_path / "out/notes.txt").write_text("mine")
@@ -303,14 +339,15 @@ def test_predict_localizes_named_tags_and_overwrites_only_what_is_ours(labeled, 
     assert main([*words, "--overwrite"]) == 0
     kept = {file.name for file in (tmp_path / "out").iterdir()}
     assert kept == {".torchbas", "boxes.coco.json", "masks.coco.json", "notes.txt", "run.json"}
-    assert "does not know" in refused(capsys, *words[:-3], "cat", "--overwrite")
+    assert "does not know" in refused(capsys, *words[:-2], "cat", "--overwrite")
 
 
 def test_train_predict_and_eval_fit_together(messy, tmp_path, capsys):
     run, out = tmp_path / "run", tmp_path / "out"
     assert main(["train", str(messy), "--out", str(run), *TINY]) == 0
     assert {"model.json", "model.safetensors", "log.csv", "run.json"} <= {file.name for file in run.iterdir()}
-    assert main(["predict", str(messy), "--model", str(run), "--out", str(out), "--tags", "known", "--quiet"]) == 0
+    words = ["predict", str(messy), "--model", str(run), "--out", str(out), "--tags", "known", "--threshold", "0.0"]
+    assert main([*words, "--quiet"]) == 0
     assert len(boxes(out)) == 6 * 4 + 2 * 3
     assert main(["eval", str(messy), "--model", str(run), "--no-ten-crop", "--quiet", "--json"]) == 0
     scores = json.loads(capsys.readouterr().out)

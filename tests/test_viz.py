@@ -20,7 +20,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from torchbas.errors import InputError
-from torchbas.localization import Localization
+from torchbas.localization import Localization, TagReport
 from torchbas.structures import Problem
 from torchbas.viz import draw, plots, write_gallery
 from torchbas.viz.overlay import class_colors, heat_layer, outlines
@@ -238,6 +238,29 @@ def test_the_head_has_counts_problems_and_facts(tmp_path):
         assert expected in text
 
 
+def test_the_head_says_of_every_tag_whether_its_maps_can_be_used(tmp_path):
+    alive = TagReport("cat", photos=4, found=3, area=0.25, evidence_left=0.125, known=1.0, nothing_found=("n.jpg",))
+    full = replace(alive, tag="dog", found=4, area=0.994, nothing_found=())
+    sizes = {"a.jpg": (80, 100), "n.jpg": (5, 5), "background.jpg": (5, 5)}
+    page = gallery(tmp_path, [detection()], sizes=sizes, reports=[alive, full])
+    text = " ".join(page.texts)
+    rows = text.split("dog", 1)[1].split("cat", 1)  # what cannot be used comes first
+    assert rows[0].split()[:5] == ["4", "4", "full", "0.99", "0.12"]
+    assert 'tag "dog": its maps are the whole photo' in text
+    assert rows[1].split()[:5] == ["4", "3", "alive", "0.25", "0.12"]
+    assert "Maps of 1 of 2 tags alive" in text
+    assert ("details", {"class": "tags", "open": None}) in page.elements
+    for expected in ("Nothing found (1)", 'n.jpg  nothing found for "cat"', "Photos without a finding (1)"):
+        assert expected in text
+
+
+@pytest.mark.parametrize("reports", [[], [TagReport("cat", 1, 1, 0.25, 0.1, 1.0)]], ids=["unknown", "alive"])
+def test_the_table_of_tags_opens_only_where_something_is_wrong(tmp_path, reports):
+    page = gallery(tmp_path, [detection()], reports=reports)
+    assert ("details", {"class": "tags"}) in page.elements or not reports
+    assert not [given for _, given in page.elements if "open" in given or given.get("class") == "why"]
+
+
 def test_beyond_the_limit_the_least_certain_stay_and_the_page_says_so(tmp_path):
     detections = [detection(f"{n}.jpg", confidence=n / 10) for n in range(10)]
     page = gallery(tmp_path, detections, limit=3)
@@ -274,6 +297,7 @@ TEXT = st.text(st.sampled_from("<>&\"'`/!-ab\n\r\u2028\udcff🦓{}$]") | st.char
 def test_nothing_user_given_becomes_markup(tmp_path, tag, name, words):
     def page(tag, name, words):
         options = {"problems": [Problem(name, words)], "facts": {f"fact {words}": words}, "title": words}
+        options["reports"] = [TagReport(tag, 2, 1, 0.99, 0.5, 1.0, (name,)), TagReport("x", 1, 1, 0.2, 0.1, 1.0)]
         return gallery(tmp_path, [detection(name, tag)], (tag, "x"), {name: (80, 100), "y" + name: (1, 1)}, **options)
 
     plain, wild = page("cat", "a.jpg", "words"), page(tag, name, words)

@@ -231,12 +231,20 @@ class Inference(Checked):
     layercam: tuple[str, ...] = ()
     """Tags whose BAS maps are empty or full: Layer-CAM of the same network, at its own auto threshold, stands in for
     them (bas label finds them)."""
+    enlarge: Share = 0.0
+    """Localize a second time, the whole image at twice the size, where the foreground covers less than this share;
+    0 never does. What a small object is recognized by lies mostly in its surroundings, less so when it is larger."""
     zoom: Share = 0.0
     """Localize a second time in an enlarged crop around what was found, where that is less than this share of the image
     (Sec. 6, second stage); 0 never does."""
     padding: NonNegative[float] = 0.5
     """Margin of that crop on each side, as a share of the longer side of what was found; with a half it fills a quarter
     of the crop, as objects do in common photos."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.enlarge and self.zoom:
+            raise ValueError("enlarge and zoom are two second passes: choose one.")
 
 
 IRN_TRAINING = Training(

@@ -1,8 +1,9 @@
-"""What inference finds: one object with its box, mask and heatmap, as it goes to files, drawings and the user."""
+"""What inference finds: one object with its box, mask and heatmap, as it goes to files, drawings and the user; and
+what all objects of a tag say of its maps."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -59,3 +60,82 @@ class Localization:
 
         height, width = self.size
         return cv2.resize(self.grid, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+@dataclass(frozen=True)
+class TagReport:
+    """Whether the maps of a tag can be used, from its photos and what was found in them."""
+
+    tag: str
+    """Name of the tag."""
+    photos: int
+    """Photos that have it."""
+    found: int
+    """How many of these have at least one object of it."""
+    area: float
+    """Median over all of its photos of the share that its objects cover, in [0, 1]; 0 where nothing was found. With
+    ``objects="largest"`` that of the largest component."""
+    evidence_left: float
+    """Median over all of its photos of S_b / S, in [0, 1]; 1 where nothing was found."""
+    known: float
+    """Share of its photos for which the classifier gives the tag a confidence of at least .5, or of .5 / n where the
+    photo has n tags, which compete in a softmax. Photos where nothing was found count as not known."""
+    nothing_found: tuple[str, ...] = ()
+    """Names of its photos in which nothing was found."""
+
+    @property
+    def state(self) -> Literal["alive", "empty", "full", "unknown"]:
+        """Whether the maps can be used: only those of a tag that is ``alive``. The first that holds:
+
+        - ``empty``: something was found in fewer than half of its photos, or the area is below .05 and the evidence
+          left above .8: a speck that the classifier does not need;
+        - ``full``: the area is above .95;
+        - ``unknown``: the classifier knows the tag in fewer than half of its photos, so its maps mean nothing;
+        - ``alive``: none of these.
+
+        A rule of thumb: on the folders of photos that it was made on it flags every tag whose maps had collapsed, and
+        no other.
+        """
+        if 2 * self.found < self.photos or (self.evidence_left > 0.8 and self.area < 0.05):
+            return "empty"
+        if self.area > 0.95:
+            return "full"
+        return "unknown" if self.known < 0.5 else "alive"
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong and the next move; empty where the tag is alive."""
+        state, tag = self.state, f'tag "{self.tag}"'
+        if state == "alive":
+            return ""
+        if state == "full":
+            return (
+                f"{tag}: its maps are the whole photo (median area {_two_digits(self.area)}). Train with photos without"
+                " any of the tags in a folder _background, or with --area a third higher."
+            )
+        if state == "unknown":
+            known = round(self.known * self.photos)
+            return (
+                f"{tag}: the classifier knows it in {known} of its {_photos(self.photos)}. Train with more of them, or"
+                " with more steps (--classifier-steps, --steps), or check its tags for mistakes."
+            )
+        if 2 * self.found < self.photos:
+            what = f"nothing was found in {self.photos - self.found} of its {_photos(self.photos)}"
+        else:
+            what = (
+                f"its maps are nearly empty (median area {_two_digits(self.area)}) and hide nothing that the classifier"
+                f" needs (evidence left {_two_digits(self.evidence_left)})"
+            )
+        return (
+            f"{tag}: {what}. Train with more photos of it, or with --area a third lower; where its objects are small,"
+            " with larger photos (--crop 448 --resize 512)."
+        )
+
+
+def _two_digits(share: float) -> str:
+    """``.07``: a share as the docs write it."""
+    return f"{share:.2f}".removeprefix("0")
+
+
+def _photos(number: int) -> str:
+    return f"{number:,} photo{'s' if number != 1 else ''}"

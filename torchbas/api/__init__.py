@@ -19,7 +19,8 @@ from ..evaluation.accumulator import Scores as Scores
 from ..export.results import Results, Sizes
 from ..export.results import save as _save
 from ..inference.localizer import Localizer
-from ..localization import Localization
+from ..inference.report import report_per_tag as report_per_tag
+from ..localization import Localization, TagReport
 from ..model import create_model as create_model
 from ..structures import Dataset, Problem
 from ..training.estimate import estimate as _estimate
@@ -179,6 +180,7 @@ def save(
     images: Sizes | None = None,
     problems: Sequence[Problem] = (),
     facts: Mapping[str, str] | None = None,
+    reports: Sequence[TagReport] = (),
 ) -> None:
     """Write detections into a folder.
 
@@ -188,6 +190,7 @@ def save(
         images: height and width of all photos by name; by default of those in ``detections``.
         problems: photos that were left out, for the gallery.
         facts: lines about the model by name, for the gallery.
+        reports: what :func:`report_per_tag` says, for the gallery.
 
     Raises:
         InputError: an unknown format; a tag or photo outside ``classes`` and ``images``; a disk that is full.
@@ -200,5 +203,6 @@ def save(
         data.open_image,
         problems,
         facts or {},
+        reports,
     )
     _save(results, Path(out), formats)

@@ -43,7 +43,7 @@ class Demo(Common):
         tested = dataset.only("test")
         found = job.localize(tested, localizer, "known", "largest")
         answer = {"command": "demo", "protocol": "authors", "scores": asdict(scores)}
-        answer = job.write(found, tested, localizer, ("coco", "voc", "gallery"), answer)
+        answer = job.write(found, tested, localizer, ("coco", "voc", "gallery"), answer, known=True)
         known = scores.rows["BAS k=1"]["auto"]["gt_known"]
         side, prior = scores.center_prior
         job.reporter.say(

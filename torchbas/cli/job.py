@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from ..errors import InputError
 from ..evaluation.accumulator import Scores
 from ..export import outputs
 from ..inference.localizer import Localizer
+from ..inference.report import report_per_tag
 from ..io import write_manifest
-from ..localization import Localization
+from ..localization import Localization, TagReport
 from ..structures import Dataset
 from ..training.loop import Hooks
 from .progress import Reporter, Stage
@@ -27,6 +28,13 @@ MODEL = (
     *("model", "model.json", "model.safetensors", "checkpoint.pt", "log.csv", "features.npy"),
     *("events.out.tfevents.*", ".checkpoint.pt.*.partial", ".model.*.partial"),
 )
+LAST_WORD = {
+    "empty": "Try a lower --threshold first, then train with more photos or with --area a third lower.",
+    "full": "Train with photos without any of the tags in a folder _background, or with --area a third higher.",
+    "unknown": "The classifier has not learned the tags: train with more photos, more --classifier-steps and --steps,"
+    " or pretrained --weights.",
+}
+"""The next move where no tag's maps can be used, by the state of most of them."""
 
 
 @dataclass
@@ -88,8 +96,12 @@ class Job:
         localizer: Localizer,
         formats: Sequence[str],
         content: dict[str, Any],
+        *,
+        known: bool,
     ) -> dict[str, Any]:
-        """Write the results and, last, ``run.json``, whose content is returned."""
+        """Write the results and, last, ``run.json``, whose content is returned; where the tags of the photos are
+        ``known``, with a report on the maps of each."""
+        reports = report_per_tag(localizer.with_own_classes(dataset), found) if known else []
         sizes = {one.name: one.size for one in found}
         sizes |= {p.name: data.image_size(p.path) for p in dataset.samples if p.name not in sizes}
         facts = {"model": f"{localizer.model.architecture.backbone}, recipe {localizer.recipe or 'unknown'}"}
@@ -102,17 +114,46 @@ class Job:
                 images=sizes,
                 problems=dataset.problems,
                 facts=facts,
+                reports=reports,
             )
         manifest = {
             **content,
             "photos": len(dataset.samples),
             "objects": len(found),
             "objects_per_tag": dict(Counter(one.label for one in found)),
+            **(_report_in_words(reports) if known else {}),
             "problems": dataset.problems,
             "seconds": {stage: round(seconds, 1) for stage, seconds in self.seconds.items()},
         }
         write_manifest(self.out, manifest)
+        self.say_which_are_alive(reports)
         return manifest
+
+    def say_which_are_alive(self, reports: Sequence[TagReport]) -> None:
+        """How many tags have maps that can be used, what is wrong with the others, and how much was not found."""
+        if not reports:
+            return
+        sentences = [report.sentence for report in reports if report.state != "alive"]
+        self.reporter.say(f"maps: {len(reports) - len(sentences)} of {len(reports)} tags alive")
+        for sentence in sentences[:10]:
+            self.reporter.say(f"  {sentence}")
+        if len(sentences) > 10:
+            self.reporter.say(f"  and {len(sentences) - 10} more, in run.json")
+        asked, missing = sum(report.photos for report in reports), sum(len(one.nothing_found) for one in reports)
+        if missing:
+            self.reporter.say(f"nothing found: {missing} of {asked} tags of photos, listed in run.json")
+
+    def conclude(self, answer: dict[str, Any], *sentences: str) -> None:
+        """The last lines of a command; where no tag's maps can be used, what to do instead."""
+        states = Counter(tag["state"] for tag in answer.get("tags", ()))
+        if states and not states["alive"]:
+            move = LAST_WORD[states.most_common(1)[0][0]]
+            sentences = (
+                f"No tag has maps that can be used, so these {answer['objects']} objects cannot be used either. {move}"
+                f" To look at them: {self.out / 'index.html'}",
+            )
+        for sentence in sentences:
+            self.reporter.say(sentence)
 
     @contextmanager
     def timed(self, what: str) -> Iterator[Stage]:
@@ -120,3 +161,10 @@ class Job:
         with self.reporter.stage(what) as stage:
             yield stage
         self.seconds[what] = stage.seconds
+
+
+def _report_in_words(reports: Sequence[TagReport]) -> dict[str, Any]:
+    """``tags``, a row for each, and ``nothing_found``, photos and tags, as they stand in ``run.json``."""
+    rows = [{**asdict(report), "state": report.state, "sentence": report.sentence} for report in reports]
+    missing = [{"name": name, "tag": row["tag"]} for row in rows for name in row.pop("nothing_found")]
+    return {"tags": rows, "nothing_found": missing}

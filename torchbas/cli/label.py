@@ -63,9 +63,13 @@ class Label(Common):
         job.say_untagged(checked, recipe)
         localizer = job.train(checked, self.out / "model", recipe, weights, resume=self.resume)
         found = job.localize(checked, localizer, "known", self.objects)
-        answer = job.write(found, checked, localizer, self.format, {"command": "label", "words": chosen(self)})
-        job.reporter.say(f"{len(found)} objects in {len(checked.samples)} photos. Open {self.out / 'index.html'}")
-        job.reporter.say(f"Next: bas predict NEW_PHOTOS --model {self.out} --tags predicted --out FOLDER")
+        words = {"command": "label", "words": chosen(self)}
+        answer = job.write(found, checked, localizer, self.format, words, known=True)
+        job.conclude(
+            answer,
+            f"{len(found)} objects in {len(checked.samples)} photos. Open {self.out / 'index.html'}",
+            f"Next: bas predict NEW_PHOTOS --model {self.out} --tags predicted --out FOLDER",
+        )
         return answer
 
 

@@ -55,8 +55,11 @@ class Predict(Common):
         checked = job.check(dataset)
         tags = self.tags[0] if self.tags in (("known",), ("predicted",)) else self.tags
         found = job.localize(checked, localizer, tags, self.objects)
-        answer = job.write(found, checked, localizer, self.format, {"command": "predict", "words": chosen(self)})
-        job.reporter.say(f"{len(found)} objects in {len(checked.samples)} photos. Next: open {self.out / 'index.html'}")
+        words = {"command": "predict", "words": chosen(self)}
+        answer = job.write(found, checked, localizer, self.format, words, known=known)
+        job.conclude(
+            answer, f"{len(found)} objects in {len(checked.samples)} photos. Next: open {self.out / 'index.html'}"
+        )
         return answer
 
 

@@ -18,4 +18,5 @@ def write(results: Results, folder: Path) -> None:
             open_image=results.open_image,
             problems=results.problems,
             facts=results.facts,
+            reports=results.reports,
         )

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ..errors import InputError
 from ..io import write_error
-from ..localization import Localization
+from ..localization import Localization, TagReport
 from ..structures import Problem
 from . import FORMATS
 
@@ -39,6 +39,8 @@ class Results:
     """Files that were skipped."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """What a reader should know of the run, such as the model: value by caption."""
+    reports: Sequence[TagReport] = ()
+    """Whether each tag's maps can be used; empty where the photos' tags are not known."""
 
     def __post_init__(self) -> None:
         classes = set(self.classes)

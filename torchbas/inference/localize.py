@@ -31,7 +31,7 @@ class Detections(NamedTuple):
     confidence: Float[Tensor, " Q"]
     """Softmax probability of the class, in [0, 1]."""
     heatmaps: Float[Tensor, "Q h w"]
-    """In [0, 1]; on the grid of F, with ``zoom`` at the size of the input."""
+    """In [0, 1]; on the grid of F, after a second pass finer."""
     threshold: Float[Tensor, " Q"]
     """Heatmap value above which a place is foreground."""
     bas_ratio: Float[Tensor, " Q"]
@@ -77,10 +77,10 @@ class Heatmaps(NamedTuple):
     """Heatmaps of ``Q`` queries."""
 
     raw: Float[Tensor, "Q _ _"]
-    """At the method's own resolution and scale; with ``zoom`` those of ``fitted``."""
+    """At the method's own resolution and scale; after a second pass those of ``fitted``."""
     fitted: Float[Tensor, "Q _ _"]
-    """In [0, 1], min-max normalized unless ``normalized`` is False; on the grid of F, bilinear, with ``zoom`` at the
-    size of the input."""
+    """In [0, 1], min-max normalized unless ``normalized`` is False; on the grid of F, bilinear; after a
+    second pass finer."""
 
 
 def class_heatmaps(
@@ -101,7 +101,35 @@ def class_heatmaps(
         fitted = upsample(fitted.float(), (grid[0], grid[1]))
     if inference is not None and inference.zoom:
         raw = fitted = zoomed_heatmaps(model, views, index, encoded, label, fitted, inference)
+    elif inference is not None and inference.enlarge:
+        raw = fitted = enlarged_heatmaps(model, views, index, encoded, label, fitted, inference)
     return Heatmaps(raw, fitted)
+
+
+def enlarged_heatmaps(
+    model: Method,
+    views: Float[Tensor, "B 3 H W"],
+    index: Int[Tensor, " Q"],
+    encoded: Encoded,
+    label: Int[Tensor, " Q"],
+    heatmaps: Float[Tensor, "Q h w"],
+    inference: Inference,
+) -> Float[Tensor, "Q _ _"]:
+    """Heatmaps on a grid ``DETAIL`` times as fine; those with little foreground are made again, of the whole view.
+
+    Foreground is what exceeds a threshold given as a number, else :func:`~torchbas.cam.auto_threshold`. The averaged
+    classes (``top_k``) stay those of the first pass.
+    """
+    fixed = isinstance(inference.threshold, float)
+    threshold = heatmaps.new_tensor(inference.threshold) if fixed else auto_threshold(heatmaps)[:, None, None]
+    share = (heatmaps > threshold).float().mean(dim=(1, 2))
+    result = upsample(heatmaps.float(), (heatmaps.shape[1] * DETAIL, heatmaps.shape[2] * DETAIL))
+    for few in (share < inference.enlarge).nonzero()[:, 0].split(4):  # a large view takes as much memory as four small
+        again = model.encode(views[index[few]].contiguous(memory_format=torch.channels_last))
+        again.logits = encoded.logits[few]
+        maps = _in_range(model.heatmaps(again, label[few], inference).float(), inference)
+        result[few] = upsample(maps, (result.shape[1], result.shape[2]))
+    return result
 
 
 def zoomed_heatmaps(

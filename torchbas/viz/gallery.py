@@ -15,7 +15,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from ..errors import InputError
-from ..localization import Localization
+from ..localization import Localization, TagReport
 from ..structures import Box, Problem
 from .overlay import class_colors, heat_layer, outlines
 
@@ -35,6 +35,7 @@ def write_gallery(
     maps_cam: Grids | None = None,
     problems: Sequence[Problem] = (),
     facts: Mapping[str, str] | None = None,
+    reports: Sequence[TagReport] = (),
     title: str = "What torchbas found",
     limit: int = 2000,
 ) -> None:
@@ -49,6 +50,7 @@ def write_gallery(
         maps_cam: adds a layer with these maps.
         problems: skipped files, to list.
         facts: lines in the head by caption, such as the model.
+        reports: whether each tag's maps can be used: a table below the head.
         limit: of more detections the least certain are shown.
 
     Raises:
@@ -56,7 +58,7 @@ def write_gallery(
     """
     classes = [*dict.fromkeys([*classes, *(one.label for one in detections)])]
     shown = sorted(detections, key=lambda one: one.score)[:limit]
-    before, after = _page(detections, classes, sizes, problems, facts or {}, title, limit)
+    before, after = _page(detections, classes, sizes, problems, facts or {}, reports, title, limit)
     with path.open("w", encoding="utf-8", errors="xmlcharrefreplace", newline="\n") as file:
         file.write(before)
         file.writelines(_data(shown, classes, open_image, maps_cam or {}))
@@ -144,13 +146,17 @@ def _page(
     sizes: Mapping[str, tuple[int, int]],
     problems: Sequence[Problem],
     facts: Mapping[str, str],
+    reports: Sequence[TagReport],
     title: str,
     limit: int,
 ) -> tuple[str, str]:
     """The filled-in template, before and after the place of the data."""
-    named = {one.name for one in detections}
+    missed = [(name, f'nothing found for "{one.tag}"') for one in reports for name in one.nothing_found]
+    named = {one.name for one in detections} | {name for name, _ in missed}
     notes = [
+        _table(reports),
         _list("Skipped files", [(one.name, one.reason) for one in problems]),
+        _list("Nothing found", missed),
         _list("Photos without a finding", [(name, "") for name in sizes if name not in named]),
     ]
     if len(detections) > limit:
@@ -187,6 +193,29 @@ def _summary(
     if problems:
         summary["Skipped"] = f"{len(problems):,}"
     return summary
+
+
+def _table(reports: Sequence[TagReport]) -> str:
+    """A row for each tag, those whose maps cannot be used first; open where there are any."""
+    if not reports:
+        return ""
+    alive = sum(report.state == "alive" for report in reports)
+    head = "".join(f"<th>{name}</th>" for name in ("Tag", "Photos", "Found", "Maps", "Median area", "Evidence left"))
+    rows = "".join(_row(report) for report in sorted(reports, key=lambda report: report.state == "alive"))
+    opened = "" if alive == len(reports) else " open"
+    return (
+        f'<details class="tags"{opened}><summary>Maps of {alive:,} of {len(reports):,} tags alive</summary>'
+        f"<div><table><thead><tr>{head}</tr></thead>{rows}</table></div></details>"
+    )
+
+
+def _row(report: TagReport) -> str:
+    numbers = f"{report.photos:,}", f"{report.found:,}", report.state
+    numbers += f"{report.area:.2f}", f"{report.evidence_left:.2f}"
+    state = f' class="{report.state}"'
+    cells = "".join(f"<td{state if cell == report.state else ''}>{cell}</td>" for cell in numbers)
+    why = f'<tr class="why"><td colspan="6">{html.escape(report.sentence)}</td></tr>' if report.sentence else ""
+    return f"<tbody><tr><th>{html.escape(report.tag)}</th>{cells}</tr>{why}</tbody>"
 
 
 def _list(what: str, lines: Sequence[tuple[str, str]], most: int = 500) -> str:

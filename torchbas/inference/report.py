@@ -1,0 +1,58 @@
+"""A report per tag, from its photos and what was found in them: whether its maps can be used."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from statistics import median
+from typing import Any, cast
+
+from pycocotools import mask as coco_mask
+
+from ..localization import Localization, TagReport
+from ..structures import Dataset, Sample
+
+
+def report_per_tag(dataset: Dataset, found: Sequence[Localization]) -> list[TagReport]:
+    """A :class:`~torchbas.localization.TagReport` for each tag in use, in the order of the class list.
+
+    Args:
+        dataset: photos and their tags; photos without one count nothing.
+        found: what :func:`~torchbas.api.label`, or :func:`~torchbas.api.predict` of the known tags, finds in them,
+            matched by the names of photo and tag. Objects of other tags than the photo's own count nothing.
+    """
+    objects_of: dict[tuple[str, str], list[Localization]] = defaultdict(list)
+    for one in found:
+        objects_of[one.name, one.label].append(one)
+    samples_of: dict[int, list[Sample]] = defaultdict(list)
+    for sample in dataset.samples:
+        for label in sample.labels:
+            samples_of[label].append(sample)
+    return [_report(dataset.classes[label], samples_of[label], objects_of) for label in sorted(samples_of)]
+
+
+def _report(tag: str, samples: Sequence[Sample], objects_of: dict[tuple[str, str], list[Localization]]) -> TagReport:
+    areas, ratios, known, nothing_found = [], [], 0, []
+    for sample in samples:
+        objects = objects_of.get((sample.name, tag), [])
+        if objects:
+            areas.append(_area(objects))
+            ratios.append(objects[0].bas_ratio)  # of the whole map, so the same for all of its objects
+            known += objects[0].confidence >= 0.5 / len(sample.labels)
+        else:
+            areas.append(0.0)
+            ratios.append(1.0)
+            nothing_found.append(sample.name)
+    return TagReport(
+        tag=tag,
+        photos=len(samples),
+        found=len(samples) - len(nothing_found),
+        area=median(areas),
+        evidence_left=median(ratios),
+        known=known / len(samples),
+        nothing_found=tuple(nothing_found),
+    )
+
+
+def _area(objects: Sequence[Localization]) -> float:
+    """Share of a photo that the objects of one tag cover; components of one map do not overlap."""
+    height, width = objects[0].size
+    return sum(float(coco_mask.area(cast(Any, one.rle))) for one in objects) / (height * width)
