@@ -250,17 +250,25 @@ def test_label_says_of_every_tag_whether_its_maps_can_be_used(labeled):
 
 @pytest.mark.parametrize("command", ["label", "predict"])
 def test_a_run_that_finds_nothing_does_not_read_like_a_success(command, labeled, messy, tmp_path, capsys):
-    out = tmp_path / "out"
-    words = TINY[:-3] + TINY[-2:] if command == "label" else ["--model", str(labeled), "--tags", "known"]
+    out, model = tmp_path / "out", Path(shutil.copytree(labeled, tmp_path / "model"))
+    card = json.loads((model / "model/model.json").read_text())
+    card["inference"]["layercam"] = []
+    (model / "model/model.json").write_text(json.dumps(card))
+    words = TINY[:-3] + TINY[-2:] if command == "label" else ["--model", str(model), "--tags", "known"]
     assert main([command, str(messy), "--out", str(out), *words, "--threshold", "1.0"]) == 0
     said, run = " ".join(capsys.readouterr().err.split()), json.loads((out / "run.json").read_text())
     assert "maps: 0 of 6 tags alive" in said
     assert 'tag "leaf": nothing was found in 7 of its 7 photos' in said
-    assert "nothing found: 30 of 30 tags of photos, listed in run.json" in said
-    assert said.rindex("No tag has maps that can be used") > said.rindex("listed in run.json")
+    assert said.rindex("No tag has maps that can be used") > said.rindex("nothing was found in")
     assert "objects in" not in said
     assert "Next:" not in said
     assert {row["state"] for row in run["tags"]} == {"empty"}
+    if command == "label":
+        assert "boxes from Layer-CAM of the same network instead: " in said
+        assert (run["objects"], run["nothing_found"]) == (30, [])
+        assert {row["method"] for row in run["tags"]} == {"layercam"}
+        return
+    assert "nothing found: 30 of 30 tags of photos, listed in run.json" in said
     assert {"name": "dot.png", "tag": "snail"} in run["nothing_found"]
     assert len(run["nothing_found"]) == 30
 

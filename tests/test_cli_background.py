@@ -71,6 +71,24 @@ def test_label_says_where_photos_without_a_tag_are_left_out(parts, tmp_path, cap
     assert "\n4 photos have no tag and are left out\n" in capsys.readouterr().err
 
 
+def test_a_model_with_background_tags_is_scored_and_predicts_on_the_photos_it_learned(parts, tmp_path, capsys):
+    run, photos = tmp_path / "run", tmp_path / "photos"
+    photos.mkdir()
+    for tag in ("fish", "good"):
+        (photos / tag).symlink_to(parts / tag)
+    words = [str(photos), "--background", "good"]
+    assert main(["train", *words, "--out", str(run), *TINY[:-3], "--classifier-steps", "2"]) == 0
+    assert f"bas eval {photos} --background good --model {run}" in " ".join(capsys.readouterr().err.split())
+    truth = {sample.name: {"boxes": [[0, 0, 9, 9]]} for sample in tb.data.read(photos).samples}
+    (photos / "truth.json").write_text(json.dumps(truth))
+    assert main(["eval", *words, "--model", str(run), "--no-ten-crop", "--json", "--quiet"]) == 0
+    assert json.loads(capsys.readouterr().out)["images"] == 4
+    out = ["--out", str(tmp_path / "out"), "--tags", "known", "--quiet", "--format", "coco", "--json"]
+    assert main(["predict", *words, "--model", str(run), *out]) == 0
+    assert json.loads(capsys.readouterr().out)["photos"] == 8
+    assert 'does not know the tag "good"' in refused(capsys, "eval", photos, "--model", run, "--quiet")
+
+
 def test_an_unknown_background_tag_is_refused_before_any_work(parts, tmp_path, capsys):
     for command in ("label", "train"):
         words = [command, parts, "--out", tmp_path / "out", "--background", "god", "--weights", "none"]

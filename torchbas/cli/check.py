@@ -1,12 +1,10 @@
 """``bas check``: what we understood of the input, before hours are spent on it."""
 
-import os
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .common import Background, Common, Data
+from .common import Background, Common, Data, words_of
 from .common import parse as read
 
 
@@ -53,8 +51,7 @@ class Check(Common):
 
             answer["minutes"] = round(api.estimate(checked, device=self.device) / 60, 1)
             reporter.say(f"bas label will take about {answer['minutes']:.0f} minutes here.")
-        words = [os.fspath(self.data), *(["--background", *self.background] if self.background else [])]
-        reporter.say(f"Next: bas label {shlex.join(words)} --out FOLDER")
+        reporter.say(f"Next: bas label {words_of(self.data, self.background)} --out FOLDER")
         return answer
 
 

@@ -1,6 +1,7 @@
 """What commands share: common flags, recipes as defaults of flags, output folders."""
 
 import os
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, make_dataclass, replace
@@ -198,6 +199,11 @@ Formats = Annotated[
     tuple[Format, ...],
     tyro.conf.arg(help="What to write:\n" + "\n".join(f"{name}: {one.about}" for name, one in FORMATS.items())),
 ]
+
+
+def words_of(source: Path, background: Sequence[str]) -> str:
+    """DATA and its background tags as words of a command."""
+    return shlex.join([os.fspath(source), *(["--background", *background] if background else [])])
 
 
 def chosen(command: Any) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import InputError
-from .common import Common, Data, alone, chosen, prepare
+from ..structures import Dataset
+from .common import Background, Common, Data, alone, chosen, prepare
 from .common import parse as read
 
 FILES = ("scores.json", "images.csv", "curve.csv", "counts.npz", ".images.csv.partial")
@@ -39,6 +40,8 @@ class Eval(Common):
     """Folder that the lists' paths are relative to, where the format expects the photos elsewhere."""
     masks: Path | None = None
     """The same for true masks."""
+    background: Background = ()
+    """Tags that were background when the model was trained."""
     out: Path | None = None
     """Folder for scores.json, images.csv and curve.csv, which bas analyze draws."""
     overwrite: bool = False
@@ -57,6 +60,13 @@ class Eval(Common):
         if self.predictions and not self.maps:
             raise InputError("--predictions goes with --maps; a model predicts for itself.")
         self.chosen_threshold = _threshold(self.threshold)
+
+    def read(self, *, need_images: bool = True) -> Dataset:
+        """The dataset of the flags."""
+        from .. import data
+
+        read = data.read(self.data, images=self.images, masks=self.masks, need_images=need_images)
+        return read.with_background(*self.background)
 
     def run(self) -> dict[str, Any]:
         """Evaluate every photo once, print, write."""
@@ -85,7 +95,7 @@ class Eval(Common):
 
         assert self.model is not None
         compute = api.Compute(self.device, self.workers, self.precision)
-        dataset = api.data.read(self.data, images=self.images, masks=self.masks).only("test", "val")
+        dataset = self.read().only("test", "val")
         if not dataset.samples:
             raise InputError(f"{self.data} has no split test or val: give data that has one, or has none at all.")
         checked = Job(self.out or self.data, reporter, compute).check(dataset)
@@ -107,7 +117,7 @@ class Eval(Common):
         assert self.maps is not None
         if not self.maps.is_dir():
             raise InputError(f"--maps {self.maps} is no folder: check the path.")
-        dataset = api.data.read(self.data, images=self.images, masks=self.masks, need_images=False)
+        dataset = self.read(need_images=False)
         with reporter.stage("evaluating heatmaps") as stage:
             return api.score_maps(
                 dataset,
@@ -128,7 +138,7 @@ class Eval(Common):
 
         if not labels.is_dir():
             raise InputError(f"--labels {labels} is no folder: check the path.")
-        dataset = api.data.read(self.data, images=self.images, masks=self.masks, need_images=False)
+        dataset = self.read(need_images=False)
         scores = api.score_labels(dataset, labels)
         rows = [*scores["iou"].items(), ("mean", scores["miou"])]
         table(f"IoU of {scores['photos']} label maps, percent", ["class", "IoU"], [[*row] for row in rows])

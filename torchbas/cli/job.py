@@ -95,33 +95,35 @@ class Job:
         """Report on the maps of each tag, where the photos' tags are known."""
         return report_per_tag(localizer.with_own_classes(dataset), found)
 
-    def replace_dead(
-        self, found: list[Localization], dataset: Dataset, localizer: Localizer, objects: Any, model: Path
-    ) -> tuple[list[Localization], Localizer, list[TagReport]]:
-        """Layer-CAM's localizations in place of BAS's for tags whose maps are empty or full; the saved model keeps it.
+    def label(
+        self, dataset: Dataset, localizer: Localizer, objects: Any, model: Path
+    ) -> tuple[list[Localization], list[TagReport]]:
+        """Localizations of the photos' own tags and the report on the maps of each.
 
-        Returns:
-            Localizations, the model, and the report on the maps of BAS.
+        For tags whose maps are empty or full Layer-CAM's stand in; the saved model keeps that.
         """
-        own = localizer.with_own_classes(dataset)
+        before = localizer.inference
+        localizer = replace(localizer, inference=replace(before, layercam=()))
+        found, own = self.localize(dataset, localizer, "known", objects), localizer.with_own_classes(dataset)
         reports = report_per_tag(own, found)
         dead = tuple(report.tag for report in reports if report.state in ("empty", "full"))
         if not dead or localizer.model.name != "bas":
-            return found, localizer, reports
-        other = replace(localizer, inference=replace(localizer.inference, layercam=dead))
-        other.save(model)
-        labels = {other.label_of(tag) for tag in dead}
+            return found, reports
+        localizer = replace(localizer, inference=replace(before, layercam=dead))
+        if localizer.inference != before:
+            localizer.save(model)
+        labels = {localizer.label_of(tag) for tag in dead}
         again = (replace(sample, labels=tuple(labels.intersection(sample.labels))) for sample in own.samples)
         samples = tuple(sample for sample in again if sample.labels)
         kept = [one for one in found if one.label not in dead]
         place = {sample.name: number for number, sample in enumerate(own.samples)}
-        both = [*kept, *self.localize(replace(own, samples=samples), other, "known", objects)]
+        both = [*kept, *self.localize(replace(own, samples=samples), localizer, "known", objects)]
         missing = {report.tag: report.nothing_found for report in report_per_tag(own, both)}
         reports = [
             replace(one, method="layercam", nothing_found=missing[one.tag]) if one.tag in dead else one
             for one in reports
         ]
-        return sorted(both, key=lambda one: place[one.name]), other, reports
+        return sorted(both, key=lambda one: place[one.name]), reports
 
     def write(
         self,
@@ -181,8 +183,10 @@ class Job:
         states = Counter(tag["state"] for tag in answer.get("tags", ()))
         if states and not states["alive"]:
             move = LAST_WORD[states.most_common(1)[0][0]]
+            instead = any(tag["method"] == "layercam" for tag in answer["tags"])
+            what = "are Layer-CAM's, and poor" if instead else "cannot be used either"
             sentences = (
-                f"No tag has maps that can be used, so these {answer['objects']} objects cannot be used either. {move}"
+                f"No tag has maps that can be used, so these {answer['objects']} objects {what}. {move}"
                 f" To look at them: {self.out / 'index.html'}",
             )
         for sentence in sentences:

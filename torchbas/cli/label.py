@@ -62,9 +62,8 @@ class Label(Common):
         checked = job.check(dataset)
         job.say_untagged(checked, recipe)
         localizer = job.train(checked, self.out / "model", recipe, weights, resume=self.resume)
-        found = job.localize(checked, localizer, "known", self.objects)
         words = {"command": "label", "words": chosen(self)}
-        found, localizer, reports = job.replace_dead(found, checked, localizer, self.objects, self.out / "model")
+        found, reports = job.label(checked, localizer, self.objects, self.out / "model")
         answer = job.write(found, checked, localizer, self.format, words, reports)
         job.conclude(
             answer,

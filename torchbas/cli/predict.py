@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import InputError
-from .common import Common, Data, Formats, Objects, alone, chosen, prepare
+from .common import Background, Common, Data, Formats, Objects, alone, chosen, prepare
 from .common import parse as read
 
 
@@ -24,6 +24,8 @@ class Predict(Common):
     """Folder to write into."""
     tags: tuple[str, ...] = ("predicted",)
     """predicted (the most probable), known (the photos' own tags), or names of tags to localize in every photo."""
+    background: Background = ()
+    """With --tags known, tags that were background when the model was trained."""
     objects: Objects = "largest"
     """The largest component of each heatmap, or all."""
     threshold: float | Literal["auto", "image_specific"] | None = None
@@ -49,7 +51,7 @@ class Predict(Common):
         if not 0 <= self.min_score <= 1:
             raise InputError(f"--min-score must be between 0 and 1, not {self.min_score:g}.")
         known = self.tags == ("known",)
-        dataset = data.read(self.data) if known else data.read_untagged(self.data)
+        dataset = data.read(self.data).with_background(*self.background) if known else data.read_untagged(self.data)
         prepare(self.out, self.data, OUTPUTS, overwrite=self.overwrite)
         localizer = api.load(self.model)
         given = {name: value for name in ("threshold", "top_k") if (value := getattr(self, name)) is not None}

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from ..methods import METHODS
-from .common import Background, Common, Data, Settings, chosen, first_process, prepare, read_with_recipe, weights_of
+from .common import (
+    Background,
+    Common,
+    Data,
+    Settings,
+    chosen,
+    first_process,
+    prepare,
+    read_with_recipe,
+    weights_of,
+    words_of,
+)
 
 if TYPE_CHECKING:
     Method = str
@@ -61,7 +72,9 @@ class Train(Common):
         answer = {"command": "train", "words": chosen(self), "problems": checked.problems, "seconds": job.seconds}
         if first_process():
             write_manifest(self.out, answer)
-        job.reporter.say(f"The model is in {self.out}. Next: bas eval {self.data} --model {self.out}")
+        job.reporter.say(
+            f"The model is in {self.out}. Next: bas eval {words_of(self.data, self.background)} --model {self.out}"
+        )
         return answer
 
 
