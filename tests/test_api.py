@@ -88,7 +88,8 @@ def test_label_skips_what_check_reports(demo_set, recipe, tmp_path):
     (tmp_path / "photos" / "fish" / "cut.jpg").write_bytes(samples[0].read_bytes()[:500])
     (problem,) = tb.check(tmp_path / "photos").problems
     assert problem.name == "fish/cut.jpg"
-    short = replace(recipe, training=replace(recipe.training, steps=1))
+    anywhere = replace(recipe.inference, threshold=0.0)
+    short = replace(recipe, training=replace(recipe.training, steps=1), inference=anywhere)
     found = tb.label(tmp_path / "photos", tmp_path / "run", recipe=short, weights=False, compute=CPU)
     assert len(found) == len(samples)
 

@@ -29,6 +29,7 @@ from .compute import Compute as Compute
 from .compute import Source
 from .compute import Watch as Watch
 from .compute import load as load
+from .own_tags import localize_own_tags
 from .scores import evaluate as evaluate
 from .scores import score_labels as score_labels
 from .scores import score_maps as score_maps
@@ -63,6 +64,9 @@ def label(
 ) -> list[Localization]:
     """Localizations of each photo's tags by a model trained on the same photos.
 
+    Where a tag's maps are empty or full, Layer-CAM's stand in: ``method`` of the localization says so, and
+    :func:`report_per_tag` what may be wrong.
+
     Args:
         source: a folder of tags, a CSV or JSON list, the folder of a data set, or a :class:`Dataset`.
         out: folder for the model; without one it is not kept.
@@ -77,7 +81,11 @@ def label(
     checked = check(_read(source, background), compute.workers, watch)
     with TemporaryDirectory() if out is None else nullcontext(out) as folder:
         localizer = train(checked, folder, recipe=recipe, weights=weights, resume=resume, compute=compute, watch=watch)
-    return list(predict(checked, localizer, objects=objects, compute=compute, watch=watch))
+        settings = {"objects": objects, "compute": compute, "watch": watch}
+        own = localize_own_tags(checked, localizer, lambda some, by: predict(some, by, **settings))
+        if own.localizer.inference != localizer.inference:
+            own.localizer.save(folder)
+    return own.found
 
 
 def train(

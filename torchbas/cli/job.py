@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -102,28 +102,10 @@ class Job:
 
         For tags whose maps are empty or full Layer-CAM's stand in; the saved model keeps that.
         """
-        before = localizer.inference
-        localizer = replace(localizer, inference=replace(before, layercam=()))
-        found, own = self.localize(dataset, localizer, "known", objects), localizer.with_own_classes(dataset)
-        reports = report_per_tag(own, found)
-        dead = tuple(report.tag for report in reports if report.state in ("empty", "full"))
-        if not dead or localizer.model.name != "bas":
-            return found, reports
-        localizer = replace(localizer, inference=replace(before, layercam=dead))
-        if localizer.inference != before:
-            localizer.save(model)
-        labels = {localizer.label_of(tag) for tag in dead}
-        again = (replace(sample, labels=tuple(labels.intersection(sample.labels))) for sample in own.samples)
-        samples = tuple(sample for sample in again if sample.labels)
-        kept = [one for one in found if one.label not in dead]
-        place = {sample.name: number for number, sample in enumerate(own.samples)}
-        both = [*kept, *self.localize(replace(own, samples=samples), localizer, "known", objects)]
-        missing = {report.tag: report.nothing_found for report in report_per_tag(own, both)}
-        reports = [
-            replace(one, method="layercam", nothing_found=missing[one.tag]) if one.tag in dead else one
-            for one in reports
-        ]
-        return sorted(both, key=lambda one: place[one.name]), reports
+        own = localize_own_tags(dataset, localizer, lambda some, by: self.localize(some, by, "known", objects))
+        if own.localizer.inference != localizer.inference:
+            own.localizer.save(model)
+        return own.found, own.reports
 
     def write(
         self,
