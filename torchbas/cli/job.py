@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import api, data, methods
+from ..api.own_tags import localize_own_tags
 from ..config import Recipe
 from ..errors import InputError
 from ..evaluation.accumulator import Scores
