@@ -33,6 +33,7 @@ from torchbas.cli import main as bas
 from torchbas.inference.boxes import largest_box
 from torchbas.inference.localizer import Localizer
 from torchbas.localization import Localization
+from torchbas.structures import Dataset
 
 Box = tuple[float, float, float, float]
 
@@ -231,7 +232,7 @@ def found_of(one: Localization) -> Found:
 
 
 @torch.inference_mode()
-def cam(dataset: data.Dataset, localizer: Localizer) -> dict[str, Found]:
+def cam(dataset: Dataset, localizer: Localizer) -> dict[str, Found]:
     """CAM of the same network, at the auto threshold."""
     network = localizer.model.eval()
     device, found = next(network.parameters()).device, {}
