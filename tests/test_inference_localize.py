@@ -1,8 +1,11 @@
 """Images and tags in; one heatmap, threshold and S_b / S per tag out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from tiny import tiny_bas
 
 from torchbas.cam import otsu
@@ -94,3 +97,21 @@ def test_several_classes_give_the_mean_of_their_maps(top_k, force):
         if force and label not in classes:
             classes[-1] = label
         torch.testing.assert_close(grid, _stretched(prediction.maps[index, classes].mean(0)))
+
+
+def test_twice_the_size_is_the_whole_view_for_the_tags_that_ask_for_it():
+    torch.manual_seed(5)
+    model, views = tiny_bas(), torch.randn(3, 3, 24, 24)
+    labels = torch.tensor([[1.0, 1, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 0, 1, 0]])
+    plain = Inference(threshold=0.5, normalized=False)
+    small = F.interpolate(views, size=(12, 12), mode="bilinear", align_corners=False, antialias=True)
+    once = detect(model, small, labels, plain)
+    mixed = detect(model, views, labels, replace(plain, enlarge="always"), enlarged=[1])
+    assert mixed.label.tolist() == [0, 1, 1, 3]
+    maps = model.generator(model.features(views)).detach()
+    for query, (index, label) in enumerate(zip(mixed.index.tolist(), mixed.label.tolist(), strict=True)):
+        again = F.interpolate(once.heatmaps[query][None, None], size=(24, 24), mode="bilinear")[0, 0]
+        torch.testing.assert_close(mixed.heatmaps[query], maps[index, label] if label == 1 else again)
+    torch.testing.assert_close(mixed.confidence, once.confidence)
+    none = detect(model, views, labels, replace(plain, enlarge="always"), enlarged=[4])
+    assert none.heatmaps.shape == mixed.heatmaps.shape

@@ -121,13 +121,12 @@ class Objective(Checked):
     """Keep the classifier after classifier_steps: from then on only the generator learns, against scores that stand."""
     fill: Literal["zero", "mean"] = "zero"
     """What stands in for the masked foreground: zeros as in the paper, or the mean feature of the training photos, from
-    whose class scores S and S_b are then measured (docs/start.md). For the maps of classes, on features, only."""
+    whose scores S and S_b are then measured. For the maps of classes, on features, only."""
     background_class: bool = False
     """The classifier also knows a background class, of score 0: learned from photos without a tag, and from the mean
     feature where that fills the masked foreground. Without it photos without a tag are left out."""
     slope: Share = 0.0
-    """Least slope of the generator's sigmoid for a gradient that leads back from 0 or 1; 0 is the sigmoid's own, with
-    which an empty or full map cannot come back."""
+    """Least slope of the generator's sigmoid on the way back from 0 or 1; 0 is its own, which keeps maps there."""
     area_steps: NonNegative[int] = 0
     """Steps after these over which beta is raised from 0 to its value."""
     clip_model: str | None = None
@@ -226,14 +225,13 @@ class Inference(Checked):
     """Heatmap value above which a pixel is foreground; or chosen per image without boxes: auto from the heatmap's own
     histogram, image_specific the one of ten whose binary map has the least L_bas + L_ac (Sec. 5.5)."""
     normalized: bool = True
-    """Min-max normalize each heatmap before the threshold, as the authors' evaluator does. False takes BAS's map as it
-    is, in [0, 1]: where none of it exceeds the threshold, nothing is found."""
+    """Min-max normalize heatmaps before the threshold, as in the authors' evaluator; else nothing may be found."""
     layercam: tuple[str, ...] = ()
-    """Tags whose BAS maps are empty or full: Layer-CAM of the same network, at its own auto threshold, stands in for
-    them (bas label finds them)."""
-    enlarge: Share = 0.0
-    """Localize a second time, the whole image at twice the size, where the foreground covers less than this share;
-    0 never does. What a small object is recognized by lies mostly in its surroundings, less so when it is larger."""
+    """Tags whose BAS maps are empty or full: Layer-CAM of the same network stands in; bas label finds them."""
+    enlarge: Literal["never", "auto", "always"] = "never"
+    """Localize again, the whole image at twice the size, for small objects; auto: the tags in enlarged."""
+    enlarged: tuple[str, ...] = ()
+    """Tags whose objects are small, and whose maps are as stable at twice the size; bas label finds them."""
     zoom: Share = 0.0
     """Localize a second time in an enlarged crop around what was found, where that is less than this share of the image
     (Sec. 6, second stage); 0 never does."""
@@ -243,8 +241,13 @@ class Inference(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.enlarge and self.zoom:
-            raise ValueError("enlarge and zoom are two second passes: choose one.")
+        if self.enlarge != "never" and self.zoom:
+            raise ValueError("enlarge and zoom are two second passes: choose one (--enlarge never).")
+
+    @property
+    def enlarges(self) -> bool:
+        """Whether any tag is localized at twice the size."""
+        return self.enlarge == "always" or (self.enlarge == "auto" and bool(self.enlarged))
 
 
 IRN_TRAINING = Training(

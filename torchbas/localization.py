@@ -41,10 +41,25 @@ class Localization:
     """Ground-truth boxes of the sample, to draw beside the predicted one."""
 
     @property
-    def score(self) -> float:
-        """Estimate, without ground truth, of how sure the box is, in [0, 1]: confidence times the share of the class's
-        activation that is in the foreground, 1 - S_b / S."""
+    def certainty(self) -> float:
+        """Whether the tag is there at all: confidence times the share of the class's activation that lies in the
+        foreground, 1 - S_b / S; in [0, 1]."""
         return self.confidence * (1 - self.bas_ratio)
+
+    @property
+    def stability(self) -> float:
+        """IoU of the masks at .6 and 1.4 times the threshold, in [0, 1]: 1 where the extent is in no doubt."""
+        low, high = (int((self.grid > times * self.threshold).sum()) for times in (0.6, 1.4))
+        return high / low if low else 0.0
+
+    @property
+    def score(self) -> float:
+        """How good the box is likely to be, estimated without ground truth, in [0, 1]: :attr:`stability` times the mean
+        distance of the map from the threshold, as a share of the largest on its side."""
+        above = self.grid > self.threshold
+        largest = np.where(above, 1 - self.threshold, self.threshold)
+        distance = np.abs(self.grid - self.threshold) / np.maximum(largest, 1e-6)
+        return float(self.stability * np.minimum(distance, 1).mean())
 
     @property
     def mask(self) -> Bool[np.ndarray, "H W"]:

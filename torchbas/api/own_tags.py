@@ -1,8 +1,9 @@
 """Localizations of the photos' own tags by the model that was trained on them, with a report on every tag's maps."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..inference.localizer import Localizer
 from ..inference.report import report_per_tag
@@ -20,30 +21,85 @@ class OwnTags(NamedTuple):
     reports: list[TagReport]
     """On the maps of the model itself, also of tags whose boxes are Layer-CAM's."""
     localizer: Localizer
-    """The model, with Layer-CAM in place of the maps that are empty or full."""
+    """The model, with the tags to enlarge, and those whose maps are empty or full and give way to Layer-CAM."""
+
+
+SMALL = 0.2
+"""Median share of its photos below which a tag's objects may be small."""
+TRIED = 12
+"""Photos of such a tag that are localized at twice the size, to see how stable its maps are there."""
+STABLE = 0.9
+"""Share of the stability of its maps that must be left there; chosen on one drawn set and birds (docs/start.md)."""
 
 
 def localize_own_tags(dataset: Dataset, localizer: Localizer, localize: Localize) -> OwnTags:
-    """Localizations of the photos' own tags; where a tag's BAS maps are empty or full, Layer-CAM's.
+    """Localizations of the photos' own tags; of small things at twice the size, and Layer-CAM's where maps are dead.
 
     Args:
         localize: runs the model, with whatever progress and devices.
     """
-    localizer = replace(localizer, inference=replace(localizer.inference, layercam=()))
+    localizer = _with(localizer, layercam=(), enlarged=())
     found, own = list(localize(dataset, localizer)), localizer.with_own_classes(dataset)
     reports = report_per_tag(own, found)
+    if small := _better_enlarged(own, localizer, found, reports, localize):
+        localizer = _with(localizer, enlarged=small)
+        found = _again(own, localizer, found, small, localize)
+        reports = report_per_tag(own, found)
     dead = tuple(report.tag for report in reports if report.state in ("empty", "full"))
     if not dead or localizer.model.name != "bas":
         return OwnTags(found, reports, localizer)
-    other = replace(localizer, inference=replace(localizer.inference, layercam=dead))
-    labels = {other.label_of(tag) for tag in dead}
-    again = (replace(sample, labels=tuple(labels.intersection(sample.labels))) for sample in own.samples)
-    samples = tuple(sample for sample in again if sample.labels)
-    both = [one for one in found if one.label not in dead]
-    both += localize(replace(own, samples=samples), other)
-    place = {sample.name: number for number, sample in enumerate(own.samples)}
-    missing = {report.tag: report.nothing_found for report in report_per_tag(own, both)}
+    localizer = _with(localizer, layercam=dead)
+    found = _again(own, localizer, found, dead, localize)
+    missing = {report.tag: report.nothing_found for report in report_per_tag(own, found)}
     reports = [
         replace(one, method="layercam", nothing_found=missing[one.tag]) if one.tag in dead else one for one in reports
     ]
-    return OwnTags(sorted(both, key=lambda one: place[one.name]), reports, other)
+    return OwnTags(found, reports, localizer)
+
+
+def _better_enlarged(
+    dataset: Dataset, localizer: Localizer, found: list[Localization], reports: list[TagReport], localize: Localize
+) -> tuple[str, ...]:
+    """Tags of little area whose maps are as stable at twice the size, by some photos of each."""
+    if localizer.inference.enlarge != "auto":
+        return ()
+    small = [one.tag for one in reports if one.state in ("alive", "unknown") and 0 < one.area < SMALL]
+    labels = {localizer.label_of(tag) for tag in small}
+    left, samples = dict.fromkeys(labels, TRIED), []
+    for sample in dataset.samples:
+        chosen = tuple(label for label in sample.labels if left.get(label))
+        for label in chosen:
+            left[label] -= 1
+        if chosen:
+            samples.append(replace(sample, labels=chosen))
+    if not samples:
+        return ()
+    large = list(localize(replace(dataset, samples=tuple(samples)), _with(localizer, enlarged=tuple(small))))
+    tried = {(sample.name, dataset.classes[label]) for sample in samples for label in sample.labels}
+    before, after = (_stability([one for one in ones if (one.name, one.label) in tried]) for ones in (found, large))
+    return tuple(tag for tag in small if after.get(tag, 0) >= STABLE * before.get(tag, 0))
+
+
+def _stability(found: list[Localization]) -> dict[str, float]:
+    """Mean stability of the maps, by tag."""
+    values = defaultdict(list)
+    for one in found:
+        values[one.label].append(one.stability)
+    return {tag: sum(ones) / len(ones) for tag, ones in values.items()}
+
+
+def _again(
+    dataset: Dataset, localizer: Localizer, found: list[Localization], tags: tuple[str, ...], localize: Localize
+) -> list[Localization]:
+    """The localizations with those of some tags made again, photo by photo in order."""
+    labels = {localizer.label_of(tag) for tag in tags}
+    chosen = (replace(sample, labels=tuple(sorted(labels.intersection(sample.labels)))) for sample in dataset.samples)
+    samples = tuple(sample for sample in chosen if sample.labels)
+    both = [one for one in found if one.label not in tags]
+    both += localize(replace(dataset, samples=samples), localizer)
+    place = {sample.name: number for number, sample in enumerate(dataset.samples)}
+    return sorted(both, key=lambda one: place[one.name])
+
+
+def _with(localizer: Localizer, **changes: Any) -> Localizer:
+    return replace(localizer, inference=replace(localizer.inference, **changes))

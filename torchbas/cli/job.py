@@ -101,11 +101,14 @@ class Job:
     ) -> tuple[list[Localization], list[TagReport]]:
         """Localizations of the photos' own tags and the report on the maps of each.
 
-        For tags whose maps are empty or full Layer-CAM's stand in; the saved model keeps that.
+        Small things are localized at twice the size; for tags whose maps are empty or full Layer-CAM's stand in. The
+        saved model keeps that.
         """
         own = localize_own_tags(dataset, localizer, lambda some, by: self.localize(some, by, "known", objects))
         if own.localizer.inference != localizer.inference:
             own.localizer.save(model)
+        if own.localizer.inference.enlarged:
+            self.reporter.say(f"small, so localized at twice the size: {', '.join(own.localizer.inference.enlarged)}")
         return own.found, own.reports
 
     def write(

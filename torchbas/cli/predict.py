@@ -65,7 +65,7 @@ class Predict(Common):
         answer = job.write(found, checked, localizer, self.format, words, reports)
         if tags == "predicted" and (none := len(checked.samples) - len({one.name for one in found})):
             job.reporter.say(
-                f"none of the tags in {none} photos (no object with a score of {self.min_score:g} or more)"
+                f"none of the tags in {none} photos (no object with a certainty of {self.min_score:g} or more)"
             )
         job.conclude(
             answer, f"{len(found)} objects in {len(checked.samples)} photos. Next: open {self.out / 'index.html'}"

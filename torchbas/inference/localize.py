@@ -47,6 +47,7 @@ def detect(
     labels: Float[Tensor, "B K"] | None,
     inference: Inference,
     replaced: Sequence[int] = (),
+    enlarged: Sequence[int] | None = None,
 ) -> Detections:
     """Detections of every class marked in ``labels`` (multi-hot), or of the most probable class of each image.
 
@@ -61,7 +62,7 @@ def detect(
     else:
         index, label = labels.nonzero(as_tuple=True)
     queries = encoded.at(index)
-    heatmaps = class_heatmaps(model, views, index, queries, label, inference).fitted
+    heatmaps = class_heatmaps(model, views, index, queries, label, inference, enlarged).fitted
     threshold, ratio = choose_thresholds(queries, label, heatmaps, inference.threshold)
     confidence = model.probabilities(queries.logits).gather(1, label[:, None])[:, 0]
     other = torch.isin(label, label.new_tensor(replaced))
@@ -90,8 +91,13 @@ def class_heatmaps(
     encoded: Encoded,
     label: Int[Tensor, " Q"],
     inference: Inference | None,
+    enlarged: Sequence[int] | None = None,
 ) -> Heatmaps:
-    """Heatmaps of the method, or of plain CAM where ``inference`` is None."""
+    """Heatmaps of the method, or of plain CAM where ``inference`` is None.
+
+    Args:
+        enlarged: classes whose second pass is at twice the size, where ``inference`` enlarges; None for all.
+    """
     if inference is None:
         raw = class_activation(encoded.class_maps, label)
     else:
@@ -101,8 +107,8 @@ def class_heatmaps(
         fitted = upsample(fitted.float(), (grid[0], grid[1]))
     if inference is not None and inference.zoom:
         raw = fitted = zoomed_heatmaps(model, views, index, encoded, label, fitted, inference)
-    elif inference is not None and inference.enlarge:
-        raw = fitted = enlarged_heatmaps(model, views, index, encoded, label, fitted, inference)
+    elif inference is not None and inference.enlarges:
+        raw = fitted = enlarged_heatmaps(model, views, index, encoded, label, fitted, inference, enlarged)
     return Heatmaps(raw, fitted)
 
 
@@ -114,17 +120,17 @@ def enlarged_heatmaps(
     label: Int[Tensor, " Q"],
     heatmaps: Float[Tensor, "Q h w"],
     inference: Inference,
+    enlarged: Sequence[int] | None,
 ) -> Float[Tensor, "Q _ _"]:
-    """Heatmaps on a grid ``DETAIL`` times as fine; those with little foreground are made again, of the whole view.
+    """Heatmaps on a grid ``DETAIL`` times as fine; those of the classes ``enlarged`` (None: all) of the whole views.
 
-    Foreground is what exceeds a threshold given as a number, else :func:`~torchbas.cam.auto_threshold`. The averaged
-    classes (``top_k``) stay those of the first pass.
+    The averaged classes (``top_k``) stay those of the first pass.
     """
-    fixed = isinstance(inference.threshold, float)
-    threshold = heatmaps.new_tensor(inference.threshold) if fixed else auto_threshold(heatmaps)[:, None, None]
-    share = (heatmaps > threshold).float().mean(dim=(1, 2))
     result = upsample(heatmaps.float(), (heatmaps.shape[1] * DETAIL, heatmaps.shape[2] * DETAIL))
-    for few in (share < inference.enlarge).nonzero()[:, 0].split(4):  # a large view takes as much memory as four small
+    wanted = torch.ones_like(label) if enlarged is None else torch.isin(label, label.new_tensor(enlarged))
+    for few in wanted.nonzero()[:, 0].split(4):  # a large view takes as much memory as four small ones
+        if not len(few):  # the only piece of nothing
+            break
         again = model.encode(views[index[few]].contiguous(memory_format=torch.channels_last))
         again.logits = encoded.logits[few]
         maps = _in_range(model.heatmaps(again, label[few], inference).float(), inference)

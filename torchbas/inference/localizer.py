@@ -72,7 +72,7 @@ class Localizer(TrainedModel[Method]):
 
         Args:
             objects: ``largest`` or ``all`` connected components of a heatmap.
-            min_score: localizations with a lower score are left out.
+            min_score: localizations with a lower certainty are left out.
             workers: processes that decode, and threads that make masks.
             precision: context manager of the forward pass, e.g. autocast.
             progress: receives the batches and their number, and passes them on.
@@ -91,13 +91,15 @@ class Localizer(TrainedModel[Method]):
         self.model.eval()
         extract = partial(_localizations, objects=objects, method=self.model.name)
         replaced = [self.label_of(tag) for tag in self.inference.layercam]
+        by_tag = self.inference.enlarge == "auto"
+        enlarged = [self.label_of(tag) for tag in self.inference.enlarged] if by_tag else None
         with ThreadPoolExecutor(max(1, workers)) as pool:
             for batch in progress(loader, len(loader)):
                 images = standardize(batch.images.to(device, non_blocking=True), *self.model.normalization)
                 labels = batch.labels.to(device) if tags == "known" else None
                 images = images.contiguous(memory_format=torch.channels_last)
                 with precision():
-                    found = detect(self.model, images, labels, self.inference, replaced)
+                    found = detect(self.model, images, labels, self.inference, replaced, enlarged)
                 index = batch.index[found.index.cpu()].tolist()
                 tasks = zip(
                     [wanted[i] for i in index],
@@ -111,7 +113,7 @@ class Localizer(TrainedModel[Method]):
                     strict=True,
                 )
                 for objects_of_one in pool.map(lambda task: extract(*task), tasks):
-                    yield from (one for one in objects_of_one if one.score >= min_score)
+                    yield from (one for one in objects_of_one if one.certainty >= min_score)
 
     def label_of(self, tag: str) -> int:
         """Index of a tag.

@@ -69,7 +69,7 @@ class TrainedModel(Generic[N]):
             kind: Any = load_method(name) if networks is None else networks[name]
             read.update(
                 classes=tuple(card["classes"]),
-                inference=Inference(**{**card["inference"], "layercam": tuple(card["inference"]["layercam"])}),
+                inference=Inference(**{name: _as_tuple(value) for name, value in card["inference"].items()}),
                 **{key: card[key] for key in ("resize", "crop", "recipe", "changes", "fingerprint")},
             )
             return kind.from_card(card)
@@ -77,3 +77,8 @@ class TrainedModel(Generic[N]):
         read: dict[str, Any] = {}
         network, _ = load_network(folder, build)
         return cls(network, **read)
+
+
+def _as_tuple(value: Any) -> Any:
+    """A list, as JSON has it, as a tuple."""
+    return tuple(value) if isinstance(value, list) else value

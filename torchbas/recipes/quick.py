@@ -17,5 +17,5 @@ RECIPE = Recipe(
         slope=0.1,
     ),
     training=Training(steps=240, f1="cached", views=2, sharing=1.0),
-    inference=Inference(top_k=1, threshold=0.5, normalized=False),
+    inference=Inference(top_k=1, threshold=0.5, normalized=False, enlarge="auto"),
 )
