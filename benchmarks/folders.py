@@ -99,8 +99,12 @@ def msrc(tags: tuple[str, ...], folder: Path, _: int) -> dict[str, Truth]:
         rows, columns = np.nonzero(mask)
         parts = [(x, y, x + width, y + height) for x, y, width, height, _ in stats[1:].tolist()]
         whole = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-        truth[name] = Truth([tuple(map(float, box)) for box in (*parts, whole)], mask)
+        truth[name] = Truth([_box(*box) for box in (*parts, whole)], mask)
     return truth
+
+
+def _box(x0: float, y0: float, x1: float, y1: float) -> Box:
+    return float(x0), float(y0), float(x1), float(y1)
 
 
 def steel(folder: Path, _: int) -> dict[str, Truth]:
@@ -110,7 +114,7 @@ def steel(folder: Path, _: int) -> dict[str, Truth]:
     for name, one in json.loads((source / "truth.json").read_text()).items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).symlink_to((source / name).resolve())
-        truth[name] = Truth([tuple(map(float, box)) for box in one["boxes"]])
+        truth[name] = Truth([_box(*box) for box in one["boxes"]])
     return truth
 
 
@@ -182,7 +186,7 @@ def measure(name: str, seed: int, more: list[str]) -> None:
         run = json.loads((out / "run.json").read_text())
         localizer = api.load(out)
         scores = {method: score(found, truth) for method, found in localizations(photos, localizer).items()}
-    scores["centered_box"] = score({key: centered(one) for key, one in sizes_of(truth, photos).items()}, truth)
+        scores["centered_box"] = score({key: centered(one) for key, one in sizes_of(truth, photos).items()}, truth)
     states = [one["state"] for one in run.get("tags", [])]
     record(
         "folders",

@@ -94,6 +94,33 @@ def label_table(results: Results) -> str:
     return _table(["25 bird species, `bas label` as it comes", "time", "IoU at least .5", "median IoU"], [cells])
 
 
+def folders_table(results: Results) -> str:
+    """`bas label` on folders unlike birds, each seed a row."""
+    rows = []
+    for key, found in sorted(results.items()):
+        if not key.startswith("folders/"):
+            continue
+        scores, states = found["metrics"], found["states"]
+        rates = [f"{scores[one]['gt_known']:.1f}" for one in ("bas", "layercam", "cam", "centered_box")]
+        mask, score = scores["bas"].get("mask_iou"), scores["bas"].get("auroc_score")
+        dead = sum(number for state, number in states.items() if state in ("empty", "full"))
+        more = ["" if mask is None else f"{mask:.1f}", "" if score is None else f"{score:.2f}"]
+        rows.append([found["data"], f"{found['seed']}", *rates, *more, f"{dead}", _minutes(found["seconds"])])
+    head = [
+        "folder",
+        "seed",
+        "BAS",
+        "Layer-CAM",
+        "CAM",
+        "centered box",
+        "mask IoU",
+        "AUROC of the score",
+        "dead",
+        "time",
+    ]
+    return _table(head, rows)
+
+
 def cub25_table(results: Results) -> str:
     """Table 2 of the paper in small: each backbone at the fixed threshold, and at the best one."""
     shown = [name for name in BACKBONES if any(f"wsol/cub25_{name}_{row}" in results for row in ROWS)]
@@ -280,6 +307,7 @@ def _promised(name: str, results: Results) -> list[str]:
 
 TABLES = {
     "label": label_table,
+    "folders": folders_table,
     "cub25": cub25_table,
     "speed": speed_table,
     "paper": paper_table,

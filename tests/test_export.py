@@ -91,7 +91,8 @@ def test_a_boxes_file_loads_in_pycocotools_with_every_photo_and_tag(results, tmp
     assert second["bbox"] == [0, 0, 5, 4]
     assert second["area"] == 20
     assert (second["iscrowd"], second["segmentation"]) == (0, [])
-    assert (second["score"], second["bas_ratio"]) == (0.4, 0.1)
+    assert (second["confidence"], second["bas_ratio"], second["method"]) == (0.4, 0.1, "bas")
+    assert second["score"] == results.detections[1].score
     assert loaded.getAnnIds(imgIds=[3]) == []
 
 
@@ -128,7 +129,8 @@ def test_cocoeval_gives_a_file_compared_with_itself_a_perfect_score(results, tmp
 def test_read_boxes_returns_the_written_boxes(results, tmp_path):
     coco.write_boxes(results, tmp_path / "boxes.json")
     boxes = coco.read_boxes(tmp_path / "boxes.json")
-    assert boxes["a.jpg"] == [("cat", (2, 3, 8, 9), 0.9), (CLASSES[2], (6, 5, 16, 12), 0.8)]
+    first, _, third = (one.score for one in results.detections)
+    assert boxes["a.jpg"] == [("cat", (2, 3, 8, 9), first), (CLASSES[2], (6, 5, 16, 12), third)]
     assert boxes["sub/b.jpg"][0].label == CLASSES[1]
     assert boxes["empty.jpg"] == []
 

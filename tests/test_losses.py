@@ -245,3 +245,13 @@ def test_without_a_cap_the_ratio_lowers_what_is_left_above_the_whole_too():
     torch.testing.assert_close(ratio, torch.tensor([0.5, 1.2, 1.5, 1.0, 0.0]))
     ratio.sum().backward()
     torch.testing.assert_close(left.grad, torch.tensor([1.0, 1.0, 0.0, 0.0, 0.0]))
+
+
+def test_guidance_of_a_single_class_is_against_the_background_class():
+    logits = torch.tensor([[0.5], [-2.0]], requires_grad=True)
+    zero, ones = torch.zeros(2), torch.ones(2, 1)
+    evidence = Evidence(torch.ones(2, 1), logits, zero, zero, torch.rand(2, 1, 4, 4), torch.ones(2, 1))
+    options = Objective(guidance=0.5, background_class=True)
+    terms = objective(evidence, torch.zeros(2, dtype=torch.long), ones, options)
+    expected = 0.5 * (math.log(1 + math.exp(-0.5)) + math.log(1 + math.exp(2.0))) / 2
+    assert terms["guide"].item() == pytest.approx(expected)

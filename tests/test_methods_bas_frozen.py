@@ -125,3 +125,25 @@ def test_options_that_do_not_go_together_are_refused():
     for wrong in ({"classifier_frozen": True}, {"fill": "mean", "classifier_steps": 5}):
         with pytest.raises(ValueError, match="needs"):
             Objective(**wrong)
+
+
+def test_the_maps_join_when_the_classifier_is_ready_but_not_before_half_of_its_steps():
+    options = Objective(classifier_steps=8, classifier_ready=0.2, classifier_frozen=True)
+    model, images = network(options), batch([0, 1, 2, 3])
+    losses = iter([5.0, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1])
+    model.classifier_loss = lambda *_: torch.tensor(next(losses), requires_grad=True)  # pyright: ignore
+    running, joined = 5.0, []
+    for step in range(7):
+        joined.append("area" in model.losses(images, step))
+        if joined[-1]:
+            break
+        running = 5.0 if step == 0 else 0.9 * running + 0.01
+        assert model.running_loss.item() == pytest.approx(running)
+    assert joined == [False] * 7, "the running mean is still high"
+    assert "area" in model.losses(images, 8)
+    quick = network(options)
+    quick.classifier_loss = lambda *_: torch.tensor(0.1, requires_grad=True)  # pyright: ignore
+    assert ["area" in quick.losses(images, step) for step in range(6)] == [False] * 4 + [True] * 2
+    again = network(options)
+    again.load_state_dict(quick.state_dict())
+    assert "area" in again.losses(images, 5)

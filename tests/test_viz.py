@@ -157,9 +157,10 @@ def gallery(folder, detections, classes=("cat", "dog"), sizes=None, open_image=g
 
 
 def test_cards_come_least_certain_first(tmp_path):
-    last = detection("a.jpg", confidence=0.9, bas_ratio=0.0)
-    first = detection("b.jpg", "dog", confidence=0.5, bas_ratio=0.5)
-    second = detection("c.jpg", confidence=0.5, bas_ratio=0.1)
+    sure, soft, unsure = (np.array([[high, 0.1], [0.1, 0.1]], np.float32) for high in (0.95, 0.8, 0.6))
+    last = detection("a.jpg", grid=sure, threshold=0.5)
+    first = detection("b.jpg", "dog", grid=unsure, threshold=0.5)
+    second = detection("c.jpg", grid=soft, threshold=0.5)
     page = gallery(tmp_path, [last, first, second])
     assert [page.data["photos"][card["photo"]]["name"] for card in page.data["cards"]] == ["b.jpg", "c.jpg", "a.jpg"]
     assert [page.data["classes"][card["tag"]]["name"] for card in page.data["cards"]] == ["dog", "cat", "cat"]

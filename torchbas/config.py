@@ -116,15 +116,17 @@ class Objective(Checked):
     """S_b / S of an image where S_b > S, of which the paper says nothing: 1 in the authors' code, 0 in their VGG16;
     none: the ratio itself, up to 1.5, whose gradient lowers S_b there too."""
     classifier_steps: NonNegative[int] = 0
-    """Steps at the beginning that train L_cls alone; S_b / S means little before the classifier has learned."""
+    """Steps at first that train L_cls alone; S_b / S means little before the classifier has learned."""
+    classifier_ready: NonNegative[float] = 0.0
+    """Loss of the classifier (running mean) below which its own steps end, after half of them at the earliest."""
     classifier_frozen: bool = False
-    """Keep the classifier after classifier_steps: from then on only the generator learns, against scores that stand."""
+    """Keep the classifier when its steps are over: from then on only the generator learns."""
     fill: Literal["zero", "mean"] = "zero"
-    """What stands in for the masked foreground: zeros as in the paper, or the mean feature of the training photos, from
-    whose scores S and S_b are then measured. For the maps of classes, on features, only."""
+    """What stands in for the masked foreground: zeros as in the paper, or the photos' mean feature, from whose scores S
+    and S_b are then measured (not for class-agnostic maps, nor in the image)."""
     background_class: bool = False
-    """The classifier also knows a background class, of score 0: learned from photos without a tag, and from the mean
-    feature where that fills the masked foreground. Without it photos without a tag are left out."""
+    """The classifier also knows a background class, of score 0, from photos without a tag (else left out) and from the
+    mean feature where that fills the masked foreground."""
     slope: Share = 0.0
     """Least slope of the generator's sigmoid on the way back from 0 or 1; 0 is its own, which keeps maps there."""
     area_steps: NonNegative[int] = 0
@@ -236,8 +238,7 @@ class Inference(Checked):
     """Localize a second time in an enlarged crop around what was found, where that is less than this share of the image
     (Sec. 6, second stage); 0 never does."""
     padding: NonNegative[float] = 0.5
-    """Margin of that crop on each side, as a share of the longer side of what was found; with a half it fills a quarter
-    of the crop, as objects do in common photos."""
+    """Margin of that crop on each side, as a share of the longer side of what was found."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

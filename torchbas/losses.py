@@ -135,9 +135,12 @@ def objective(
     """
     terms = {"classify": classification(evidence.logits, labels, background_class=weights.background_class)}
     if weights.guidance:
-        foreground = evidence.logits_foreground
+        foreground, background_class = evidence.logits_foreground, weights.background_class
+        alone = background_class and foreground.shape[1] == 1  # a softmax over one class says nothing
         terms["guide"] = weights.guidance * (
-            classification(foreground, labels) if class_agnostic else guidance(foreground, target)
+            classification(foreground, labels, background_class=background_class)
+            if class_agnostic or alone
+            else guidance(foreground, target)
         )
     if weights.suppression:
         terms["suppress"] = weights.suppression * (

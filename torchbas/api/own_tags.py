@@ -43,7 +43,7 @@ def localize_own_tags(dataset: Dataset, localizer: Localizer, localize: Localize
     reports = report_per_tag(own, found)
     if small := _better_enlarged(own, localizer, found, reports, localize):
         localizer = _with(localizer, enlarged=small)
-        found = _again(own, localizer, found, small, localize)
+        found = list(localize(dataset, localizer))  # of all tags: what bas predict will find with this model
         reports = report_per_tag(own, found)
     dead = tuple(report.tag for report in reports if report.state in ("empty", "full"))
     if not dead or localizer.model.name != "bas":

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..cam import auto_threshold
 from ..config import Inference
 from ..data import Batch, center_view, evaluation_loader, standardize, ten_crops, whole_view
-from ..inference.localize import class_heatmaps
+from ..inference.localize import class_heatmaps, enlarged_classes
 from ..inference.thresholds import choose_thresholds
 from ..inference.zoom import detail, reduce
 from ..methods.base import Method
@@ -160,7 +160,7 @@ def evaluate(
         images = standardize(batch.images.to(device, non_blocking=True), *model.normalization)
         target = batch.target.to(device)
         with settings.forward():
-            probabilities, raw, own = _localize(model, rows, images, target, times)
+            probabilities, raw, own = _localize(model, rows, images, target, times, dataset.classes)
         ranks = (probabilities > probabilities.gather(1, target[:, None])).sum(dim=1).tolist()
         heatmaps = {row: protocol.prepare(maps) for row, maps in raw.items()}
         thresholds = {row: {way: values.tolist() for way, values in ways.items()} for row, ways in own.items()}
@@ -203,6 +203,7 @@ def _localize(
     images: Float[Tensor, "B *crops 3 H W"],
     target: Int[Tensor, " B"],
     times: int,
+    classes: Sequence[str],
 ) -> tuple[Float[Tensor, "B K"], dict[str, Tensor], dict[str, dict[str, Tensor]]]:
     """Class probabilities; heatmaps of the only or the center crop, and the images' own thresholds, by row."""
     views = images if images.ndim == 4 else images[:, CENTER].contiguous()
@@ -213,7 +214,9 @@ def _localize(
     for row in rows:
         method = row.method or model
         encoded = encodings.setdefault(id(method), method.encode(small))
-        raw[row.name], fitted = class_heatmaps(method, views, every, encoded, target, row.inference)
+        raw[row.name], fitted = class_heatmaps(
+            method, views, every, encoded, target, row.inference, enlarged_classes(row.inference, classes)
+        )
         own[row.name] = {"auto": auto_threshold(fitted)} if "auto" in row.thresholds else {}
         if "image_specific" in row.thresholds:
             own[row.name]["image_specific"] = choose_thresholds(encoded, target, fitted, "image_specific")[0]

@@ -1,7 +1,8 @@
 """Boxes and masks in the annotation format of COCO, which most detectors train on and most editors import.
 
-Beyond the standard fields an annotation has ``score``, the probability of the class in [0, 1], and ``bas_ratio``,
-S_b / S in [0, 1]: the share of the class's activation that is left when the object is masked (eq. 2).
+Beyond the standard fields an annotation has ``score``, how good the box is likely to be, ``confidence``, the
+probability of the class, ``bas_ratio``, S_b / S: the share of the class's activation that is left when the object is
+masked (eq. 2), all in [0, 1], and ``method``, whose heatmap it is.
 """
 
 import json
@@ -25,7 +26,7 @@ class ScoredBox(NamedTuple):
     xyxy: Box
     """``(x0, y0, x1, y1)`` in pixels, the end exclusive."""
     score: float
-    """Confidence in [0, 1]; 1 where the file has none, as ground truth."""
+    """In [0, 1]; 1 where the file has none, as ground truth."""
 
 
 class ScoredMask(NamedTuple):
@@ -137,8 +138,10 @@ def _annotations(results: Results) -> Iterator[dict]:
             "area": (x1 - x0) * (y1 - y0),
             "iscrowd": 0,
             "segmentation": [],
-            "score": float(one.confidence),
+            "score": float(one.score),
+            "confidence": float(one.confidence),
             "bas_ratio": float(one.bas_ratio),
+            "method": one.method,
         }
 
 

@@ -112,6 +112,13 @@ def class_heatmaps(
     return Heatmaps(raw, fitted)
 
 
+def enlarged_classes(inference: Inference | None, classes: Sequence[str]) -> list[int] | None:
+    """Indices of the classes that ``inference`` localizes at twice the size; None for all of them."""
+    if inference is None or inference.enlarge != "auto":
+        return None
+    return [index for index, tag in enumerate(classes) if tag in inference.enlarged]
+
+
 def enlarged_heatmaps(
     model: Method,
     views: Float[Tensor, "B 3 H W"],

@@ -21,7 +21,7 @@ from ..methods.base import Method
 from ..methods.trained import TrainedModel
 from ..structures import Dataset, Sample, unknown_tag
 from .boxes import components
-from .localize import detect
+from .localize import detect, enlarged_classes
 from .zoom import detail
 
 Progress = Callable[[Iterable[Batch], int], Iterable[Batch]]
@@ -91,8 +91,7 @@ class Localizer(TrainedModel[Method]):
         self.model.eval()
         extract = partial(_localizations, objects=objects, method=self.model.name)
         replaced = [self.label_of(tag) for tag in self.inference.layercam]
-        by_tag = self.inference.enlarge == "auto"
-        enlarged = [self.label_of(tag) for tag in self.inference.enlarged] if by_tag else None
+        enlarged = enlarged_classes(self.inference, self.classes)
         with ThreadPoolExecutor(max(1, workers)) as pool:
             for batch in progress(loader, len(loader)):
                 images = standardize(batch.images.to(device, non_blocking=True), *self.model.normalization)

@@ -33,12 +33,17 @@ class BASMethod(Method, BAS):
     mean_feature: Tensor
     """(C) mean of F over the training photos, where it fills the masked foreground."""
     batches_seen: Tensor
+    running_loss: Tensor
+    ready: Tensor
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.options.fill == "mean":
             self.register_buffer("mean_feature", torch.zeros(self.generator.conv.in_channels))
             self.register_buffer("batches_seen", torch.zeros((), dtype=torch.int64))
+        if self.options.classifier_ready:
+            self.register_buffer("running_loss", torch.tensor(float("nan")))
+            self.register_buffer("ready", torch.tensor(False))
 
     @classmethod
     def needs_images(cls, architecture: Architecture, options: Any) -> bool:
@@ -63,8 +68,10 @@ class BASMethod(Method, BAS):
     def losses(self, batch: Batch | FeatureBatch, step: int) -> dict[str, Float[Tensor, ""]]:
         images = self.batch_images(batch) if isinstance(batch, Batch) else None
         features = self.batch_features(batch) if images is None else self.features(images)
-        if step < self.options.classifier_steps:
-            return {"classify": self.classifier_loss(features, batch.labels)}
+        if step < self.options.classifier_steps and not (self.options.classifier_ready and self.ready):
+            loss = self.classifier_loss(features, batch.labels)
+            self.watch(loss.detach(), step)
+            return {"classify": loss}
         if self.options.classifier_frozen:
             self.freeze_classifier()
         if self.preconditioner is not None:
@@ -81,6 +88,16 @@ class BASMethod(Method, BAS):
         if not len(tagged):
             terms = {name: 0 * term for name, term in terms.items()}
         return {"background": background} | terms
+
+    def watch(self, loss: Float[Tensor, ""], step: int) -> None:
+        """Note whether the classifier is ready, so that the maps join at the next step.
+
+        Trained on when it makes no more mistakes, it finds its evidence anywhere, and masking takes less of it away.
+        """
+        if self.options.classifier_ready:
+            self.running_loss.copy_(torch.where(self.running_loss.isnan(), loss, 0.9 * self.running_loss + 0.1 * loss))
+            if 2 * (step + 1) >= self.options.classifier_steps:
+                self.ready.copy_(self.running_loss < self.options.classifier_ready)
 
     def fill(self) -> Float[Tensor, " C"] | None:
         one_map_on_features = self.architecture.mask_at == "features" and not self.architecture.class_agnostic

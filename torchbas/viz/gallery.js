@@ -8,7 +8,6 @@ const order = document.getElementById("order");
 const viewer = document.getElementById("viewer");
 const CHUNK = 60;
 const hasCam = cards.some((card) => card.cam), hasTruth = cards.some((card) => card.iou !== null);
-const certainty = (card) => card.confidence * (1 - card.bas_ratio);
 const percent = (value) => `${(100 * value).toFixed(0)} %`;
 const palette = Uint8ClampedArray.from(atob(colors), (byte) => byte.charCodeAt(0));
 const chosen = new Set();
@@ -79,24 +78,24 @@ function cardElement(card, index) {
   const stage = make("div", { class: "stage" }, picture(card)), level = make("i");
   const dot = make("i");
   dot.style.setProperty("--tag", color);
-  level.style.setProperty("--level", certainty(card));
+  level.style.setProperty("--level", card.score);
   const numbers = make("div", { class: "numbers" });
   numbers.append(number("Confidence", card.confidence), number("Evidence left", card.bas_ratio));
   if (card.iou !== null) numbers.append(number("IoU", card.iou));
   element.append(stage, make("div", { class: "text" },
-    make("div", { class: "tag" }, dot, make("span", {}, name), make("b", {}, percent(certainty(card)))),
+    make("div", { class: "tag" }, dot, make("span", {}, name), make("b", {}, percent(card.score))),
     make("div", { class: "level" }, level), numbers,
     make("div", { class: "file" }, make("bdi", {}, file))));
   return element;
 }
 
 const ORDERS = {
-  "Least certain first": (a, b) => certainty(a) - certainty(b),
-  "Most certain first": (a, b) => certainty(b) - certainty(a),
+  "Least certain first": (a, b) => a.score - b.score,
+  "Most certain first": (a, b) => b.score - a.score,
   "Least confident first": (a, b) => a.confidence - b.confidence,
   "Most evidence left first": (a, b) => b.bas_ratio - a.bas_ratio,
   ...(hasTruth && { "Lowest IoU first": (a, b) => (a.iou ?? 2) - (b.iou ?? 2) }),
-  "By tag": (a, b) => a.tag - b.tag || certainty(a) - certainty(b),
+  "By tag": (a, b) => a.tag - b.tag || a.score - b.score,
   "By file": (a, b) => photos[a.photo].name.localeCompare(photos[b.photo].name, undefined, { numeric: true }),
 };
 
@@ -178,8 +177,8 @@ function enlarge(index) {
   viewer.querySelector(".stage").replaceChildren(picture(card));
   document.getElementById("viewer-title").textContent = classes[card.tag].name;
   document.getElementById("place").textContent = `${current + 1} of ${shown.length}`;
-  const facts = [["Certainty", percent(certainty(card))], ["Confidence", card.confidence.toFixed(3)],
-    ["Evidence left", card.bas_ratio.toFixed(3)],
+  const facts = [["Score", percent(card.score)], ["Confidence", card.confidence.toFixed(3)],
+    ["Evidence left", card.bas_ratio.toFixed(3)], ["Map of", card.method],
     [`Object where the map is above ${card.threshold.toFixed(2)}`, scale(card.threshold)],
     ["Box", `(${x0}, ${y0}) to (${x1}, ${y1})`], ["Size of the photo", `${photo.width} × ${photo.height}`],
     ["File", photo.name]];

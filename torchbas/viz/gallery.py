@@ -41,7 +41,8 @@ def write_gallery(
 ) -> None:
     """Write a self-contained HTML page with a card for each detection; no text of the user ever becomes markup.
 
-    Certainty is confidence x (1 - S_b / S). About 30 KB per photo up to ``limit``.
+    Least certain are those of the lowest :attr:`~torchbas.localization.Localization.score`. About 30 KB per photo up to
+    ``limit``.
 
     Args:
         sizes: height and width of every photo, with detections or without, by name.
@@ -107,7 +108,9 @@ def _photo(one: Localization, open_image: Callable[[Path, int], Image.Image], si
 def _card(one: Localization, maps_cam: Grids) -> dict:
     cam = maps_cam.get((one.name, one.label))
     return {
+        "score": round(one.score, 4),
         "confidence": round(one.confidence, 4),
+        "method": one.method,
         "bas_ratio": round(one.bas_ratio, 4),
         "threshold": round(one.threshold, 4),
         "iou": _best_iou(one),
