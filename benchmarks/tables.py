@@ -91,7 +91,8 @@ def label_table(results: Results) -> str:
         metrics = found["metrics"]
         cells = [found["split"].split(", ")[-1], _minutes(found["seconds"]), _percent(metrics["gt_known"])]
         cells.append(f"{metrics['iou_median']:.2f}")
-    return _table(["25 bird species, `bas label` as it comes", "time", "IoU at least .5", "median IoU"], [cells])
+    recipe = found["recipe"].split(",")[0] if found else "quick"
+    return _table([f"25 bird species, recipe `{recipe}`", "time", "IoU at least .5", "median IoU"], [cells])
 
 
 def folders_table(results: Results) -> str:

@@ -235,8 +235,7 @@ class Inference(Checked):
     enlarged: tuple[str, ...] = ()
     """Tags whose objects are small, and whose maps are as stable at twice the size; bas label finds them."""
     zoom: Share = 0.0
-    """Localize a second time in an enlarged crop around what was found, where that is less than this share of the image
-    (Sec. 6, second stage); 0 never does."""
+    """Localize again in a crop around what was found, where that is less than this share of the image (Sec. 6)."""
     padding: NonNegative[float] = 0.5
     """Margin of that crop on each side, as a share of the longer side of what was found."""
 
