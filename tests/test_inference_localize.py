@@ -12,6 +12,8 @@ from torchbas.cam import otsu
 from torchbas.config import Inference
 from torchbas.inference.localize import detect
 from torchbas.inference.thresholds import CANDIDATES
+from torchbas.methods.cam import CAM
+from torchbas.model.extractor import Extractor
 
 IMAGES = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 LABELS = torch.tensor([[1, 0, 1, 0, 0], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0], [1, 1, 1, 1, 1.0]])
@@ -115,3 +117,14 @@ def test_twice_the_size_is_the_whole_view_for_the_tags_that_ask_for_it():
     torch.testing.assert_close(mixed.confidence, once.confidence)
     none = detect(model, views, labels, replace(plain, enlarge="always"), enlarged=[4])
     assert none.heatmaps.shape == mixed.heatmaps.shape
+
+
+def test_maps_of_methods_other_than_bas_are_always_normalized_and_thresholded_by_auto():
+    torch.manual_seed(6)
+    bas, images, labels = tiny_bas(), torch.randn(2, 3, 12, 12), torch.eye(5)[:2]
+    other = CAM(Extractor(bas.f1, bas.f2, 8, 16), 5, bas.architecture, bas.normalization).eval()
+    other.head.load_state_dict(bas.head.state_dict())
+    as_they_are = detect(other, images, labels, Inference(threshold=0.5, normalized=False))
+    usual = detect(other, images, labels, Inference(threshold="auto"))
+    for field, expected in zip(as_they_are, usual, strict=True):
+        torch.testing.assert_close(field, expected)

@@ -227,9 +227,9 @@ class Inference(Checked):
     """Heatmap value above which a pixel is foreground; or chosen per image without boxes: auto from the heatmap's own
     histogram, image_specific the one of ten whose binary map has the least L_bas + L_ac (Sec. 5.5)."""
     normalized: bool = True
-    """Min-max normalize heatmaps before the threshold, as in the authors' evaluator; else nothing may be found."""
+    """Min-max normalize heatmaps, as the authors' evaluator does; False: not BAS's, which may then find nothing."""
     layercam: tuple[str, ...] = ()
-    """Tags whose BAS maps are empty or full: Layer-CAM of the same network stands in; bas label finds them."""
+    """Tags whose BAS maps are empty or full, so that Layer-CAM stands in; bas label finds them."""
     enlarge: Literal["never", "auto", "always"] = "never"
     """Localize again, the whole image at twice the size, for small objects; auto: the tags in enlarged."""
     enlarged: tuple[str, ...] = ()

@@ -63,7 +63,8 @@ def detect(
         index, label = labels.nonzero(as_tuple=True)
     queries = encoded.at(index)
     heatmaps = class_heatmaps(model, views, index, queries, label, inference, enlarged).fitted
-    threshold, ratio = choose_thresholds(queries, label, heatmaps, inference.threshold)
+    own = inference.normalized or _as_they_are(model, inference)  # a threshold of BAS's maps is none for other methods'
+    threshold, ratio = choose_thresholds(queries, label, heatmaps, inference.threshold if own else "auto")
     confidence = model.probabilities(queries.logits).gather(1, label[:, None])[:, 0]
     other = torch.isin(label, label.new_tensor(replaced))
     if other.any():
@@ -102,7 +103,7 @@ def class_heatmaps(
         raw = class_activation(encoded.class_maps, label)
     else:
         raw = model.heatmaps(encoded, label, inference)
-    grid, fitted = encoded.features.shape[2:], _in_range(raw, inference)
+    grid, fitted = encoded.features.shape[2:], _in_range(raw, model, inference)
     if fitted.shape[1:] != grid:
         fitted = upsample(fitted.float(), (grid[0], grid[1]))
     if inference is not None and inference.zoom:
@@ -140,7 +141,7 @@ def enlarged_heatmaps(
             break
         again = model.encode(views[index[few]].contiguous(memory_format=torch.channels_last))
         again.logits = encoded.logits[few]
-        maps = _in_range(model.heatmaps(again, label[few], inference).float(), inference)
+        maps = _in_range(model.heatmaps(again, label[few], inference).float(), model, inference)
         result[few] = upsample(maps, (result.shape[1], result.shape[2]))
     return result
 
@@ -170,10 +171,14 @@ def zoomed_heatmaps(
         enlarged = model.encode(crops)
         enlarged.logits = encoded.logits[small]
         inside = model.heatmaps(enlarged, label[small], inference)
-        result[small] = paste_regions(_in_range(inside.float(), inference), squares[small], size)
+        result[small] = paste_regions(_in_range(inside.float(), model, inference), squares[small], size)
     return result
 
 
-def _in_range(maps: Float[Tensor, "Q h w"], inference: Inference | None) -> Float[Tensor, "Q h w"]:
-    """Maps in [0, 1]: min-max normalized, or as they are where ``inference`` says so."""
-    return normalize(maps) if inference is None or inference.normalized else maps
+def _in_range(maps: Float[Tensor, "Q h w"], model: Method, inference: Inference | None) -> Float[Tensor, "Q h w"]:
+    """Maps in [0, 1]: min-max normalized, or as they are where ``inference`` says so and the method allows it."""
+    return maps if inference is not None and _as_they_are(model, inference) else normalize(maps)
+
+
+def _as_they_are(model: Method, inference: Inference) -> bool:
+    return model.bounded and not inference.normalized

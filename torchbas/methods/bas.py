@@ -25,6 +25,7 @@ class BASMethod(Method, BAS):
     name = "bas"
     Options = Objective
     new_layers = ("head", "generator")
+    bounded = True
     options: Objective
     preconditioner: FilterPreconditioner | None = None
     clip_loss: CLIPLoss | None = None

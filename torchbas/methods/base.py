@@ -67,6 +67,8 @@ class Method(Classifier, ABC):
     """Submodules with random initial weights, trained at a higher learning rate."""
     learns_from_images: ClassVar[bool] = True
     """Whether :meth:`losses` needs the images; if not, cached features of F1 suffice."""
+    bounded: ClassVar[bool] = False
+    """Whether heatmaps are in [0, 1] by themselves, so that they need not be normalized."""
     needs_classifier: ClassVar[bool] = False
     """Whether training must start from a trained classifier of the same tags."""
 
