@@ -195,8 +195,8 @@ def measure(name: str, seed: int, more: list[str]) -> None:
         recipe=" ".join([localizer.recipe, *more]),
         protocol="largest component of each photo's own tag; a box is right with IoU >= .5 with any true one",
         split="the photos that were trained on",
-        threshold={"value": localizer.inference.threshold, "chosen": "the recipe's"},
-        metrics=scores,
+        threshold={"value": localizer.inference.threshold, "chosen": "fixed: the recipe's"},
+        metrics={f"{method}_{name}": value for method, found in scores.items() for name, value in found.items()},
         states={state: states.count(state) for state in dict.fromkeys(states)},
         stages=run["seconds"],
         seed=seed,
@@ -270,7 +270,7 @@ def centered(size: tuple[int, int], share: float = 0.8) -> Found:
     return Found((x, y, width - x, height - y), (width // 2, height // 2), mask)
 
 
-def score(found: dict[str, Found], truth: dict[str, Truth]) -> dict[str, float | None]:
+def score(found: dict[str, Found], truth: dict[str, Truth]) -> dict[str, float]:
     """GT-known, pointing game and mask IoU in percent; AUROC of score and confidence for boxes that are right."""
     right, pointed, overlap, scores, confidences = [], [], [], [], []
     for name, true in truth.items():
@@ -285,11 +285,11 @@ def score(found: dict[str, Found], truth: dict[str, Truth]) -> dict[str, float |
         scores.append(one.score)
         confidences.append(one.confidence)
     rates = {"gt_known": right, "pointing": pointed, **({"mask_iou": overlap} if overlap else {})}
-    result: dict[str, float | None] = {key: round(100 * float(np.mean(values)), 1) for key, values in rates.items()}
+    result: dict[str, float] = {key: round(100 * float(np.mean(values)), 1) for key, values in rates.items()}
     if any(scores):
         for key, values in (("auroc_score", scores), ("auroc_confidence", confidences)):
-            decided = len(set(right)) == 2
-            result[key] = round(binary_auroc(torch.tensor(values), torch.tensor(right)).item(), 3) if decided else None
+            if len(set(right)) == 2:
+                result[key] = round(binary_auroc(torch.tensor(values), torch.tensor(right)).item(), 3)
     return result
 
 

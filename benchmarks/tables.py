@@ -102,8 +102,8 @@ def folders_table(results: Results) -> str:
         if not key.startswith("folders/"):
             continue
         scores, states = found["metrics"], found["states"]
-        rates = [f"{scores[one]['gt_known']:.1f}" for one in ("bas", "layercam", "cam", "centered_box")]
-        mask, score = scores["bas"].get("mask_iou"), scores["bas"].get("auroc_score")
+        rates = [f"{scores[f'{one}_gt_known']:.1f}" for one in ("bas", "layercam", "cam", "centered_box")]
+        mask, score = scores.get("bas_mask_iou"), scores.get("bas_auroc_score")
         dead = sum(number for state, number in states.items() if state in ("empty", "full"))
         more = ["" if mask is None else f"{mask:.1f}", "" if score is None else f"{score:.2f}"]
         rows.append([found["data"], f"{found['seed']}", *rates, *more, f"{dead}", _minutes(found["seconds"])])
