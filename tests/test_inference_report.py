@@ -135,3 +135,12 @@ def test_the_sentence_names_the_tag_what_is_wrong_and_the_next_move(changes, sai
     assert sentence.startswith('tag "bulldog": ')
     assert said in sentence
     assert move in sentence
+
+
+def test_the_report_names_the_method_whose_boxes_it_counts():
+    found = [replace(one(0), method="layercam"), replace(one(1, "dog"), method="cam")]
+    assert [report.method for report in report_per_tag(photos("cat", "dog", "cow"), found)] == [
+        "layercam",
+        "cam",
+        "bas",
+    ]

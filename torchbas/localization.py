@@ -98,7 +98,7 @@ class TagReport:
     nothing_found: tuple[str, ...] = ()
     """Names of its photos in which nothing was found."""
     method: str = "bas"
-    """Method that its boxes are from: layercam where the maps that this report is on were empty or full."""
+    """Method that its boxes are from; layercam where the maps of BAS, which this report is on, were empty or full."""
 
     @property
     def state(self) -> Literal["alive", "empty", "full", "unknown"]:

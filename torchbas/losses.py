@@ -24,9 +24,14 @@ def classification(
     absent = logits.masked_fill(labels > 0, lowest)
     if not background_class:
         return (F.softplus(absent.logsumexp(dim=1, keepdim=True) - logits) * labels).sum(dim=1).mean()
-    absent = torch.cat([absent, torch.zeros_like(absent[:, :1])], dim=1).logsumexp(dim=1, keepdim=True)
+    absent = with_background(absent).logsumexp(dim=1, keepdim=True)
     present = (F.softplus(absent - logits) * labels).sum(dim=1)
     return present.where(labels.any(dim=1), F.softplus(logits.logsumexp(dim=1))).mean()
+
+
+def with_background(logits: Float[Tensor, "B K"]) -> Float[Tensor, "B {logits.shape[1]+1}"]:
+    """Logits and, last, that of the background class, which is 0."""
+    return torch.cat([logits, torch.zeros_like(logits[:, :1])], dim=1)
 
 
 def guidance(logits_foreground: Float[Tensor, "B K"], target: Int[Tensor, " B"]) -> Float[Tensor, ""]:

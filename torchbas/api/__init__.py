@@ -155,7 +155,7 @@ def predict(
     Args:
         tags: each photo's ``known`` tags, its ``predicted`` (most probable) one, or names of tags for all photos.
         objects: the ``largest`` connected component of each heatmap, or ``all``.
-        min_score: localizations with a lower score are left out, for photos that show none of the tags.
+        min_score: localizations with a lower certainty are left out, for photos that show none of the tags.
 
     Raises:
         InputError: unreadable photos (:func:`check` leaves them out), tags that the model does not know.

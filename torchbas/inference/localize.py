@@ -130,18 +130,13 @@ def enlarged_heatmaps(
     inference: Inference,
     enlarged: Sequence[int] | None,
 ) -> Float[Tensor, "Q _ _"]:
-    """Heatmaps on a grid ``DETAIL`` times as fine; those of the classes ``enlarged`` (None: all) of the whole views.
-
-    The averaged classes (``top_k``) stay those of the first pass.
-    """
+    """Heatmaps on a grid ``DETAIL`` times as fine; those of the classes ``enlarged`` (None: all) of the whole views."""
     result = upsample(heatmaps.float(), (heatmaps.shape[1] * DETAIL, heatmaps.shape[2] * DETAIL))
     wanted = torch.ones_like(label) if enlarged is None else torch.isin(label, label.new_tensor(enlarged))
     for few in wanted.nonzero()[:, 0].split(4):  # a large view takes as much memory as four small ones
         if not len(few):  # the only piece of nothing
             break
-        again = model.encode(views[index[few]].contiguous(memory_format=torch.channels_last))
-        again.logits = encoded.logits[few]
-        maps = _in_range(model.heatmaps(again, label[few], inference).float(), model, inference)
+        maps = _second_pass(model, views[index[few]], encoded.logits[few], label[few], inference)
         result[few] = upsample(maps, (result.shape[1], result.shape[2]))
     return result
 
@@ -159,20 +154,30 @@ def zoomed_heatmaps(
 
     The region is the square around all places above :func:`~torchbas.cam.auto_threshold`, whatever the threshold of the
     result, with ``padding``. Where it covers less than ``zoom`` of the image it is cropped from ``views``, enlarged and
-    localized again: the result is that heatmap inside the region, min-max normalized, and 0 outside. The averaged
-    classes (``top_k``) stay those of the first pass.
+    localized again: the result is that heatmap inside the region, min-max normalized, and 0 outside.
     """
     size = (views.shape[2] // DETAIL, views.shape[3] // DETAIL)
     result = upsample(heatmaps.float(), size)
     squares = regions(heatmaps.float(), auto_threshold(heatmaps), inference.padding)
     small = (squares[:, 2] ** 2 < inference.zoom).nonzero()[:, 0]
     if len(small):
-        crops = crop_regions(views, index[small], squares[small], size).contiguous(memory_format=torch.channels_last)
-        enlarged = model.encode(crops)
-        enlarged.logits = encoded.logits[small]
-        inside = model.heatmaps(enlarged, label[small], inference)
-        result[small] = paste_regions(_in_range(inside.float(), model, inference), squares[small], size)
+        crops = crop_regions(views, index[small], squares[small], size)
+        inside = _second_pass(model, crops, encoded.logits[small], label[small], inference)
+        result[small] = paste_regions(inside, squares[small], size)
     return result
+
+
+def _second_pass(
+    model: Method,
+    images: Float[Tensor, "Q 3 H W"],
+    logits: Float[Tensor, "Q K"],
+    label: Int[Tensor, " Q"],
+    inference: Inference,
+) -> Float[Tensor, "Q _ _"]:
+    """Heatmaps of enlarged images in [0, 1]; the averaged classes (``top_k``) stay those of the first pass' logits."""
+    encoded = model.encode(images.contiguous(memory_format=torch.channels_last))
+    encoded.logits = logits
+    return _in_range(model.heatmaps(encoded, label, inference).float(), model, inference)
 
 
 def _in_range(maps: Float[Tensor, "Q h w"], model: Method, inference: Inference | None) -> Float[Tensor, "Q h w"]:

@@ -30,10 +30,11 @@ def report_per_tag(dataset: Dataset, found: Sequence[Localization]) -> list[TagR
 
 
 def _report(tag: str, samples: Sequence[Sample], objects_of: dict[tuple[str, str], list[Localization]]) -> TagReport:
-    areas, ratios, known, nothing_found = [], [], 0, []
+    areas, ratios, known, nothing_found, method = [], [], 0, [], "bas"
     for sample in samples:
         objects = objects_of.get((sample.name, tag), [])
         if objects:
+            method = objects[0].method
             areas.append(_area(objects))
             ratios.append(objects[0].bas_ratio)  # of the whole map, so the same for all of its objects
             known += objects[0].confidence >= 0.5 / len(sample.labels)
@@ -49,6 +50,7 @@ def _report(tag: str, samples: Sequence[Sample], objects_of: dict[tuple[str, str
         evidence_left=median(ratios),
         known=known / len(samples),
         nothing_found=tuple(nothing_found),
+        method=method,
     )
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..config import Architecture, Inference, Training
 from ..data import Batch, standardize
 from ..errors import InputError
+from ..losses import with_background
 from ..model.classifier import Classifier, Encoded
 from ..model.extractor import Extractor, extractor_of
 from ..structures import Dataset
@@ -152,7 +153,7 @@ class Method(Classifier, ABC):
         """Probability of each class, in [0, 1]; where the method knows a background class they sum to less than one."""
         if not self.learns_background(self.options):
             return logits.softmax(dim=1)
-        return torch.cat([logits, torch.zeros_like(logits[:, :1])], dim=1).softmax(dim=1)[:, :-1]
+        return with_background(logits).softmax(dim=1)[:, :-1]
 
     def seed_maps(self, images: Float[Tensor, "B 3 H W"], labels: Float[Tensor, "B K"]) -> Float[Tensor, "B K h w"]:
         """Unnormalized maps, 0 or more, of the classes in ``labels`` (multi-hot), from standardized images: seeds of

@@ -164,6 +164,10 @@ class _Rows(Encoded):
     def logits(self) -> Float[Tensor, "Q K"]:
         return self._whole.logits[self._index]
 
+    @cached_property
+    def reference_logits(self) -> Float[Tensor, " K"] | None:
+        return self._whole.reference_logits
+
 
 def pool(class_maps: Float[Tensor, "B K ch cw"]) -> Float[Tensor, "B K"]:
     """GAP (eq. 1), in fp32 whatever the precision of the network."""
