@@ -5,17 +5,15 @@ python benchmarks/tables.py
 
 import json
 import re
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+from speed_tables import evaluator_table, refine_speed_table, speed_table
+from tabulate_results import MISSING, Results, markdown
 
 from torchbas import recipes
 
 ROOT = Path(__file__).parents[1]
-Results = dict[str, dict[str, Any]]
-"""Results by ``area/name``."""
-
-MISSING = "not run here"
 BACKBONES = {"mobilenetv1": "MobileNetV1", "resnet50": "ResNet50", "inceptionv3": "InceptionV3", "vgg16": "VGG16"}
 ROWS = {
     "cam": "CAM of the same network",
@@ -45,27 +43,6 @@ MASKS = {
     "pseudo_irn": "pseudo masks: BAS, IRN",
     "segmenter": "segmenter on the photos of val",
 }
-REFINING = {
-    "crf": [
-        ("dense CRF, 375 x 500, 3 labels, IRN's setting, beside pydensecrf2", "irn_3_ours_s", "irn_3_theirs_s", 1e3),
-        ("both CRFs of the confident labels, on one lattice", "ir_label_ours_s", "ir_label_theirs_s", 1e3),
-        ("dense CRF, 21 labels, DeepLab's setting", "deeplab_21_ours_s", "deeplab_21_theirs_s", 1e3),
-    ],
-    "walk": [
-        ("random walk, 94 x 125, 20 classes, beside a sparse product", "voc_20_cpu_s", "voc_20_sparse_cpu_s", 1e3),
-        (
-            "the same on 32 x 42, beside dense squaring as in IRN's code",
-            "small_20_ours_beside_dense_cpu_s",
-            "small_20_dense_cpu_s",
-            1e3,
-        ),
-    ],
-    "semantic": [
-        ("a seed at 20 thresholds, beside one threshold at a time", "sweep_one_pass_ms", "sweep_per_threshold_ms", 1),
-        ("a label map, beside torchmetrics", "confusion_ours_ms", "confusion_torchmetrics_ms", 1),
-    ],
-}
-"""Rows by benchmark: title, metric of ours, metric of the other implementation, milliseconds in its unit."""
 
 
 def read_results(folder: Path = ROOT / "results") -> Results:
@@ -92,7 +69,7 @@ def label_table(results: Results) -> str:
         cells = [found["split"].split(", ")[-1], _minutes(found["seconds"]), _percent(metrics["gt_known"])]
         cells.append(f"{metrics['iou_median']:.2f}")
     recipe = found["recipe"].split(",")[0] if found else "quick"
-    return _table([f"25 bird species, recipe `{recipe}`", "time", "IoU at least .5", "median IoU"], [cells])
+    return markdown([f"25 bird species, recipe `{recipe}`", "time", "IoU at least .5", "median IoU"], [cells])
 
 
 def folders_table(results: Results) -> str:
@@ -119,7 +96,7 @@ def folders_table(results: Results) -> str:
         "dead",
         "time",
     ]
-    return _table(head, rows)
+    return markdown(head, rows)
 
 
 def cub25_table(results: Results) -> str:
@@ -138,7 +115,7 @@ def cub25_table(results: Results) -> str:
         cells = [_percent(curve["metrics"][metric]) if curve else MISSING for curve in curves]
         rows.append([title, *(cell for value in cells for cell in (value, "", "", ""))])
     notes = [_circumstances(results[f"wsol/cub25_{name}_bas_k1"]) for name in shown if _ran(results, name)]
-    return "\n\n".join([_table(head, rows), *(["; ".join(notes) + "."] if notes else [])])
+    return "\n\n".join([markdown(head, rows), *(["; ".join(notes) + "."] if notes else [])])
 
 
 def start_table(results: Results) -> str:
@@ -151,7 +128,7 @@ def start_table(results: Results) -> str:
         rows.append([title, _percent(end["k1"]), _percent(end["kall"]), f"{end['losses']['area']:.3f}"])
     notes = [f"{found['recipe'].split(', Start')[0]}: {found['split']}." for found in list(starts.values())[:1]]
     head = ["start", "k = 1", "k = all", "weighted area at the end"]
-    return "\n\n".join([_table(head, rows or [[MISSING, "", "", ""]]), *notes])
+    return "\n\n".join([markdown(head, rows or [[MISSING, "", "", ""]]), *notes])
 
 
 METHODS = {
@@ -188,7 +165,7 @@ def bench_table(results: Results) -> str:
         cells = [metrics["top1_cls"], metrics["auto_gt_known"], metrics["auto_top1_loc"], ours["oracle"]["gt_known"]]
         cells = [*map(_percent, cells), f"{metrics['median_iou_auto']:.2f}"]
         rows.append([title, *cells, *(_percent(theirs["metrics"][n]) for n in ("maxboxacc", "maxboxaccv2"))])
-    return "\n\n".join([_table(head, rows), f"{split}; seed 0."])
+    return "\n\n".join([markdown(head, rows), f"{split}; seed 0."])
 
 
 def sweep_table(results: Results) -> str:
@@ -203,7 +180,7 @@ def sweep_table(results: Results) -> str:
     head = ["alpha", "beta", "lambda", "sharing", *(f"k = {name.removeprefix('gt_known_k')}" for name in shown)]
     one = points.get("base")
     notes = [f"{one['recipe'].split(', sharing')[0]}: {one['split']}, {one['protocol']}."] if one else []
-    return "\n\n".join([_table(head, rows or [[MISSING, "", "", ""]]), *notes])
+    return "\n\n".join([markdown(head, rows or [[MISSING, "", "", ""]]), *notes])
 
 
 def small_table(results: Results) -> str:
@@ -223,29 +200,7 @@ def small_table(results: Results) -> str:
         groups = [one["per_size"].get(size) for size in sizes]
         cells = [f"{group['gt_known']:.1f} of {group['photos']}" if group else "" for group in groups]
         rows.append([title, _percent(metrics["gt_known"]), f"{metrics['median_iou']:.2f}", *cells])
-    return _table(["birds by share of the photo", "GT-known, auto", "median IoU", *sizes], rows)
-
-
-def evaluator_table(results: Results) -> str:
-    """The threshold sweep by kind of map, beside a simple implementation."""
-    found = results.get("speed/evaluator")
-    if not found:
-        return _table(["maps", "simple", "ours"], [[MISSING, "", ""]])
-    metrics, rows = found["metrics"], []
-    for name in metrics:
-        if match := re.fullmatch(r"(.*)_simple_over_ours", name):
-            ways = ("simple", "ours", "ours_both", "ours_authors")
-            cells = [f"{metrics[f'{match[1]}_{way}_ms']:.2f}" for way in ways]
-            rows.append([_spaced(match[1]), *cells, f"{metrics[name]:.1f}"])
-    head = ["maps, true boxes", "simple rewrite", "**V2**", "V2 and MaxBoxAcc", "`authors`, 100 thresholds", "ratio"]
-    notes = [f"CPU ms a map on {found['hardware']}."]
-    if whole := results.get("speed/evaluator_folder"):
-        run = whole["metrics"]
-        notes.append(
-            f"`bas eval` of {run['images']:,} maps with {run['workers']} workers, start to end: "
-            f"{run['wall_seconds']:.0f} s, no process above {run['peak_mb']:,} MB however many maps there are."
-        )
-    return "\n\n".join([_table(head, rows), *notes])
+    return markdown(["birds by share of the photo", "GT-known, auto", "median IoU", *sizes], rows)
 
 
 def masks_table(results: Results) -> str:
@@ -260,43 +215,13 @@ def masks_table(results: Results) -> str:
             others = [iou for tag, iou in found["iou"].items() if tag != "book"]
             cells = [cells[0], _percent(sum(others) / len(others)), cells[1], f"{found['photos']} of {found['split']}"]
         rows.append([name, *cells])
-    return _table(["msrc15, 15 classes", "mIoU", "without books", "threshold", "photos"], rows)
-
-
-def refine_speed_table(results: Results) -> str:
-    """CPU seconds of a photo of 375 x 500, one thread, beside another implementation in the same run."""
-    rows = []
-    for area, lines in REFINING.items():
-        metrics = results.get(f"speed/{area}", {}).get("metrics", {})
-        for name, key, other, scale in lines:
-            cells = [f"{scale * metrics[one]:.4g}" if one in metrics else MISSING for one in (key, other)]
-            rows.append([name, *cells])
-    return _table(["one thread, CPU milliseconds", "here", "beside it"], rows)
-
-
-def speed_table(results: Results) -> str:
-    """A line for each result: ratios ``X_over_Y`` with the two figures they are made of, and photos per second."""
-    rows = []
-    for name, found in results.items():
-        if name == "speed/check":
-            whole, start = (found["metrics"][f"{part}cpu_s_min"] for part in ("", "start_"))
-            rows.append(
-                ["`check`", f"{found['data'].partition(',')[0]} **{whole:.2f}**, of which {start:.2f} to start"]
-            )
-        if name.startswith(("speed/step_", "speed/predict_")):
-            metrics = found["metrics"]
-            ratios = [re.fullmatch(r"(.*?)([^_]+)_over_([^_]+)", metric) for metric in metrics]
-            cells = [_ratio(metrics, match) for match in ratios if match]
-            rates = [re.fullmatch(r"(.*)_photos_per_second", metric) for metric in metrics]
-            cells += [f"{_spaced(match[1])} **{metrics[match[0]]:.1f}** photos/s" for match in rates if match]
-            rows.append([f"`{found['name']}`", "; ".join(cells)])
-    return _table(["", "CPU seconds"], rows or [[MISSING, ""]])
+    return markdown(["msrc15, 15 classes", "mIoU", "without books", "threshold", "photos"], rows)
 
 
 def paper_table(results: Results) -> str:
     """The paper's Table 1 as the recipes promise it, beside the results here."""
     rows = [_promised(f"cub_{name}", results) + _promised(f"ilsvrc_{name}", results) for name in BACKBONES]
-    return _table(["recipe", "paper: GT-known", "Top-1 Loc", "Top-5 Loc", "GT-known here"] * 2, rows)
+    return markdown(["recipe", "paper: GT-known", "Top-1 Loc", "Top-5 Loc", "GT-known here"] * 2, rows)
 
 
 def _promised(name: str, results: Results) -> list[str]:
@@ -343,28 +268,12 @@ def _circumstances(found: dict[str, Any]) -> str:
     )
 
 
-def _ratio(metrics: dict[str, float], match: re.Match[str]) -> str:
-    setting, *variants = match.groups()
-    figures = [f"{metrics[key]:g}" for name in variants if (key := f"{setting}{name}_seconds") in metrics]
-    ratio = f"{_spaced(setting)}{variants[0]} : {variants[1]} **{metrics[match[0]]:.2f}**"
-    return f"{ratio} ({' : '.join(figures)} s)" if figures else ratio
-
-
-def _spaced(name: str) -> str:
-    return name.replace("_", " ")
-
-
 def _minutes(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
 def _percent(value: float) -> str:
     return f"{value:.1f}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] + ["--:"] * (len(head) - 1), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def main() -> None:

@@ -1,0 +1,90 @@
+"""Tables of speed, drawn from results/speed."""
+
+import re
+
+from tabulate_results import MISSING, Results, markdown
+
+REFINING = {
+    "crf": [
+        ("dense CRF, 375 x 500, 3 labels, IRN's setting, beside pydensecrf2", "irn_3_ours_s", "irn_3_theirs_s", 1e3),
+        ("both CRFs of the confident labels, on one lattice", "ir_label_ours_s", "ir_label_theirs_s", 1e3),
+        ("dense CRF, 21 labels, DeepLab's setting", "deeplab_21_ours_s", "deeplab_21_theirs_s", 1e3),
+    ],
+    "walk": [
+        ("random walk, 94 x 125, 20 classes, beside a sparse product", "voc_20_cpu_s", "voc_20_sparse_cpu_s", 1e3),
+        (
+            "the same on 32 x 42, beside dense squaring as in IRN's code",
+            "small_20_ours_beside_dense_cpu_s",
+            "small_20_dense_cpu_s",
+            1e3,
+        ),
+    ],
+    "semantic": [
+        ("a seed at 20 thresholds, beside one threshold at a time", "sweep_one_pass_ms", "sweep_per_threshold_ms", 1),
+        ("a label map, beside torchmetrics", "confusion_ours_ms", "confusion_torchmetrics_ms", 1),
+    ],
+}
+"""Rows by benchmark: title, metric of ours, metric of the other implementation, milliseconds in its unit."""
+
+
+def evaluator_table(results: Results) -> str:
+    """The threshold sweep by kind of map, beside a simple implementation."""
+    found = results.get("speed/evaluator")
+    if not found:
+        return markdown(["maps", "simple", "ours"], [[MISSING, "", ""]])
+    metrics, rows = found["metrics"], []
+    for name in metrics:
+        if match := re.fullmatch(r"(.*)_simple_over_ours", name):
+            ways = ("simple", "ours", "ours_both", "ours_authors")
+            cells = [f"{metrics[f'{match[1]}_{way}_ms']:.2f}" for way in ways]
+            rows.append([_spaced(match[1]), *cells, f"{metrics[name]:.1f}"])
+    head = ["maps, true boxes", "simple rewrite", "**V2**", "V2 and MaxBoxAcc", "`authors`, 100 thresholds", "ratio"]
+    notes = [f"CPU ms a map on {found['hardware']}."]
+    if whole := results.get("speed/evaluator_folder"):
+        run = whole["metrics"]
+        notes.append(
+            f"`bas eval` of {run['images']:,} maps with {run['workers']} workers, start to end: "
+            f"{run['wall_seconds']:.0f} s, no process above {run['peak_mb']:,} MB however many maps there are."
+        )
+    return "\n\n".join([markdown(head, rows), *notes])
+
+
+def refine_speed_table(results: Results) -> str:
+    """CPU seconds of a photo of 375 x 500, one thread, beside another implementation in the same run."""
+    rows = []
+    for area, lines in REFINING.items():
+        metrics = results.get(f"speed/{area}", {}).get("metrics", {})
+        for name, key, other, scale in lines:
+            cells = [f"{scale * metrics[one]:.4g}" if one in metrics else MISSING for one in (key, other)]
+            rows.append([name, *cells])
+    return markdown(["one thread, CPU milliseconds", "here", "beside it"], rows)
+
+
+def speed_table(results: Results) -> str:
+    """A line for each result: ratios ``X_over_Y`` with the two figures they are made of, and photos per second."""
+    rows = []
+    for name, found in results.items():
+        if name == "speed/check":
+            whole, start = (found["metrics"][f"{part}cpu_s_min"] for part in ("", "start_"))
+            rows.append(
+                ["`check`", f"{found['data'].partition(',')[0]} **{whole:.2f}**, of which {start:.2f} to start"]
+            )
+        if name.startswith(("speed/step_", "speed/predict_")):
+            metrics = found["metrics"]
+            ratios = [re.fullmatch(r"(.*?)([^_]+)_over_([^_]+)", metric) for metric in metrics]
+            cells = [_ratio(metrics, match) for match in ratios if match]
+            rates = [re.fullmatch(r"(.*)_photos_per_second", metric) for metric in metrics]
+            cells += [f"{_spaced(match[1])} **{metrics[match[0]]:.1f}** photos/s" for match in rates if match]
+            rows.append([f"`{found['name']}`", "; ".join(cells)])
+    return markdown(["", "CPU seconds"], rows or [[MISSING, ""]])
+
+
+def _ratio(metrics: dict[str, float], match: re.Match[str]) -> str:
+    setting, *variants = match.groups()
+    figures = [f"{metrics[key]:g}" for name in variants if (key := f"{setting}{name}_seconds") in metrics]
+    ratio = f"{_spaced(setting)}{variants[0]} : {variants[1]} **{metrics[match[0]]:.2f}**"
+    return f"{ratio} ({' : '.join(figures)} s)" if figures else ratio
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
