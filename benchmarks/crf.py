@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from record import record
 
-from torchbas.wsss.crf.dense_crf import DEEPLAB, IRN, DenseCRF, dense_crf, unary_from_labels
+from torchbas.crf.dense_crf import DEEPLAB, IRN, DenseCRF, dense_crf, unary_from_labels
 
 HEIGHT, WIDTH = 375, 500
 SETTINGS = {"irn_3": (IRN, 3), "irn_21": (IRN, 21), "deeplab_3": (DEEPLAB, 3), "deeplab_21": (DEEPLAB, 21)}
@@ -68,7 +68,7 @@ def main() -> None:
 def first_call() -> float:
     """CPU seconds in a process with an empty compilation cache."""
     code = (
-        "import time, numpy as np; from torchbas.wsss.crf.dense_crf import DenseCRF; start = time.process_time();"
+        "import time, numpy as np; from torchbas.crf.dense_crf import DenseCRF; start = time.process_time();"
         "DenseCRF(np.zeros((4, 4, 3), np.uint8))(np.zeros((2, 4, 4), np.float32)); print(time.process_time() - start)"
     )
     with tempfile.TemporaryDirectory() as place:

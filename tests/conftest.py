@@ -34,7 +34,6 @@ def recipe() -> Recipe:
     training = replace(quick.training, steps=12, batch_size=8, resize=64, crop=48, precision="32-true")
     return replace(
         quick,
-        architecture=replace(quick.architecture, backbone="test_resnet", hidden=16),
-        options=replace(quick.options, classifier_steps=6),
+        architecture=replace(quick.architecture, backbone="test_resnet"),
         training=training,
     )

@@ -12,6 +12,7 @@ LAYERS = [  # a room may import itself and the rooms above it in this list
     "compiled",
     "config",
     "structures",
+    "crf",
     "localization",
     "viz",
     "export",

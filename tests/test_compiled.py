@@ -10,7 +10,7 @@ pytestmark = pytest.mark.slow
 
 IMPORTS = """
 import sys
-import torchbas.evaluation.metrics, torchbas.wsss.crf.dense_crf, torchbas.wsss.irn.random_walk
+import torchbas.evaluation.metrics, torchbas.crf.dense_crf, torchbas.wsss.irn.random_walk
 assert "numba" not in sys.modules
 """
 CALLS = """

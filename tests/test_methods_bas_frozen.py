@@ -1,18 +1,20 @@
-"""BAS with a classifier that is trained first and then stands: what learns when, and what S is measured from."""
+"""BAS with a linear probe that stands: how it is fit, what learns then, and what S is measured from."""
 
 import pytest
 import torch
 from tiny import NORMALIZATION
 from torch import nn
 
-from torchbas.config import Architecture, Objective
+from torchbas.config import Architecture, Objective, Training
+from torchbas.errors import InputError
 from torchbas.inference.thresholds import bas_ratios
 from torchbas.methods.bas import BASMethod
 from torchbas.methods.base import FeatureBatch
+from torchbas.methods.probe import linear_probe
 from torchbas.model.classifier import pool
 from torchbas.model.extractor import Extractor
 
-OPTIONS = Objective(classifier_steps=3, classifier_frozen=True, fill="mean", background_class=True, ratio_cap=None)
+OPTIONS = Objective(classifier="probe", fill="mean", background_class=True, ratio_cap=None)
 FEATURES = torch.rand(6, 8, 10, 10, generator=torch.Generator().manual_seed(1)).half()
 
 
@@ -20,7 +22,17 @@ def network(options: Objective = OPTIONS, **changes: object) -> BASMethod:
     torch.manual_seed(0)
     f1 = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU())
     f2 = nn.Sequential(nn.Conv2d(8, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU())
-    return BASMethod(Extractor(f1, f2, 8, 16), 4, Architecture(hidden=16, **changes), NORMALIZATION, options).train()
+    architecture = Architecture(head="linear", **changes)
+    model = BASMethod(Extractor(f1, f2, 8, 16), 4, architecture, NORMALIZATION, options).train()
+    model.freeze_f1()
+    return model
+
+
+def fitted(*targets: list[int], **changes: object) -> BASMethod:
+    """The network with a probe fit to these batches."""
+    model = network(**changes)
+    model.fit_first(batch(target) for target in targets or ([0, 1, 2, 3, 0, -1],))
+    return model
 
 
 def batch(target: list[int]) -> FeatureBatch:
@@ -38,11 +50,10 @@ def trained(model: BASMethod, terms: dict[str, torch.Tensor]) -> set[str]:
     return {n.split(".")[0] for n, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
 
 
-def test_first_the_classifier_learns_and_then_the_generator_alone():
-    model, images = network(), batch([0, 1, 2, 3])
-    assert trained(model, model.losses(images, 2)) == {"f2", "head"}
+def test_only_the_generator_learns_and_f2_and_its_statistics_stand():
+    model, images = fitted(), batch([0, 1, 2, 3])
     statistics = {name: buffer.clone() for name, buffer in model.f2.named_buffers()}
-    terms = model.losses(images, 3)
+    terms = model.losses(images, 0)
     assert terms.keys() == {"classify", "guide", "suppress", "area"}
     assert trained(model, terms) == {"generator"}
     model.train()
@@ -52,37 +63,53 @@ def test_first_the_classifier_learns_and_then_the_generator_alone():
         torch.testing.assert_close(buffer, statistics[name], rtol=0, atol=0)
 
 
-def test_the_mean_feature_is_that_of_all_batches_of_the_first_steps():
-    model = network()
-    for step, target in enumerate(([0, 1], [2, 3, -1, 0])):
-        model.losses(batch(target), step)
-    expected = (FEATURES[:2].float().mean((0, 2, 3)) + FEATURES[:4].float().mean((0, 2, 3))) / 2
+def test_the_mean_feature_is_that_of_all_photos_whatever_the_batches():
+    model = fitted([0, 1], [2, 3, -1, 0])
+    expected = (FEATURES[:2].float().sum((0, 2, 3)) + FEATURES[:4].float().sum((0, 2, 3))) / 600
     torch.testing.assert_close(model.mean_feature, expected)
-    model.losses(batch([0, 1]), 5)
-    torch.testing.assert_close(model.mean_feature, expected)
+
+
+def test_the_probe_is_the_minimum_of_the_penalized_loss():
+    """Against plain gradient descent on the loss as it is written in the docstring, term by term."""
+    rng = torch.Generator().manual_seed(5)
+    features, blank = torch.rand(30, 6, generator=rng), torch.rand(6, generator=rng)
+    labels = torch.zeros(30, 3)
+    for row in range(27):  # the last three show nothing
+        labels[row, row % 3] = 1
+        features[row, row % 3] += 1
+    found = linear_probe(features, labels, 0.1, background_class=True, blank=blank)
+    scale = features.std(0).mean()
+    weights = torch.zeros(3, 6, requires_grad=True)
+    for _ in range(4000):
+        loss = 0.05 * weights.square().sum()
+        for photo, tags in zip(features / scale, labels, strict=True):
+            logits = torch.cat([weights @ photo, torch.zeros(1)])
+            target = tags.argmax() if tags.any() else torch.tensor(3)
+            loss = loss + nn.functional.cross_entropy(logits[None], target[None]) / 30
+        logits = torch.cat([weights @ (blank / scale), torch.zeros(1)])
+        loss = loss + 0.1 * nn.functional.cross_entropy(logits[None], torch.tensor([3]))
+        (gradient,) = torch.autograd.grad(loss, weights)
+        if gradient.abs().max() < 1e-5:
+            break
+        weights = (weights - 0.5 * gradient).detach().requires_grad_()
+    torch.testing.assert_close(found * scale, weights.detach(), atol=2e-3, rtol=0)
 
 
 def test_a_full_map_leaves_nothing_and_an_empty_one_everything():
-    model = network()
-    for step in range(3):
-        model.losses(batch([0, 1, 2, 3]), step)
-    model.freeze_classifier()
+    model = fitted()
     whole = pool(model.class_maps(FEATURES[:4].float()))
     blank = pool(model.class_maps(model.mean_feature[None, :, None, None].expand(1, -1, 10, 10)))[0]
     torch.testing.assert_close(model.reference_logits(FEATURES.float()), blank)
     label = (whole - blank).argmax(1)
     for value, ratio in ((0.0, 1.0), (1.0, 0.0)):
-        nn.init.zeros_(model.generator.conv.weight)
-        nn.init.constant_(model.generator.conv.bias, 100.0 if value else -100.0)
+        nn.init.constant_(model.generator.conv.weight, 100.0 if value else -100.0)  # features are positive
         evidence = model.evidence_from(FEATURES[:4].float(), label)
         torch.testing.assert_close(evidence.activation, (whole - blank).gather(1, label[:, None])[:, 0])
         torch.testing.assert_close(evidence.activation_background, ratio * evidence.activation, atol=1e-5, rtol=1e-5)
 
 
 def test_prediction_measures_the_ratio_as_training_does():
-    model = network()
-    model.losses(batch([0, 1, 2, 3]), 0)
-    model.freeze_classifier()
+    model = fitted()
     model.eval()
     encoded = model.encode(torch.rand(3, 3, 10, 10))
     whole, blank = encoded.logits, model.reference_logits(encoded.features)
@@ -91,10 +118,8 @@ def test_prediction_measures_the_ratio_as_training_does():
     torch.testing.assert_close(bas_ratios(encoded, label, masks), torch.tensor([[1.0, 0.0]] * 3), atol=1e-5, rtol=0)
 
 
-def test_photos_without_a_class_teach_the_classifier_and_empty_the_maps():
-    model = network()
-    rows = model.losses(batch([0, -1, 2, -1]), 0)
-    assert torch.isfinite(rows["classify"])
+def test_photos_without_a_class_empty_the_maps():
+    model = fitted()
     torch.manual_seed(3)
     terms = model.losses(batch([0, -1, 2, -1]), 4)
     torch.manual_seed(3)
@@ -122,28 +147,17 @@ def test_the_mean_feature_fills_only_what_maps_of_classes_mask_in_features(chang
 
 
 def test_options_that_do_not_go_together_are_refused():
-    for wrong in ({"classifier_frozen": True}, {"fill": "mean", "classifier_steps": 5}):
-        with pytest.raises(ValueError, match="needs"):
+    for wrong in ({"classifier": "probe", "classifier_steps": 3}, {"fill": "mean", "classifier_steps": 5}):
+        with pytest.raises(ValueError, match="classifier probe"):
             Objective(**wrong)
 
 
-def test_the_maps_join_when_the_classifier_is_ready_but_not_before_half_of_its_steps():
-    options = Objective(classifier_steps=8, classifier_ready=0.2, classifier_frozen=True)
-    model, images = network(options), batch([0, 1, 2, 3])
-    losses = iter([5.0, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1])
-    model.classifier_loss = lambda *_: torch.tensor(next(losses), requires_grad=True)  # pyright: ignore
-    running, joined = 5.0, []
-    for step in range(7):
-        joined.append("area" in model.losses(images, step))
-        if joined[-1]:
-            break
-        running = 5.0 if step == 0 else 0.9 * running + 0.01
-        assert model.running_loss.item() == pytest.approx(running)
-    assert joined == [False] * 7, "the running mean is still high"
-    assert "area" in model.losses(images, 8)
-    quick = network(options)
-    quick.classifier_loss = lambda *_: torch.tensor(0.1, requires_grad=True)  # pyright: ignore
-    assert ["area" in quick.losses(images, step) for step in range(6)] == [False] * 4 + [True] * 2
-    again = network(options)
-    again.load_state_dict(quick.state_dict())
-    assert "area" in again.losses(images, 5)
+@pytest.mark.parametrize(("head", "frozen"), [("conv", True), ("linear", False)])
+def test_a_probe_needs_a_linear_head_on_a_network_that_is_kept(demo_set, head, frozen):
+    torch.manual_seed(0)
+    f1, f2 = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 16, 3)
+    model = BASMethod(Extractor(f1, f2, 8, 16), 4, Architecture(head=head, hidden=4), NORMALIZATION, OPTIONS)
+    if frozen:
+        model.freeze_f1()
+    with pytest.raises(InputError, match="add --head linear --f1 cached"):
+        model.setup(demo_set, Training())

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from torchbas.wsss.crf.dense_crf import DenseCRF, unary_from_labels
+from torchbas.crf.dense_crf import DenseCRF, unary_from_labels
 from torchbas.wsss.irn.labels import crf_labels, ir_labels
 
 GRAY = np.full((24, 30, 3), 128, np.uint8)

@@ -26,7 +26,7 @@ from torchbas.training.train import Trainee
 TRAINING = Training(epochs=2, batch_size=2, lr=0.01, resize=20, crop=16, save_every=3, precision="32-true")
 """Twelve photos: six steps an epoch, a checkpoint in the middle of an epoch and one at its end."""
 OBJECTIVE = Objective(classifier_steps=4)
-BACKGROUND = Objective(classifier_steps=2, classifier_frozen=True, fill="mean", background_class=True)
+BACKGROUND = Objective(classifier_steps=2, background_class=True)
 NORMALIZATION = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 
 

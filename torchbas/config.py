@@ -113,20 +113,19 @@ class Objective(Checked):
     suppression: NonNegative[float] = 1.0
     """lambda, weight of L_bas; 0 is the paper's baseline."""
     ratio_cap: NonNegative[float] | None = 1.0
-    """S_b / S of an image where S_b > S, of which the paper says nothing: 1 in the authors' code, 0 in their VGG16;
-    none: the ratio itself, up to 1.5, whose gradient lowers S_b there too."""
+    """S_b / S of an image where S_b > S, unsaid in the paper: 1 in the authors' code, 0 in their VGG16; none: the ratio
+    itself, up to 1.5, whose gradient lowers S_b there too."""
     classifier_steps: NonNegative[int] = 0
     """Steps at first that train L_cls alone; S_b / S means little before the classifier has learned."""
-    classifier_ready: NonNegative[float] = 0.0
-    """Loss of the classifier (running mean) below which its own steps end, after half of them at the earliest."""
-    classifier_frozen: bool = False
-    """Keep the classifier when its steps are over: from then on only the generator learns."""
+    classifier: Literal["trained", "probe"] = "trained"
+    """probe: F2 stays as pretrained, and the linear head is fit to its pooled features before the first step."""
+    probe_decay: NonNegative[float] = 0.3
+    """L2 penalty of the probe; the more, the more of an object its evidence covers."""
     fill: Literal["zero", "mean"] = "zero"
-    """What stands in for the masked foreground: zeros as in the paper, or the photos' mean feature, from whose scores S
-    and S_b are then measured (not for class-agnostic maps, nor in the image)."""
+    """What fills the masked foreground: zeros, or the photos' mean feature, from whose scores S, S_b are measured
+    (not for class-agnostic maps, nor in the image)."""
     background_class: bool = False
-    """The classifier also knows a background class, of score 0, from photos without a tag (else left out) and from the
-    mean feature where that fills the masked foreground."""
+    """A background class of score 0, from photos without a tag (else left out) and from a mean feature that fills."""
     slope: Share = 0.0
     """Least slope of the generator's sigmoid on the way back from 0 or 1; 0 is its own, which keeps maps there."""
     area_steps: NonNegative[int] = 0
@@ -140,10 +139,10 @@ class Objective(Checked):
         super().__post_init__()
         if self.area_form == "relative" and not self.suppression:
             raise ValueError("area_form relative needs a suppression above 0: the masked foreground tells the size.")
-        if self.classifier_frozen and not self.classifier_steps:
-            raise ValueError("classifier_frozen needs classifier_steps above 0, in which the classifier learns.")
-        if self.fill == "mean" and not self.classifier_frozen:
-            raise ValueError("fill mean needs classifier_frozen: only scores that stand can be measured from it.")
+        if self.classifier == "probe" and self.classifier_steps:
+            raise ValueError("classifier probe is fit before the first step: leave out classifier_steps.")
+        if self.fill == "mean" and self.classifier != "probe":
+            raise ValueError("fill mean needs classifier probe: only scores that stand can be measured from it.")
         if self.prompts and not self.clip_model:
             raise ValueError("prompts are words for a CLIP: give it as clip_model.")
 
@@ -179,8 +178,7 @@ class Training(Checked):
     step_epochs: Positive[int] = 80
     """Epochs between two drops of the step schedule."""
     sharing: NonNegative[float] = 0.0
-    """Share of the gradients of all classes' generator filters that is added to each filter's own; 0 as in the paper,
-    1 for small data, where a filter has some dozens of photos."""
+    """Share of all filters' gradients added to each of the generator's own; 0 as in the paper, 1 for small data."""
     centered: bool = False
     """Take the part along the mean feature out of the generator's gradient, as if features had mean zero; False as in
     the paper. For small data, where otherwise a whole map may end at 0 or 1 before objects differ from background."""
@@ -234,6 +232,8 @@ class Inference(Checked):
     """Localize again, the whole image at twice the size, for small objects; auto: the tags in enlarged."""
     enlarged: tuple[str, ...] = ()
     """Tags whose objects are small, and whose maps are as stable at twice the size; bas label finds them."""
+    refine: Literal["none", "crf"] = "none"
+    """crf: draw masks and boxes to the photo's edges by a dense CRF; heatmaps, and so bas eval's scores, stay."""
     zoom: Share = 0.0
     """Localize again in a crop around what was found, where that is less than this share of the image (Sec. 6)."""
     padding: NonNegative[float] = 0.5

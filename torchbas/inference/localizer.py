@@ -11,8 +11,9 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int, UInt8
 from pycocotools import mask as coco_mask
+from torch import Tensor
 
 from ..data import Batch, evaluation_loader, standardize, whole_view
 from ..errors import InputError
@@ -22,6 +23,7 @@ from ..methods.trained import TrainedModel
 from ..structures import Dataset, Sample, unknown_tag
 from .boxes import components
 from .localize import detect, enlarged_classes
+from .refine import refine
 from .zoom import detail
 
 Progress = Callable[[Iterable[Batch], int], Iterable[Batch]]
@@ -109,10 +111,21 @@ class Localizer(TrainedModel[Method]):
                         for column in (found.confidence, found.threshold, found.bas_ratio, found.replaced)
                     ),
                     found.heatmaps.float().cpu().numpy(),
+                    self._photos_to_refine(batch, found.index),
                     strict=True,
                 )
                 for objects_of_one in pool.map(lambda task: extract(*task), tasks):
                     yield from (one for one in objects_of_one if one.certainty >= min_score)
+
+    def _photos_to_refine(self, batch: Batch, index: Int[Tensor, " Q"]) -> list[UInt8[np.ndarray, "S S 3"] | None]:
+        """The squeezed photo of each query, where masks are drawn to its edges."""
+        if self.inference.refine == "none":
+            return [None] * len(index)
+        squeezed = [
+            cv2.resize(image, (self.resize, self.resize), interpolation=cv2.INTER_AREA)
+            for image in batch.images.permute(0, 2, 3, 1).numpy()
+        ]
+        return [squeezed[i] for i in index.tolist()]
 
     def label_of(self, tag: str) -> int:
         """Index of a tag.
@@ -146,13 +159,19 @@ def _localizations(
     bas_ratio: float,
     replaced: bool,
     grid: Float[np.ndarray, "h w"],
+    image: UInt8[np.ndarray, "S S 3"] | None,
     *,
     objects: str,
     method: str,
 ) -> list[Localization]:
-    """Components of a heatmap at the photo's own size."""
+    """Components of a heatmap at the photo's own size, drawn to the edges of ``image`` where that is given."""
     height, width = size
-    heatmap = cv2.resize(grid, (width, height), interpolation=cv2.INTER_LINEAR)
+    found = []
+    if image is not None and (grid > threshold).any():
+        probability = cv2.resize(refine(grid, threshold, image), (width, height), interpolation=cv2.INTER_LINEAR)
+        found = components(probability, 0.5, objects)
+    if not found:  # nothing is left of a thing that is too small or too faint: its heatmap then
+        found = components(cv2.resize(grid, (width, height), interpolation=cv2.INTER_LINEAR), threshold, objects)
     return [
         Localization(
             image=sample.path,
@@ -168,5 +187,5 @@ def _localizations(
             method="layercam" if replaced else method,
             ground_truth=sample.boxes,
         )
-        for component in components(heatmap, threshold, objects)
+        for component in found
     ]

@@ -1,5 +1,6 @@
 """BAS (Zhai et al. 2024): a generator's foreground map, trained to suppress the class activation of the background."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from ..model.preconditioner import FilterPreconditioner
 from ..structures import Dataset
 from .base import FeatureBatch, Method
 from .clip_loss import CLIPLoss
+from .probe import linear_probe
 
 
 class BASMethod(Method, BAS):
@@ -33,18 +35,11 @@ class BASMethod(Method, BAS):
     """Training photos without a class are learned from."""
     mean_feature: Tensor
     """(C) mean of F over the training photos, where it fills the masked foreground."""
-    batches_seen: Tensor
-    running_loss: Tensor
-    ready: Tensor
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.options.fill == "mean":
             self.register_buffer("mean_feature", torch.zeros(self.generator.conv.in_channels))
-            self.register_buffer("batches_seen", torch.zeros((), dtype=torch.int64))
-        if self.options.classifier_ready:
-            self.register_buffer("running_loss", torch.tensor(float("nan")))
-            self.register_buffer("ready", torch.tensor(False))
 
     @classmethod
     def needs_images(cls, architecture: Architecture, options: Any) -> bool:
@@ -63,18 +58,48 @@ class BASMethod(Method, BAS):
         if self.options.clip_model:
             device = next(self.parameters()).device
             self.clip_loss = CLIPLoss.load(self.options.clip_model, dataset.classes, self.options.prompts, device)
+        if self.fits_first and not (self.architecture.head == "linear" and self._f1_frozen):
+            raise InputError("--classifier probe stands on a network that is kept: add --head linear --f1 cached.")
         self.generator.slope = self.options.slope
         self.untagged = self.options.background_class and not all(sample.labels for sample in dataset.samples)
+
+    @property
+    def fits_first(self) -> bool:
+        return self.options.classifier == "probe"
+
+    @torch.no_grad()
+    def fit_first(self, batches: Iterable[Batch | FeatureBatch], /) -> None:
+        """The mean feature, and the head as a linear probe on F2, which stands from now on."""
+        self.freeze_classifier()
+        pooled, labels, means = [], [], []
+        for batch in batches:
+            features = self.batch_features(batch)
+            pooled.append(pool(self.deep_features(features)))
+            labels.append(batch.labels)
+            means.append(features.float().mean(dim=(2, 3)))
+        blank = None
+        if self.options.fill == "mean":
+            self.mean_feature.copy_(torch.cat(means).mean(dim=0))
+            if self.options.background_class:
+                example = self.mean_feature[None, :, None, None].expand(1, -1, *features.shape[2:])
+                blank = pool(self.deep_features(example))[0]
+        weights = linear_probe(
+            torch.cat(pooled),
+            torch.cat(labels),
+            self.options.probe_decay,
+            background_class=self.options.background_class,
+            blank=blank,
+        )
+        self.head[0].weight.copy_(weights[:, :, None, None])
 
     def losses(self, batch: Batch | FeatureBatch, step: int) -> dict[str, Float[Tensor, ""]]:
         images = self.batch_images(batch) if isinstance(batch, Batch) else None
         features = self.batch_features(batch) if images is None else self.features(images)
-        if step < self.options.classifier_steps and not (self.options.classifier_ready and self.ready):
-            loss = self.classifier_loss(features, batch.labels)
-            self.watch(loss.detach(), step)
-            return {"classify": loss}
-        if self.options.classifier_frozen:
-            self.freeze_classifier()
+        if step < self.options.classifier_steps:
+            logits = pool(self.class_maps(features))
+            return {
+                "classify": classification(logits, batch.labels, background_class=self.options.background_class)
+            }
         if self.preconditioner is not None:
             self.preconditioner.observe(features)
         has_class = batch.target >= 0
@@ -90,31 +115,9 @@ class BASMethod(Method, BAS):
             terms = {name: 0 * term for name, term in terms.items()}
         return {"background": background} | terms
 
-    def watch(self, loss: Float[Tensor, ""], step: int) -> None:
-        """Note whether the classifier is ready, so that the maps join at the next step.
-
-        Trained on when it makes no more mistakes, it finds its evidence anywhere, and masking takes less of it away.
-        """
-        if self.options.classifier_ready:
-            self.running_loss.copy_(torch.where(self.running_loss.isnan(), loss, 0.9 * self.running_loss + 0.1 * loss))
-            if 2 * (step + 1) >= self.options.classifier_steps:
-                self.ready.copy_(self.running_loss < self.options.classifier_ready)
-
     def fill(self) -> Float[Tensor, " C"] | None:
         one_map_on_features = self.architecture.mask_at == "features" and not self.architecture.class_agnostic
         return self.mean_feature if self.options.fill == "mean" and one_map_on_features else None
-
-    def classifier_loss(self, features: Float[Tensor, "B C h w"], labels: Float[Tensor, "B K"]) -> Float[Tensor, ""]:
-        """Loss of the steps that train the classifier alone; they also measure the mean feature."""
-        if self.options.fill == "mean":
-            self.batches_seen += 1
-            self.mean_feature += (features.detach().float().mean(dim=(0, 2, 3)) - self.mean_feature) / self.batches_seen
-            if self.options.background_class:
-                blank = self.mean_feature.to(features.dtype)[None, :, None, None].expand(1, -1, *features.shape[2:])
-                features = torch.cat([features, blank])
-                labels = torch.cat([labels, torch.zeros_like(labels[:1])])
-        logits = pool(self.class_maps(features))
-        return classification(logits, labels, background_class=self.options.background_class)
 
     def map_losses(
         self,

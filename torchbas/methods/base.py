@@ -1,7 +1,7 @@
 """Method: contract of BAS and of every weakly supervised method it is compared or combined with."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeVar
@@ -134,6 +134,14 @@ class Method(Classifier, ABC):
         Raises:
             InputError: a required option is missing or unusable.
         """
+
+    @property
+    def fits_first(self) -> bool:
+        """Whether :meth:`fit_first` is to be called."""
+        return False
+
+    def fit_first(self, batches: Iterable[Batch | FeatureBatch], /) -> None:
+        """Fit in closed form what needs all training images; called after :meth:`setup` with one pass over them."""
 
     @abstractmethod
     def losses(self, batch: Batch | FeatureBatch, step: int) -> dict[str, Float[Tensor, ""]]:

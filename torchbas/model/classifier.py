@@ -81,6 +81,8 @@ class Classifier(nn.Module):
     def freeze_classifier(self) -> None:
         """Keep F2 and the head as they are: no gradient, and running statistics instead of the batch's."""
         self._classifier_frozen = True
+        self.f2.requires_grad_(False)
+        self.head.requires_grad_(False)
         self.train(self.training)
 
     def freeze_f1(self) -> None:

@@ -1,22 +1,20 @@
-"""Your own photos, minutes on two CPU cores: F1 is kept, its features are computed once, the rest is trained."""
+"""Your own photos, minutes on two CPU cores: the network is kept, its features are computed once."""
 
 from ..config import Architecture, Inference, Objective, Recipe, Training
 
 RECIPE = Recipe(
     name="quick",
-    about="A folder of tagged photos, without a GPU: F1 frozen, cached features, eased start.",
-    architecture=Architecture(backbone="mobilenetv1", activation="relu6", hidden=256),
+    about="A folder of tagged photos, without a GPU: the network is kept, a linear probe on it, a generator.",
+    architecture=Architecture(backbone="mobilenetv1", activation="relu6", head="linear"),
     options=Objective(
         guidance=0.5,
         area=1.5,
-        classifier_steps=160,
-        classifier_ready=0.05,
-        classifier_frozen=True,
+        classifier="probe",
         fill="mean",
         background_class=True,
         ratio_cap=None,
         slope=0.1,
     ),
-    training=Training(steps=240, f1="cached", views=2, sharing=1.0),
-    inference=Inference(top_k=1, threshold=0.5, normalized=False, enlarge="auto"),
+    training=Training(steps=120, batch_size=16, f1="cached", views=2, sharing=1.0),
+    inference=Inference(top_k=1, threshold=0.5, normalized=False, enlarge="auto", refine="crf"),
 )

@@ -205,7 +205,18 @@ class _Batches:
                     forward=fabric.autocast,
                     progress=self.progress,
                 )
+                if network.fits_first:
+                    with fabric.autocast():
+                        network.fit_first(features.every(training.batch_size, fabric.device))
                 return CachedLoader(features, Order(len(features), training.batch_size, training.seed))
+        if network.fits_first:  # every process on all of the photos, so that all get the same
+            whole = self._photos(0, 1)
+            with fabric.autocast():
+                network.fit_first(fabric.to_device(batch) for batch in self.progress(whole, len(whole)))
+        return self._photos(fabric.global_rank, fabric.world_size)
+
+    def _photos(self, rank: int, world_size: int) -> Loader:
+        training = self.training
         return training_loader(
             self.samples,
             training.batch_size,
@@ -213,7 +224,7 @@ class _Batches:
             training.resize,
             training.crop,
             self.workers,
-            rank=fabric.global_rank,
-            world_size=fabric.world_size,
+            rank=rank,
+            world_size=world_size,
             view=training.view,
         )

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ...data.images import image_size, open_image, reduced
 from ...structures import LARGEST
-from ..crf.dense_crf import DEEPLAB, DenseCRF, unary_from_probabilities
+from ...crf.dense_crf import DEEPLAB, DenseCRF, unary_from_probabilities
 from .network import Segmenter
 
 

@@ -14,8 +14,8 @@ from typing import Literal, no_type_check
 import numpy as np
 from jaxtyping import Float32, Int, UInt8
 
-from ...compiled import compiled
-from ...errors import InputError
+from ..compiled import compiled
+from ..errors import InputError
 from .lattice import GROUP, build_lattice, join_lattices
 
 

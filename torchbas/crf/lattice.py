@@ -19,8 +19,8 @@ from typing import NamedTuple, no_type_check
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8, UInt32
 
-from ...compiled import compiled
-from ...errors import InputError
+from ..compiled import compiled
+from ..errors import InputError
 
 GROUP = 4
 """Channels that are filtered at once: their running values stay in registers."""

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from torchbas.errors import InputError
-from torchbas.wsss.crf.dense_crf import (
+from torchbas.crf.dense_crf import (
     DEEPLAB,
     IRN,
     DenseCRF,
@@ -20,7 +20,7 @@ from torchbas.wsss.crf.dense_crf import (
     unary_from_labels,
     unary_from_probabilities,
 )
-from torchbas.wsss.crf.lattice import build_lattice
+from torchbas.crf.lattice import build_lattice
 
 
 def sample(height, width, noise=5.0, seed=0):

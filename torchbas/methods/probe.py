@@ -1,0 +1,50 @@
+"""Linear probe: a linear classifier on pooled features of a network that stays as it was pretrained."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from ..losses import classification
+
+ITERATIONS = 200
+"""Most iterations of L-BFGS; some dozens suffice."""
+BLANK = 0.1
+"""Weight of what shows no class, beside one for all the photos."""
+
+
+@torch.enable_grad()
+def linear_probe(
+    features: Float[Tensor, "N C"],
+    labels: Float[Tensor, "N K"],
+    decay: float,
+    *,
+    background_class: bool = False,
+    blank: Float[Tensor, " C"] | None = None,
+) -> Float[Tensor, "K C"]:
+    """Weights of a linear classifier without bias, the minimum of L_mcls (eq. 9) with an L2 penalty, by L-BFGS.
+
+    Args:
+        features: of all photos, pooled.
+        labels: multi-hot.
+        decay: weight of half the squared norm, on features scaled to a standard deviation of 1. The more, the more
+            features a class leans on, and the more of its object they show.
+        background_class: see :func:`torchbas.losses.classification`.
+        blank: pooled features of what shows no class, learned as background.
+    """
+    scale = features.std(dim=0).mean().clamp(min=torch.finfo(features.dtype).eps)
+    inputs = features / scale
+    weights = torch.zeros(labels.shape[1], features.shape[1], device=features.device, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights], max_iter=ITERATIONS, tolerance_grad=1e-6, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        total = classification(F.linear(inputs, weights), labels, background_class=background_class)
+        if blank is not None:
+            total = total + BLANK * F.softplus(F.linear(blank / scale, weights).logsumexp(dim=0))
+        total = total + decay * weights.square().sum() / 2
+        total.backward()
+        return total
+
+    optimizer.step(loss)  # pyright: ignore[reportArgumentType]
+    return weights.detach() / scale
