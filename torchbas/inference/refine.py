@@ -28,14 +28,14 @@ def refine(
     """
     height, width = image.shape[:2]
     large = cv2.resize(heatmap.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    probability = _sigmoid(TRUST * (_logit(large) - _logit(np.float32(threshold))))
+    probability = _sigmoid(TRUST * (_logit(large) - _logit(np.array([threshold], np.float32))))
     scale = max(height, width) / SIDE
     kernels = [Kernel(one.weight, one.space * scale, one.color) for one in (SMOOTH, EDGES)]
     unary = unary_from_probabilities(np.stack([1 - probability, probability]))
     return DenseCRF(np.ascontiguousarray(image), kernels, ITERATIONS)(unary)[1]
 
 
-def _logit(p: Float[np.ndarray, "*S"] | np.float32) -> Float[np.ndarray, "*S"]:
+def _logit(p: Float[np.ndarray, "*S"]) -> Float[np.ndarray, "*S"]:
     p = np.clip(p, CLOSEST, 1 - CLOSEST)
     return np.log(p / (1 - p))
 

@@ -59,7 +59,9 @@ class BASMethod(Method, BAS):
             device = next(self.parameters()).device
             self.clip_loss = CLIPLoss.load(self.options.clip_model, dataset.classes, self.options.prompts, device)
         if self.fits_first and not (self.architecture.head == "linear" and self._f1_frozen):
-            raise InputError("--classifier probe stands on a network that is kept: add --head linear --f1 cached.")
+            raise InputError(
+                "--classifier probe keeps the network: add --head linear --f1 cached, or train it by --recipe small."
+            )
         self.generator.slope = self.options.slope
         self.untagged = self.options.background_class and not all(sample.labels for sample in dataset.samples)
 

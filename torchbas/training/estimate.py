@@ -28,6 +28,8 @@ def estimate(dataset: Dataset, recipe: Recipe, device: str = "auto") -> float:
     model = kind.build(recipe.architecture, len(dataset.classes), False, IMAGENET, options).to(fabric.device)
     if training.f1 != "train":
         model.freeze_f1()
+    if model.fits_first:
+        model.freeze_classifier()
     rng = np.random.default_rng(0)
     decoding = _seconds(lambda: train_view(decode(dataset.samples[0].path).image, rng, training.resize, training.crop))
     images = torch.rand(TRIED, 3, training.crop, training.crop, device=fabric.device)
