@@ -108,22 +108,22 @@ class Objective(Checked):
     """alpha, weight of L_frg."""
     area: NonNegative[float] = 1.5
     """beta, weight of L_ac."""
+    bas_target: Share | None = None
+    """S_b / S that a weight of the area for each class is steered to, starting at beta; None: beta, as in the paper."""
     area_form: Literal["mean", "relative"] = "mean"
     """mean: L_ac as in the paper. relative: the smaller the object, the more a pixel of its map costs."""
     suppression: NonNegative[float] = 1.0
     """lambda, weight of L_bas; 0 is the paper's baseline."""
     ratio_cap: NonNegative[float] | None = 1.0
-    """S_b / S of an image where S_b > S, unsaid in the paper: 1 in the authors' code, 0 in their VGG16; none: the ratio
-    itself, up to 1.5, whose gradient lowers S_b there too."""
+    """S_b / S where S_b > S: 1 in the authors' code, 0 in their VGG16; none: itself, up to 1.5, with its gradient."""
     classifier_steps: NonNegative[int] = 0
     """Steps at first that train L_cls alone; S_b / S means little before the classifier has learned."""
     classifier: Literal["trained", "probe"] = "trained"
     """probe: F2 stays as pretrained, and the linear head is fit to its pooled features before the first step."""
-    probe_decay: NonNegative[float] = 0.3
-    """L2 penalty of the probe; the more, the more of an object its evidence covers."""
+    probe_decay: NonNegative[float] = 0.6
+    """L2 penalty of the probe, over the number of classes; the more, the more of an object its evidence covers."""
     fill: Literal["zero", "mean"] = "zero"
-    """What fills the masked foreground: zeros, or the photos' mean feature, from whose scores S, S_b are measured
-    (not for class-agnostic maps, nor in the image)."""
+    """What fills the masked foreground: zeros, or (in F, for maps of classes) the mean feature, where S is then 0."""
     background_class: bool = False
     """A background class of score 0, from photos without a tag (else left out) and from a mean feature that fills."""
     slope: Share = 0.0
@@ -137,8 +137,8 @@ class Objective(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.area_form == "relative" and not self.suppression:
-            raise ValueError("area_form relative needs a suppression above 0: the masked foreground tells the size.")
+        if (self.area_form == "relative" or self.bas_target is not None) and not self.suppression:
+            raise ValueError("area_form relative and bas_target need a suppression above 0, for S_b.")
         if self.classifier == "probe" and self.classifier_steps:
             raise ValueError("classifier probe is fit before the first step: leave out classifier_steps.")
         if self.fill == "mean" and self.classifier != "probe":

@@ -11,14 +11,20 @@ from ..cam import top_classes
 from ..config import Architecture, Inference, Objective, Training
 from ..data import Batch
 from ..errors import InputError
-from ..losses import area, classification, objective
+from ..losses import area, bas_ratio, classification, objective
 from ..model.bas import BAS
 from ..model.classifier import Encoded, pool
+from ..model.outputs import Evidence
 from ..model.preconditioner import FilterPreconditioner
 from ..structures import Dataset
 from .base import FeatureBatch, Method
 from .clip_loss import CLIPLoss
 from .probe import linear_probe
+
+STEERING = 0.1
+"""Change per step of the logarithm of a class's area weight, times the distance of S_b / S from its target."""
+STEERED = 1.4
+"""Largest such logarithm: a factor of four."""
 
 
 class BASMethod(Method, BAS):
@@ -35,11 +41,15 @@ class BASMethod(Method, BAS):
     """Training photos without a class are learned from."""
     mean_feature: Tensor
     """(C) mean of F over the training photos, where it fills the masked foreground."""
+    log_area_factor: Tensor
+    """(K) logarithm of what beta is multiplied by for each class, where S_b / S is steered."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.options.fill == "mean":
             self.register_buffer("mean_feature", torch.zeros(self.generator.conv.in_channels))
+        if self.options.bas_target is not None:
+            self.register_buffer("log_area_factor", torch.zeros(self.num_classes))
 
     @classmethod
     def needs_images(cls, architecture: Architecture, options: Any) -> bool:
@@ -62,6 +72,8 @@ class BASMethod(Method, BAS):
             raise InputError(
                 "--classifier probe keeps the network: add --head linear --f1 cached, or train it by --recipe small."
             )
+        if self.options.bas_target is not None and self.options.area_form == "relative":
+            raise InputError("--bas-target steers the plain area: leave out --area-form relative.")
         self.generator.slope = self.options.slope
         self.untagged = self.options.background_class and not all(sample.labels for sample in dataset.samples)
 
@@ -88,7 +100,7 @@ class BASMethod(Method, BAS):
         weights = linear_probe(
             torch.cat(pooled),
             torch.cat(labels),
-            self.options.probe_decay,
+            self.options.probe_decay / self.num_classes,
             background_class=self.options.background_class,
             blank=blank,
         )
@@ -131,11 +143,30 @@ class BASMethod(Method, BAS):
         """All terms, of images that have a class."""
         evidence = self.evidence_from(features, batch.target, images, suppression=self.options.suppression > 0)
         class_agnostic = self.architecture.class_agnostic
-        terms = objective(evidence, batch.target, batch.labels, self.options, step, class_agnostic=class_agnostic)
+        steered = self.options.bas_target is not None
+        terms = objective(
+            evidence,
+            batch.target,
+            batch.labels,
+            self.options,
+            step,
+            class_agnostic=class_agnostic,
+            area_factors=self.log_area_factor[batch.target].exp() if steered else None,
+        )
+        if steered:
+            self.steer(evidence, batch.target)
         if self.clip_loss is not None and isinstance(batch, Batch):
             every = torch.arange(len(batch.target), device=batch.target.device)
             terms |= self.clip_loss(batch.images, evidence.foreground[:, 0], every, batch.target)
         return terms
+
+    @torch.no_grad()
+    def steer(self, evidence: Evidence, target: Int[Tensor, " B"]) -> None:
+        """Dual ascent on the area's weight of each class: up where S_b / S is below its target, down where above."""
+        ratio = bas_ratio(evidence.activation_background, evidence.activation, self.options.ratio_cap)
+        rate = STEERING * self.num_classes / len(target)  # however many classes share a batch
+        self.log_area_factor.index_add_(0, target, rate * (self.options.bas_target - ratio))
+        self.log_area_factor.clamp_(-STEERED, STEERED)
 
     def background_area(self, rows: Int[Tensor, " N"], features: Float[Tensor, "B C h w"]) -> Float[Tensor, ""]:
         """beta L_ac of one random class's map on each image without a class, by their share of the batch."""

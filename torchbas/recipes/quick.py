@@ -9,6 +9,7 @@ RECIPE = Recipe(
     options=Objective(
         guidance=0.5,
         area=1.5,
+        bas_target=0.5,
         classifier="probe",
         fill="mean",
         background_class=True,
