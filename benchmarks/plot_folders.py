@@ -46,7 +46,9 @@ def main() -> None:
     axes.set(xlim=(-2, 102), xlabel="boxes with IoU of at least .5, %", title="bas label, folder by folder")
     for label, marker, color in METHODS.values():
         axes.scatter([], [], marker=marker, color=color, label=label)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.09 - 1.2 / (len(order) + 4)), ncols=4, fontsize=8, frameon=False)
+    axes.legend(
+        loc="upper center", bbox_to_anchor=(0.4, -0.09 - 1.2 / (len(order) + 4)), ncols=4, fontsize=8, frameon=False
+    )
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(FOLDER / "where.png", dpi=130)
 

@@ -22,7 +22,7 @@ from torchbas.config import Architecture, Inference, Objective, Recipe, Segmenta
         (
             Objective,
             {"area_form": "relative", "suppression": 0.0},
-            "area_form relative needs a suppression above 0: the masked foreground tells the size.",
+            "area_form relative and bas_target need a suppression above 0, for S_b.",
         ),
         (Training, {"epochs": 0}, "epochs must be above 0, not 0."),
         (Training, {"steps": -1}, "steps must be 0 or more, not -1."),

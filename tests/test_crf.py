@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from torchbas.errors import InputError
 from torchbas.crf.dense_crf import (
     DEEPLAB,
     IRN,
@@ -21,6 +20,7 @@ from torchbas.crf.dense_crf import (
     unary_from_probabilities,
 )
 from torchbas.crf.lattice import build_lattice
+from torchbas.errors import InputError
 
 
 def sample(height, width, noise=5.0, seed=0):

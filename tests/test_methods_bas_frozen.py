@@ -1,5 +1,8 @@
 """BAS with a linear probe that stands: how it is fit, what learns then, and what S is measured from."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 from tiny import NORMALIZATION
@@ -8,6 +11,7 @@ from torch import nn
 from torchbas.config import Architecture, Objective, Training
 from torchbas.errors import InputError
 from torchbas.inference.thresholds import bas_ratios
+from torchbas.losses import bas_ratio
 from torchbas.methods.bas import BASMethod
 from torchbas.methods.base import FeatureBatch
 from torchbas.methods.probe import linear_probe
@@ -18,7 +22,7 @@ OPTIONS = Objective(classifier="probe", fill="mean", background_class=True, rati
 FEATURES = torch.rand(6, 8, 10, 10, generator=torch.Generator().manual_seed(1)).half()
 
 
-def network(options: Objective = OPTIONS, **changes: object) -> BASMethod:
+def network(options: Objective = OPTIONS, **changes: Any) -> BASMethod:
     torch.manual_seed(0)
     f1 = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU())
     f2 = nn.Sequential(nn.Conv2d(8, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU())
@@ -28,7 +32,7 @@ def network(options: Objective = OPTIONS, **changes: object) -> BASMethod:
     return model
 
 
-def fitted(*targets: list[int], **changes: object) -> BASMethod:
+def fitted(*targets: list[int], **changes: Any) -> BASMethod:
     """The network with a probe fit to these batches."""
     model = network(**changes)
     model.fit_first(batch(target) for target in targets or ([0, 1, 2, 3, 0, -1],))
@@ -161,3 +165,24 @@ def test_a_probe_needs_a_linear_head_on_a_network_that_is_kept(demo_set, head, f
         model.freeze_f1()
     with pytest.raises(InputError, match="add --head linear --f1 cached"):
         model.setup(demo_set, Training())
+
+
+def test_the_weight_of_the_area_rises_where_a_class_leaves_too_little_and_falls_where_too_much():
+    model = fitted(options=replace(OPTIONS, bas_target=0.5))
+    images = batch([0, 1, 2, 1])
+    evidence = model.evidence_from(images.features.float(), images.target)
+    for _ in range(3):
+        evidence = model.evidence_from(images.features.float(), images.target)
+        ratio = bas_ratio(evidence.activation_background, evidence.activation, None)
+        before, factors = model.log_area_factor.clone(), model.log_area_factor[images.target].exp()
+        terms = model.losses(images, 0)
+        area = (evidence.foreground.mean((1, 2, 3)) * factors).mean()
+        torch.testing.assert_close(terms["area"], OPTIONS.area * area)
+        expected = before.clone()
+        for row, label in enumerate([0, 1, 2, 1]):
+            expected[label] += 0.1 * 4 / 4 * (0.5 - ratio[row])
+        torch.testing.assert_close(model.log_area_factor, expected.clamp(-1.4, 1.4))
+    assert model.log_area_factor[3] == 0, "a class that was not seen keeps its weight"
+    model.log_area_factor.fill_(1.4)
+    model.steer(evidence._replace(activation_background=torch.zeros(4)), images.target, 0.5)
+    assert model.log_area_factor.max() == pytest.approx(1.4)

@@ -85,17 +85,18 @@ class BASMethod(Method, BAS):
     def fit_first(self, batches: Iterable[Batch | FeatureBatch], /) -> None:
         """The mean feature, and the head as a linear probe on F2, which stands from now on."""
         self.freeze_classifier()
-        pooled, labels, means = [], [], []
+        pooled, labels, means, grid = [], [], [], (1, 1)
         for batch in batches:
             features = self.batch_features(batch)
             pooled.append(pool(self.deep_features(features)))
             labels.append(batch.labels)
             means.append(features.float().mean(dim=(2, 3)))
+            grid = features.shape[2:]
         blank = None
         if self.options.fill == "mean":
             self.mean_feature.copy_(torch.cat(means).mean(dim=0))
             if self.options.background_class:
-                example = self.mean_feature[None, :, None, None].expand(1, -1, *features.shape[2:])
+                example = self.mean_feature[None, :, None, None].expand(1, -1, *grid)
                 blank = pool(self.deep_features(example))[0]
         weights = linear_probe(
             torch.cat(pooled),
@@ -104,16 +105,14 @@ class BASMethod(Method, BAS):
             background_class=self.options.background_class,
             blank=blank,
         )
-        self.head[0].weight.copy_(weights[:, :, None, None])
+        self.head.get_parameter("0.weight").copy_(weights[:, :, None, None])
 
     def losses(self, batch: Batch | FeatureBatch, step: int) -> dict[str, Float[Tensor, ""]]:
         images = self.batch_images(batch) if isinstance(batch, Batch) else None
         features = self.batch_features(batch) if images is None else self.features(images)
         if step < self.options.classifier_steps:
             logits = pool(self.class_maps(features))
-            return {
-                "classify": classification(logits, batch.labels, background_class=self.options.background_class)
-            }
+            return {"classify": classification(logits, batch.labels, background_class=self.options.background_class)}
         if self.preconditioner is not None:
             self.preconditioner.observe(features)
         has_class = batch.target >= 0
@@ -143,7 +142,7 @@ class BASMethod(Method, BAS):
         """All terms, of images that have a class."""
         evidence = self.evidence_from(features, batch.target, images, suppression=self.options.suppression > 0)
         class_agnostic = self.architecture.class_agnostic
-        steered = self.options.bas_target is not None
+        target = self.options.bas_target
         terms = objective(
             evidence,
             batch.target,
@@ -151,21 +150,21 @@ class BASMethod(Method, BAS):
             self.options,
             step,
             class_agnostic=class_agnostic,
-            area_factors=self.log_area_factor[batch.target].exp() if steered else None,
+            area_factors=None if target is None else self.log_area_factor[batch.target].exp(),
         )
-        if steered:
-            self.steer(evidence, batch.target)
+        if target is not None:
+            self.steer(evidence, batch.target, target)
         if self.clip_loss is not None and isinstance(batch, Batch):
             every = torch.arange(len(batch.target), device=batch.target.device)
             terms |= self.clip_loss(batch.images, evidence.foreground[:, 0], every, batch.target)
         return terms
 
     @torch.no_grad()
-    def steer(self, evidence: Evidence, target: Int[Tensor, " B"]) -> None:
-        """Dual ascent on the area's weight of each class: up where S_b / S is below its target, down where above."""
+    def steer(self, evidence: Evidence, classes: Int[Tensor, " B"], target: float) -> None:
+        """Dual ascent on the area's weight of each class: up where S_b / S is below ``target``, down where above."""
         ratio = bas_ratio(evidence.activation_background, evidence.activation, self.options.ratio_cap)
-        rate = STEERING * self.num_classes / len(target)  # however many classes share a batch
-        self.log_area_factor.index_add_(0, target, rate * (self.options.bas_target - ratio))
+        rate = STEERING * self.num_classes / len(classes)  # however many classes share a batch
+        self.log_area_factor.index_add_(0, classes, rate * (target - ratio))
         self.log_area_factor.clamp_(-STEERED, STEERED)
 
     def background_area(self, rows: Int[Tensor, " N"], features: Float[Tensor, "B C h w"]) -> Float[Tensor, ""]:

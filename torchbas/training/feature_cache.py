@@ -56,7 +56,6 @@ class CachedFeatures:
         rows = torch.from_numpy(index)
         return FeatureBatch(features, torch.tensor(target), self.labels[rows], rows)
 
-
     def every(self, size: int, device: torch.device) -> Iterator[FeatureBatch]:
         """All views of all samples, in order, in batches of ``size``; the first tag is the target."""
         target = torch.tensor([tags[0] if tags else -1 for tags in self.tags])

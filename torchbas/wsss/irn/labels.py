@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from ...structures import IGNORE_INDEX
 from ...crf.dense_crf import IRN, DenseCRF, Kernel, unary_from_labels
+from ...structures import IGNORE_INDEX
 
 
 def local_labels(maps: Float32[np.ndarray, "N H W"], threshold: float) -> UInt8[np.ndarray, "H W"]:

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
+from ...crf.dense_crf import DEEPLAB, DenseCRF, unary_from_probabilities
 from ...data.images import image_size, open_image, reduced
 from ...structures import LARGEST
-from ...crf.dense_crf import DEEPLAB, DenseCRF, unary_from_probabilities
 from .network import Segmenter
 
 
