@@ -20,7 +20,7 @@ SHORT = [
     *("--backbone", "resnet18", "--weights", "none", "--hidden", "16", "--resize", "64", "--crop", "48"),
     *("--steps", "4", "--batch-size", "8", "--precision", "32-true", "--quiet"),
 ]
-TINY = [*SHORT, "--classifier-steps", "2"]
+TINY = SHORT
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +177,7 @@ def test_a_run_that_finds_nothing_does_not_read_like_a_success(command, labeled,
     card = json.loads((model / "model/model.json").read_text())
     card["inference"]["layercam"] = []
     (model / "model/model.json").write_text(json.dumps(card))
-    words = TINY[:-3] + TINY[-2:] if command == "label" else ["--model", str(model), "--tags", "known"]
+    words = TINY[:-1] if command == "label" else ["--model", str(model), "--tags", "known"]
     assert main([command, str(messy), "--out", str(out), *words, "--threshold", "1.0"]) == 0
     said, run = " ".join(capsys.readouterr().err.split()), json.loads((out / "run.json").read_text())
     assert "maps: 0 of 6 tags alive" in said

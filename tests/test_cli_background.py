@@ -53,20 +53,20 @@ def test_check_says_what_label_would_refuse_and_how_to_mend_it(parts, tmp_path, 
 
 
 def test_label_learns_one_tag_from_the_photos_without_it_and_keeps_the_words(parts, tmp_path, capsys):
-    words = ["label", str(parts), "--background", "good", "--out", str(tmp_path / "out"), *TINY[:-3]]
-    assert TINY[-3:] == ["--quiet", "--classifier-steps", "2"]
-    assert main([*words, "--classifier-steps", "2"]) == 0
+    words = ["label", str(parts), "--background", "good", "--out", str(tmp_path / "out"), *TINY[:-1]]
+    assert TINY[-1] == "--quiet"
+    assert main(words) == 0
     assert "\n8 photos without a tag: learned as background\n" in capsys.readouterr().err
     content = json.loads((tmp_path / "out/run.json").read_text("utf-8"))
     assert content["words"]["background"] == ["good"]
     assert tb.load(tmp_path / "out").classes == ("fish",)
     assert {name.partition("/")[0] for name, _ in boxes(tmp_path / "out")} <= {"fish"}
     other = words[:2] + words[4:]
-    assert "other settings or data" in refused(capsys, *other, "--classifier-steps", "2", "--resume")
+    assert "other settings or data" in refused(capsys, *other, "--resume")
 
 
 def test_label_says_where_photos_without_a_tag_are_left_out(parts, tmp_path, capsys):
-    words = ["train", str(parts), "--out", str(tmp_path / "run"), "--recipe", "quick_joint", *TINY[:-3]]
+    words = ["train", str(parts), "--out", str(tmp_path / "run"), "--recipe", "quick_joint", *TINY[:-1]]
     assert main([*words, "--classifier-steps", "2"]) == 0
     assert "\n4 photos have no tag and are left out\n" in capsys.readouterr().err
 
@@ -77,7 +77,7 @@ def test_a_model_with_background_tags_is_scored_and_predicts_on_the_photos_it_le
     for tag in ("fish", "good"):
         (photos / tag).symlink_to(parts / tag)
     words = [str(photos), "--background", "good"]
-    assert main(["train", *words, "--out", str(run), *TINY[:-3], "--classifier-steps", "2"]) == 0
+    assert main(["train", *words, "--out", str(run), *TINY[:-1]]) == 0
     assert f"bas eval {photos} --background good --model {run}" in " ".join(capsys.readouterr().err.split())
     truth = {sample.name: {"boxes": [[0, 0, 9, 9]]} for sample in tb.data.read(photos).samples}
     (photos / "truth.json").write_text(json.dumps(truth))

@@ -19,7 +19,7 @@ from torchbas.export.voc import write_labels
 from torchbas.wsss import pipeline
 
 TRAIN = "--backbone test_resnet --weights none --hidden 16 --resize 64 --crop 48 --steps 4 --precision 32-true --quiet"
-BAS = f"{TRAIN} --classifier-steps 2"
+BAS = TRAIN
 TINY = [
     *("--segmenter-network", "deeplabv2_tiny", "--segmenter-weights", "none", "--scales", "0.5", "--quiet"),
     *("--segmenter.steps", "2", "--segmenter.crop", "33"),

@@ -127,7 +127,7 @@ def test_an_odd_number_of_photos_needs_more_than_its_half():
         ({"area": 0.004, "evidence_left": 0.97}, "(median area .00) and hide nothing", "--crop 448 --resize 512"),
         ({"area": 0.994}, "its maps are the whole photo (median area .99)", "_background"),
         ({"area": 1.0}, "its maps are the whole photo (median area 1.00)", "--area a third higher"),
-        ({"known": 0.3}, "the classifier knows it in 3 of its 10 photos", "--classifier-steps"),
+        ({"known": 0.3}, "the classifier knows it in 3 of its 10 photos", "--probe-decay"),
     ],
 )
 def test_the_sentence_names_the_tag_what_is_wrong_and_the_next_move(changes, said, move):

@@ -134,7 +134,7 @@ class TagReport:
             known = round(self.known * self.photos)
             return (
                 f"{tag}: the classifier knows it in {known} of its {_photos(self.photos)}. Train with more of them, or"
-                " with more steps (--classifier-steps, --steps), or check its tags for mistakes."
+                " with a lower --probe-decay or another recipe, or check its tags for mistakes."
             )
         if 2 * self.found < self.photos:
             what = f"nothing was found in {self.photos - self.found} of its {_photos(self.photos)}"

@@ -32,7 +32,7 @@ MODEL = (
 LAST_WORD = {
     "empty": "Try a lower --threshold first, then train with more photos or with --area a third lower.",
     "full": "Train with photos without any of the tags in a folder _background, or with --area a third higher.",
-    "unknown": "The classifier has not learned the tags: train with more photos, more --classifier-steps and --steps,"
+    "unknown": "The classifier has not learned the tags: train with more photos, a lower --probe-decay,"
     " or pretrained --weights.",
 }
 """The next move where no tag's maps can be used, by the state of most of them."""
