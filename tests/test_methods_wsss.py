@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 from torchbas.cli.train import parse
-from torchbas.config import Architecture
+from torchbas.config import Architecture, Objective
 from torchbas.data import Batch, image_size
 from torchbas.errors import InputError
 from torchbas.export.voc import write_labels
@@ -230,7 +230,7 @@ def test_masks_of_other_sizes_are_refused(world):
 
 
 def _train(dataset, recipe, method, out, weights=False, resume=False, **options):
-    chosen = replace(recipe, method=method, options=recipe.options if method == "bas" else options)
+    chosen = replace(recipe, method=method, options=Objective() if method == "bas" else options)
     return train_recipe(dataset, chosen, out, weights=weights, device="cpu", resume=resume)
 
 

@@ -9,12 +9,22 @@ import numpy as np
 import pytest
 import torch
 
+from torchbas import recipes
+from torchbas.config import Recipe
 from torchbas.data import decode
 from torchbas.errors import InputError, Interrupted
 from torchbas.model import BAS
 from torchbas.training.feature_cache import FEATURES
 from torchbas.training.loop import Hooks
 from torchbas.training.recipe import train_recipe as train
+
+
+@pytest.fixture(scope="module")
+def recipe(recipe: Recipe) -> Recipe:
+    """The shared recipe with a classifier that is trained with the maps, so that F1 may be trained too."""
+    joint = recipes.load("quick_joint")
+    architecture = replace(joint.architecture, backbone="test_resnet", hidden=16)
+    return replace(recipe, architecture=architecture, options=replace(joint.options, classifier_steps=6))
 
 
 def _of(recipe, **training):
