@@ -8,14 +8,14 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import mean
 
-from matplotlib.figure import Figure
+from torchbas.viz.plots import COLORS, figure_at, write_csv
 
 FOLDER = Path(__file__).parents[1] / "results/folders"
 METHODS = {
-    "bas": ("BAS", "o", "#1b6ca8"),
-    "layercam": ("Layer-CAM", "^", "#d98324"),
-    "cam": ("CAM", "v", "#b03a2e"),
-    "centered_box": ("centered box", "|", "#777777"),
+    "bas": ("BAS", "o", COLORS[0]),
+    "layercam": ("Layer-CAM", "^", COLORS[1]),
+    "cam": ("CAM", "v", COLORS[2]),
+    "centered_box": ("centered box", "|", COLORS[6]),
 }
 REAL = ("cub", "msrc", "cat_dog", "cow_sheep", "car_flower", "neu")
 
@@ -30,27 +30,23 @@ def main() -> None:
         for method in METHODS:
             found[name][method].append(result["metrics"].get(f"{method}_gt_known", 0.0))
     order = sorted(found, key=lambda name: (name.startswith(REAL), mean(found[name]["bas"])))
-    figure = Figure(figsize=(8, 0.32 * len(order) + 1.3), layout="constrained")
-    axes = figure.add_subplot()
-    for y, name in enumerate(order):
-        values = {method: mean(found[name][method]) for method in METHODS}
-        axes.plot([min(values.values()), max(values.values())], [y, y], color="#dddddd", zorder=1)
-        for method, (_, marker, color) in METHODS.items():
-            axes.scatter(values[method], y, marker=marker, color=color, s=48 if method == "bas" else 32, zorder=2)
-    axes.set_yticks(range(len(order)), [f"{name.replace('_', ' ')}: {photos[name]}" for name in order], fontsize=8)
-    drawn = sum(not name.startswith(REAL) for name in order)
-    if 0 < drawn < len(order):
-        axes.axhline(drawn - 0.5, color="#999999", linewidth=0.8, linestyle=":")
-        axes.text(100, drawn - 0.42, "photos", ha="right", va="bottom", fontsize=8, color="#666666")
-        axes.text(100, drawn - 0.58, "drawn", ha="right", va="top", fontsize=8, color="#666666")
-    axes.set(xlim=(-2, 102), xlabel="boxes with IoU of at least .5, %", title="bas label, folder by folder")
-    for label, marker, color in METHODS.values():
-        axes.scatter([], [], marker=marker, color=color, label=label)
-    axes.legend(
-        loc="upper center", bbox_to_anchor=(0.4, -0.09 - 1.2 / (len(order) + 4)), ncols=4, fontsize=8, frameon=False
-    )
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(FOLDER / "where.png", dpi=130)
+    means = {name: {method: mean(values) for method, values in found[name].items()} for name in order}
+    with figure_at(FOLDER / "where.png", width=8.0, height=0.32 * len(order) + 1.3) as figure:
+        axes = figure.add_subplot(xlabel="boxes with IoU of at least .5, %", title="bas label, folder by folder")
+        for y, name in enumerate(order):
+            axes.plot([min(means[name].values()), max(means[name].values())], [y, y], color="#dddddd", zorder=1)
+        for method, (label, marker, color) in METHODS.items():
+            x = [means[name][method] for name in order]
+            axes.scatter(x, range(len(order)), marker=marker, color=color, label=label, zorder=2)
+        axes.set_yticks(range(len(order)), [f"{name.replace('_', ' ')}: {photos[name]}" for name in order], fontsize=8)
+        drawn = sum(not name.startswith(REAL) for name in order)
+        if 0 < drawn < len(order):
+            axes.axhline(drawn - 0.5, color="#999999", linewidth=0.8, linestyle=":")
+            axes.text(100, drawn - 0.42, "photos", ha="right", va="bottom", fontsize=8)
+            axes.text(100, drawn - 0.58, "drawn", ha="right", va="top", fontsize=8)
+        axes.set_xlim(-2, 102)
+        figure.legend(loc="outside lower center", ncols=4)
+    write_csv(FOLDER / "where.csv", ["folder", *METHODS], [[name, *means[name].values()] for name in order])
 
 
 if __name__ == "__main__":

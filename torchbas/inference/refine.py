@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
-from ..crf.dense_crf import DenseCRF, Kernel, unary_from_probabilities
+from ..crf.dense_crf import DenseCRF, Kernel
 
 SMOOTH = Kernel(weight=3.0, space=3.0)
 EDGES = Kernel(weight=6.0, space=40.0, color=16.0)
@@ -28,17 +28,13 @@ def refine(
     """
     height, width = image.shape[:2]
     large = cv2.resize(heatmap.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    probability = _sigmoid(TRUST * (_logit(large) - _logit(np.array([threshold], np.float32))))
+    logit = TRUST * (_logit(large) - _logit(np.array([threshold], np.float32)))
     scale = max(height, width) / SIDE
     kernels = [Kernel(one.weight, one.space * scale, one.color) for one in (SMOOTH, EDGES)]
-    unary = unary_from_probabilities(np.stack([1 - probability, probability]))
+    unary = np.logaddexp(0, np.stack([logit, -logit]), dtype=np.float32)  # -log of 1 - p and p
     return DenseCRF(np.ascontiguousarray(image), kernels, ITERATIONS)(unary)[1]
 
 
 def _logit(p: Float[np.ndarray, "*S"]) -> Float[np.ndarray, "*S"]:
     p = np.clip(p, CLOSEST, 1 - CLOSEST)
     return np.log(p / (1 - p))
-
-
-def _sigmoid(x: Float[np.ndarray, "*S"]) -> Float[np.ndarray, "*S"]:
-    return 1 / (1 + np.exp(-x))

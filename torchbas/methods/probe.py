@@ -41,7 +41,10 @@ def linear_probe(
         optimizer.zero_grad()
         total = classification(F.linear(inputs, weights), labels, background_class=background_class)
         if blank is not None:
-            total = total + BLANK * F.softplus(F.linear(blank / scale, weights).logsumexp(dim=0))
+            nothing = torch.zeros_like(labels[:1])
+            total = total + BLANK * classification(
+                F.linear(blank[None] / scale, weights), nothing, background_class=True
+            )
         total = total + decay * weights.square().sum() / 2
         total.backward()
         return total

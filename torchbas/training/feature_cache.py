@@ -56,14 +56,12 @@ class CachedFeatures:
         rows = torch.from_numpy(index)
         return FeatureBatch(features, torch.tensor(target), self.labels[rows], rows)
 
-    def every(self, size: int, device: torch.device) -> Iterator[FeatureBatch]:
+    def every(self, size: int) -> Iterator[FeatureBatch]:
         """All views of all samples, in order, in batches of ``size``; the first tag is the target."""
         target = torch.tensor([tags[0] if tags else -1 for tags in self.tags])
         for view in self.features:
             for rows in torch.arange(len(self)).split(size):
-                features = torch.from_numpy(view[rows.numpy()])
-                fields = (features, target[rows], self.labels[rows], rows)
-                yield FeatureBatch(*(field.to(device) for field in fields))
+                yield FeatureBatch(torch.from_numpy(view[rows.numpy()]), target[rows], self.labels[rows], rows)
 
 
 class CachedLoader:

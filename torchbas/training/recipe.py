@@ -1,18 +1,18 @@
 """Training of a method by a recipe: makes a :class:`torchbas.training.train.Task` of dataset and settings."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from .. import methods
 from ..config import Recipe, Training
-from ..data import Order, too_few_tags, training_loader
+from ..data import Batch, Order, too_few_tags, training_loader
 from ..errors import InputError
 from ..inference.localizer import Localizer, Progress, silent
 from ..io import stable_hash
-from ..methods.base import Method
+from ..methods.base import FeatureBatch, Method
 from ..methods.trained import TrainedModel
 from ..model.weights import is_run, normalization, origin, read_card, start_from
 from ..structures import Dataset
@@ -206,13 +206,11 @@ class _Batches:
                     progress=self.progress,
                 )
                 if network.fits_first:
-                    with fabric.autocast():
-                        network.fit_first(features.every(training.batch_size, fabric.device))
+                    _fit_first(network, fabric, features.every(training.batch_size))
                 return CachedLoader(features, Order(len(features), training.batch_size, training.seed))
         if network.fits_first:  # every process on all of the photos, so that all get the same
             whole = self._photos(0, 1)
-            with fabric.autocast():
-                network.fit_first(fabric.to_device(batch) for batch in self.progress(whole, len(whole)))
+            _fit_first(network, fabric, self.progress(whole, len(whole)))
         return self._photos(fabric.global_rank, fabric.world_size)
 
     def _photos(self, rank: int, world_size: int) -> Loader:
@@ -228,3 +226,8 @@ class _Batches:
             world_size=world_size,
             view=training.view,
         )
+
+
+def _fit_first(network: Method, fabric: Fabric, batches: Iterable[Batch] | Iterable[FeatureBatch]) -> None:
+    with fabric.autocast():
+        network.fit_first(fabric.to_device(batch) for batch in batches)
