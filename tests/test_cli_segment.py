@@ -10,6 +10,7 @@ import discs
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 from torchbas import data
 from torchbas.cli import main
@@ -88,6 +89,30 @@ def test_tags_alone_end_with_a_segmenter_and_say_that_nothing_is_predicted(sampl
     ran("segment", root, "--model", bas, "--out", tmp_path / "out", *words)
     assert "Nothing is predicted without a split val or test" in " ".join(capsys.readouterr().err.split())
     assert (tmp_path / "out/segmenter/model.json").is_file()
+
+
+def test_the_masks_come_out_as_what_bas_label_writes(samples, bas, tmp_path, capsys):
+    out = tmp_path / "out"
+    ran("segment", samples, "--model", bas, "--out", out, "--until", "refine", "--json", *QUICK)
+    answer = json.loads(capsys.readouterr().out)
+    assert {one["tag"] for one in answer["tags"]} <= set(discs.CLASSES)
+    assert (out / "index.html").stat().st_size > 1000
+    content = json.loads((out / "masks.coco.json").read_text())
+    names = {one["id"]: one["file_name"] for one in content["images"]}
+    assert sorted(names.values()) == [f"train_{n}.png" for n in range(5)]
+    drawn = {}
+    for one in content["annotations"]:
+        mask = coco_mask.decode(one["segmentation"]).astype(bool)
+        rows, columns = np.nonzero(mask)
+        left, top = columns.min(), rows.min()
+        assert one["bbox"] == [left, top, columns.max() + 1 - left, rows.max() + 1 - top]
+        labels = drawn.setdefault(names[one["image_id"]], np.zeros(mask.shape, np.uint8))
+        labels[mask] = 1 + discs.CLASSES.index(content["categories"][one["category_id"] - 1]["name"])
+    assert drawn
+    for name, labels in drawn.items():
+        ours = read_mask(out / "masks" / Path(name).with_suffix(".png"))
+        assert ((ours != labels) & (labels > 0)).sum() == 0
+        assert ((ours != labels).mean()) < 0.02  # specks
 
 
 @pytest.mark.parametrize(

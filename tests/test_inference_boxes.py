@@ -45,30 +45,36 @@ def heats(draw):
 def test_the_largest_component_is_that_of_a_flood_fill_and_the_first_among_equals(heat):
     pieces = _flood(heat > 0.5)
     if pieces:
-        (found,) = components(heat, 0.5)
+        (found,) = components(heat > 0.5)
         assert found.box == largest_box(heat, 0.5)
         largest = max(pieces, key=len)  # max keeps the first of equals
         assert _pixels(found.mask) == largest
         assert found.box == _bounds(largest)
     else:
-        assert components(heat, 0.5) == []
+        assert components(heat > 0.5) == []
         assert largest_box(heat, 0.5) == (0, 0, heat.shape[1], heat.shape[0])
 
 
 @given(heats())
 def test_all_components_are_those_of_a_flood_fill_largest_first(heat):
     pieces = _flood(heat > 0.1)
-    found = components(heat, 0.1, "all", smallest=0.0)
+    found = components(heat > 0.1, "all", smallest=0.0)
     assert [len(_pixels(one.mask)) for one in found] == sorted(map(len, pieces), reverse=True) or not pieces
     for one in found:
         assert _pixels(one.mask) in pieces or not pieces
         assert one.box == _bounds(_pixels(one.mask))
 
 
-def test_components_much_smaller_than_the_largest_are_left_out():
-    heat = np.zeros((10, 30), np.float32)
-    heat[:, :10] = heat[:2, 20:25] = heat[8, 20:24] = 1  # 100, 10 and 4 pixels
-    assert [one.box for one in components(heat, 0.5, "all")] == [(0, 0, 10, 10), (20, 0, 25, 2)]
+def test_of_all_components_specks_are_left_out_by_their_share_of_the_photo():
+    mask = np.zeros((50, 100), bool)
+    mask[:40, :40] = mask[45, 50:55] = mask[48, 60:64] = True  # 1600, 5 and 4 of 5000 pixels; a thousandth is 5
+    assert [one.box for one in components(mask, "all")] == [(0, 0, 40, 40), (50, 45, 55, 46)]
+
+
+def test_the_largest_component_stays_however_small_it_is():
+    mask = np.zeros((50, 100), bool)
+    mask[7, 9] = mask[20, 30:32] = True
+    assert [one.box for one in components(mask, "all")] == [(30, 20, 32, 21)]
 
 
 def test_the_threshold_itself_is_background():
@@ -84,5 +90,5 @@ def test_among_equals_the_first_in_raster_order_wins_though_opencv_numbers_by_bl
 
 @pytest.mark.parametrize("objects", ["largest", "all"])
 def test_boxes_are_plain_floats_that_json_can_hold(objects):
-    for one in components(np.eye(4, dtype=np.float32), 0.5, objects):
+    for one in components(np.eye(4, dtype=bool), objects):
         assert all(type(value) is float for value in one.box)

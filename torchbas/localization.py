@@ -35,6 +35,9 @@ class Localization:
     """S_b / S in [0, 1]: the share of the class's activation left with the foreground masked. Near 0 is good."""
     threshold: float
     """Value of the heatmap above which a pixel is foreground."""
+    agreement: float = 1.0
+    """IoU of what exceeds the threshold with the masks of all objects of the tag, where these are another's: of the
+    CRF, or of a segmenter."""
     method: str = "bas"
     """Method whose heatmap it is: the model's, or layercam where the model's maps of the tag are empty or full."""
     ground_truth: tuple[Box, ...] = ()

@@ -10,14 +10,18 @@ from .. import data, recipes
 from ..config import Recipe, Segmentation
 from ..errors import InputError
 from ..inference.localizer import Localizer
+from ..localization import Localization
 from ..model.weights import CARD, read_card
 from ..structures import Dataset
+from ..wsss.cache import SampleFiles, sample_paths
+from ..wsss.objects import ObjectMasks
 from ..wsss.pipeline import Objects, Pipeline, Until
+from ..wsss.refine import LabelMaps
 from ..wsss.scores import Report
 from ..wsss.seeds.sources import SeedFolder, SeedNetwork
 from ..wsss.setup import IMAGENET, ComputeOptions, Progress, no_progress
 from ..wsss.setup import InitialWeights as InitialWeights
-from .compute import Compute, Source, load
+from .compute import Compute, Source, Watch, load
 
 
 def segment(
@@ -100,6 +104,36 @@ def segment(
         overwrite=overwrite,
     )
     return pipeline.run(until)
+
+
+def localizations(
+    source: Source,
+    out: str | Path,
+    model: str | Path | Localizer,
+    *,
+    objects: Objects = "semantic",
+    compute: Compute = Compute(),
+    watch: Watch = Watch(),
+) -> Iterator[Localization]:
+    """Localizations of the tags of the photos learned from, with the masks that :func:`segment` made in ``out``.
+
+    Args:
+        source: the same photos.
+        model: the first of the runs whose seeds were added: heatmap, confidence and S_b / S are its own.
+        objects: ``semantic`` takes the connected components of the label maps, ``instances`` IRN's objects.
+
+    Raises:
+        InputError: see :func:`torchbas.api.predict`.
+    """
+    localizer = model if isinstance(model, Localizer) else load(model)
+    dataset = source if isinstance(source, Dataset) else data.read(source)
+    samples = localizer.with_own_classes(dataset.only("train", ""))
+    labels = LabelMaps(Path(out) / "masks", sample_paths(samples.samples, ".png"))
+    single = SampleFiles(Path(out) / "instances", sample_paths(samples.samples, ".json"))
+    masks = ObjectMasks(samples.classes, labels, single if objects == "instances" else None)
+    localizer.model.to(compute.place())
+    settings = {"workers": compute.workers, "precision": compute.context(), "progress": watch.batches}
+    return localizer.stream(samples, masks=masks, **settings)
 
 
 def check_runs(

@@ -13,7 +13,7 @@ from .. import recipes
 from ..config import Precision, Segmentation, Training
 from ..errors import InputError
 from ..io import MANIFEST
-from .common import Common, Data, alone, chosen, prepare, weights_of
+from .common import Common, Data, Formats, alone, chosen, prepare, weights_of
 
 DEFAULT = "voc_resnet50"
 
@@ -42,6 +42,7 @@ class Segment(Common):
     """instances: after the masks also those of single objects, as COCO, for which --refine irn has learned."""
     until: Literal["seed", "refine", "segmenter"] = "segmenter"
     """The last stage to do."""
+    format: Formats = ("coco", "gallery")
     images: Path | None = None
     """Folder that the lists' paths are relative to, where the format expects the photos elsewhere."""
     masks: Path | None = None
@@ -66,7 +67,7 @@ class Segment(Common):
     def run(self) -> dict[str, Any]:
         """Every stage up to ``until``."""
         from .. import api, data
-        from ..api.segment import InitialWeights, check_runs, segment
+        from ..api.segment import InitialWeights, check_runs, localizations, segment
         from ..io import write_manifest
         from .job import Job
         from .progress import Reporter, table
@@ -103,12 +104,26 @@ class Segment(Common):
             compute=compute,
             progress=job.timed,
         )
-        answer = {"command": "segment", "words": chosen(self), "scores": scores, "problems": checked.problems}
-        write_manifest(self.out, answer | {"seconds": job.seconds})
+        answer = {"command": "segment", "words": chosen(self), "scores": scores}
+        if objects := self.until != "seed" and bool(self.model):
+            localizer = api.load(self.model[0])
+            learned = checked.only("train", "")
+            with job.timed("finding objects") as stage:
+                watch = api.Watch(batches=stage.each)
+                found = [
+                    *localizations(learned, self.out, localizer, objects=self.objects, compute=compute, watch=watch)
+                ]
+            formats = [name for name in self.format if name != "voc"]  # which is what the stage masks has made
+            answer = job.write(found, learned, localizer, formats, answer, job.report(found, learned, localizer))
+        else:
+            answer |= {"problems": checked.problems, "seconds": job.seconds}
+            write_manifest(self.out, answer)
         known = {name: score for name, score in scores.items() if score}
         if known and not self.json:
             table("mIoU, percent", ["stage", "mIoU"], [[name, score["miou"]] for name, score in known.items()])
         reporter.say(f"All of it is in {self.out}, described in {self.out / MANIFEST}.")
+        if objects and "gallery" in self.format:
+            reporter.say(f"{answer['objects']} objects in the photos learned from. Open {self.out / 'index.html'}")
         for sentence in self._results({sample.split for sample in checked.samples}):
             reporter.say(sentence)
         return answer

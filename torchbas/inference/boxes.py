@@ -18,24 +18,39 @@ class Component(NamedTuple):
     """Its pixels."""
 
 
+SMALLEST = 0.001
+"""Share of the photo that a component covers at least where all are wanted: about one of 28 x 28 cells."""
+
+
 def components(
-    heatmap: Float[np.ndarray, "H W"], threshold: float, objects: str = "largest", smallest: float = 0.05
+    foreground: Bool[np.ndarray, "H W"],
+    objects: str = "largest",
+    parts: Int[np.ndarray, "h w"] | None = None,
+    smallest: float = SMALLEST,
 ) -> list[Component]:
-    """The 8-connected components of ``heatmap > threshold``, largest first.
+    """The 8-connected components of a mask, largest first.
 
     Args:
-        heatmap: in [0, 1].
-        threshold: foreground is what exceeds it.
-        objects: ``largest`` gives that one, ``all`` every component of at least ``smallest`` times its area.
-
-    Where nothing exceeds the threshold there is none.
+        objects: ``largest`` gives that one, ``all`` those of at least ``smallest`` times the photo's area, and the
+            largest however small it is.
+        parts: numbers of the things that places belong to, on any grid; pixels of different things do not connect.
     """
-    labels, stats, order = _label(heatmap > threshold)
-    if not len(order):
-        return []
-    area = stats[:, cv2.CC_STAT_AREA]
-    kept = order[:1] if objects == "largest" else order[area[order] >= smallest * area[order[0]]]
+    if parts is not None:
+        large = cv2.resize(parts, (foreground.shape[1], foreground.shape[0]), interpolation=cv2.INTER_NEAREST)
+        each = [components(foreground & (large == number), objects, None, smallest) for number in np.unique(parts)]
+        return sorted((one for ones in each for one in ones), key=lambda one: -one.mask.sum())
+    labels, stats, order = _label(foreground)
+    kept = order[:1]
+    if objects == "all":
+        area = stats[:, cv2.CC_STAT_AREA]
+        kept = order[(area[order] >= smallest * foreground.size) | (order == order[:1])]
     return [Component(_box(stats[label]), labels == label) for label in kept]
+
+
+def component(mask: Bool[np.ndarray, "H W"]) -> Component:
+    """A mask, which is not empty, as one component, connected or not."""
+    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    return Component((float(x), float(y), float(x + width), float(y + height)), mask)
 
 
 def largest_box(heatmap: Float[np.ndarray, "H W"], threshold: float) -> Box:

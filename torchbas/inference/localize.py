@@ -8,8 +8,9 @@ normalized, brought to one grid and zoomed into, for prediction and evaluation a
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Int32
 from torch import Tensor
 
 from ..cam import auto_threshold, class_activation, normalize, upsample
@@ -17,6 +18,7 @@ from ..config import Inference
 from ..methods.base import Method
 from ..methods.gradcam import gradient_heatmaps, layercam
 from ..model.classifier import Encoded
+from .separate import separate
 from .thresholds import choose_thresholds
 from .zoom import DETAIL, crop_regions, detail, paste_regions, reduce, regions
 
@@ -38,6 +40,9 @@ class Detections(NamedTuple):
     """S_b / S with all places above the threshold masked, in [0, 1]."""
     replaced: Bool[Tensor, " Q"]
     """Whether the heatmap is Layer-CAM's in place of the method's."""
+    parts: list[Int32[np.ndarray, "h w"] | None]
+    """Number of the thing that each place belongs to, see :func:`~torchbas.inference.separate.separate`; None where
+    there is one thing at most, or only the largest is wanted."""
 
 
 @torch.inference_mode()
@@ -48,12 +53,14 @@ def detect(
     inference: Inference,
     replaced: Sequence[int] = (),
     enlarged: Sequence[int] | None = None,
+    objects: str = "largest",
 ) -> Detections:
     """Detections of every class marked in ``labels`` (multi-hot), or of the most probable class of each image.
 
     ``images`` are standardized for the backbone, and with ``zoom`` larger than its input by
     :func:`~torchbas.inference.zoom.detail`: the first pass uses them reduced, the second crops of them. Of the classes
-    ``replaced`` the heatmap is Layer-CAM of F (Jiang et al. 2021), thresholded by ``auto``.
+    ``replaced`` the heatmap is Layer-CAM of F (Jiang et al. 2021), thresholded by ``auto``. Where ``all`` objects are
+    wanted, those that touch are told apart.
     """
     views, images = images, reduce(images, detail(inference))
     encoded = model.encode(images)
@@ -72,7 +79,11 @@ def detect(
         maps = gradient_heatmaps(model, queries.at(rows), label[rows], "f1", layercam)
         heatmaps[rows] = upsample(normalize(maps), (heatmaps.shape[1], heatmaps.shape[2])).to(heatmaps.dtype)
         threshold[rows], ratio[rows] = choose_thresholds(queries.at(rows), label[rows], heatmaps[rows], "auto")
-    return Detections(index, label, confidence, heatmaps, threshold, ratio, other)
+    parts: list[Int32[np.ndarray, "h w"] | None] = [None] * len(label)
+    if objects == "all":
+        size = (images.shape[2], images.shape[3])
+        parts = separate(model, views, index, label, queries.scores(label), heatmaps, threshold, size)
+    return Detections(index, label, confidence, heatmaps, threshold, ratio, other, parts)
 
 
 class Heatmaps(NamedTuple):

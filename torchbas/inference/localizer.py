@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Int32, UInt8
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
@@ -21,13 +21,15 @@ from ..localization import Localization
 from ..methods.base import Method
 from ..methods.trained import TrainedModel
 from ..structures import Dataset, Sample, unknown_tag
-from .boxes import components
+from .boxes import component, components
 from .localize import detect, enlarged_classes
 from .refine import refine
 from .zoom import detail
 
 Progress = Callable[[Iterable[Batch], int], Iterable[Batch]]
 """Passes batches on, whose number it is told, e.g. with a progress bar."""
+Masks = Callable[[Sample, str], Sequence[Bool[np.ndarray, "H W"]]]
+"""Masks of the objects of a tag in a photo, at its own size, from elsewhere than the heatmap."""
 AUTHORS = "authors"
 """``recipe`` of a model that the paper's authors released."""
 
@@ -65,6 +67,7 @@ class Localizer(TrainedModel[Method]):
         tags: str = "known",
         objects: str = "largest",
         min_score: float = 0.0,
+        masks: Masks | None = None,
         batch_size: int = 16,
         workers: int = 0,
         precision: Callable[[], Any] = nullcontext,
@@ -73,8 +76,9 @@ class Localizer(TrainedModel[Method]):
         """Localizations of the ``known`` tags of every photo, or of its ``predicted`` class, photo by photo in order.
 
         Args:
-            objects: ``largest`` or ``all`` connected components of a heatmap.
+            objects: ``largest`` connected component of a heatmap, or ``all``, those that touch told apart.
             min_score: localizations with a lower certainty are left out.
+            masks: in place of the heatmap's own, such as a segmenter's; ``objects`` then says nothing.
             workers: processes that decode, and threads that make masks.
             precision: context manager of the forward pass, e.g. autocast.
             progress: receives the batches and their number, and passes them on.
@@ -91,7 +95,7 @@ class Localizer(TrainedModel[Method]):
         loader = evaluation_loader(data, partial(whole_view, size=side), batch_size, workers, at_least=side)
         device = next(self.model.parameters()).device
         self.model.eval()
-        extract = partial(_localizations, objects=objects, method=self.model.name)
+        extract = partial(_localizations, objects=objects, method=self.model.name, masks=masks)
         replaced = [self.label_of(tag) for tag in self.inference.layercam]
         enlarged = enlarged_classes(self.inference, self.classes)
         with ThreadPoolExecutor(max(1, workers)) as pool:
@@ -100,7 +104,7 @@ class Localizer(TrainedModel[Method]):
                 labels = batch.labels.to(device) if tags == "known" else None
                 images = images.contiguous(memory_format=torch.channels_last)
                 with precision():
-                    found = detect(self.model, images, labels, self.inference, replaced, enlarged)
+                    found = detect(self.model, images, labels, self.inference, replaced, enlarged, objects)
                 index = batch.index[found.index.cpu()].tolist()
                 tasks = zip(
                     [wanted[i] for i in index],
@@ -112,6 +116,7 @@ class Localizer(TrainedModel[Method]):
                     ),
                     found.heatmaps.float().cpu().numpy(),
                     self._photos_to_refine(batch, found.index),
+                    found.parts,
                     strict=True,
                 )
                 for objects_of_one in pool.map(lambda task: extract(*task), tasks):
@@ -160,32 +165,44 @@ def _localizations(
     replaced: bool,
     grid: Float[np.ndarray, "h w"],
     image: UInt8[np.ndarray, "S S 3"] | None,
+    parts: Int32[np.ndarray, "h w"] | None,
     *,
     objects: str,
     method: str,
+    masks: Masks | None,
 ) -> list[Localization]:
-    """Components of a heatmap at the photo's own size, drawn to the edges of ``image`` where that is given."""
+    """Objects in a photo at its own size: ``masks``, or components of the heatmap, drawn to the edges of ``image``."""
     height, width = size
-    found = []
-    if image is not None and (grid > threshold).any():
-        probability = cv2.resize(refine(grid, threshold, image), (width, height), interpolation=cv2.INTER_LINEAR)
-        found = components(probability, 0.5, objects)
-    if not found:  # nothing is left of a thing that is too small or too faint: its heatmap then
-        found = components(cv2.resize(grid, (width, height), interpolation=cv2.INTER_LINEAR), threshold, objects)
+    own = cv2.resize(grid, (width, height), interpolation=cv2.INTER_LINEAR) > threshold
+    if masks is not None:
+        found = [component(mask) for mask in masks(sample, label)]
+    else:
+        found = []
+        if image is not None and (grid > threshold).any():
+            probability = cv2.resize(refine(grid, threshold, image), (width, height), interpolation=cv2.INTER_LINEAR)
+            found = components(probability > 0.5, objects, parts)
+        if not found:  # nothing is left of a thing that is too small or too faint: its heatmap then
+            found = components(own, objects, parts)
+    agreement = _iou(own, np.logical_or.reduce([one.mask for one in found])) if found else 0.0
     return [
         Localization(
             image=sample.path,
             name=sample.name,
             size=(height, width),
             label=label,
-            xyxy=component.box,
-            rle=dict(coco_mask.encode(np.asfortranarray(component.mask, dtype=np.uint8))),
+            xyxy=one.box,
+            rle=dict(coco_mask.encode(np.asfortranarray(one.mask, dtype=np.uint8))),
             grid=grid,
             confidence=confidence,
             bas_ratio=bas_ratio,
             threshold=threshold,
+            agreement=agreement,
             method="layercam" if replaced else method,
             ground_truth=sample.boxes,
         )
-        for component in found
+        for one in found
     ]
+
+
+def _iou(a: Bool[np.ndarray, "H W"], b: Bool[np.ndarray, "H W"]) -> float:
+    return float((a & b).sum() / max((a | b).sum(), 1))

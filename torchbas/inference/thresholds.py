@@ -20,7 +20,7 @@ def bas_ratios(encoded: Encoded, label: Int[Tensor, " Q"], masks: Float[Tensor, 
     """
     reference = encoded.reference_logits
     origin = 0.0 if reference is None else reference[label]
-    whole = encoded.logits.gather(1, label[:, None])[:, 0] - origin
+    whole = encoded.scores(label)
     ratios = []
     for mask in masks.unbind(1):  # one batch through F2 at a time keeps memory flat
         share = F.adaptive_avg_pool2d(mask[:, None], (encoded.features.shape[2], encoded.features.shape[3]))

@@ -134,6 +134,11 @@ class Encoded:
         """Class scores with everything masked, see :meth:`Classifier.reference_logits`."""
         return self.classifier.reference_logits(self.features)
 
+    def scores(self, label: Int[Tensor, " B"]) -> Float[Tensor, " B"]:
+        """S: the logit of each image's ``label``, less that of an image with everything masked."""
+        origin = 0.0 if self.reference_logits is None else self.reference_logits[label]
+        return self.logits.gather(1, label[:, None])[:, 0] - origin
+
     def at(self, index: Int[Tensor, " Q"]) -> "Encoded":
         """The images at these positions; nothing is computed for them again."""
         return _Rows(self, index)

@@ -63,14 +63,22 @@ class InstanceWriter(SampleFiles):
 
         def found() -> Iterator[ScoredMask]:
             for sample in samples:
-                for one in self._read(sample)["objects"]:
+                for one in _read(self.path(sample))["objects"]:
                     yield ScoredMask(sample.name, one["tag"], one["rle"], one["score"])
 
-        sizes = {sample.name: (height, width) for sample in samples for height, width in [self._read(sample)["size"]]}
+        sizes = {
+            sample.name: (height, width) for sample in samples for height, width in [_read(self.path(sample))["size"]]
+        }
         write_objects(found(), classes, sizes, path)
 
-    def _read(self, sample: Sample) -> dict[str, Any]:
-        return json.loads(self.path(sample).read_text("utf-8"))
+
+def read_objects(path: Path) -> list[tuple[str, Bool[np.ndarray, "H W"]]]:
+    """Tag and mask of each object of a sample, as :class:`InstanceWriter` wrote it."""
+    return [(one["tag"], coco_mask.decode(one["rle"]).astype(bool)) for one in _read(path)["objects"]]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text("utf-8"))
 
 
 def instances(
