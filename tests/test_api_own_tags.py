@@ -55,6 +55,7 @@ def test_score_and_stability_by_hand():
     assert one.certainty == 0.9 * 0.8
     assert one.stability == 1.0  # 16 cells above .3 and above .7
     assert abs(one.score - 0.8) < 1e-6  # every cell is .4 from .5, of .5
+    assert abs(replace(one, agreement=0.5).score - 0.4) < 1e-6
     shaky = one_of(SAMPLES[2], 2, Inference(enlarged=("shaky",)))
     assert shaky.stability == 0.0
     assert shaky.score == 0.0

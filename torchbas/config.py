@@ -180,8 +180,7 @@ class Training(Checked):
     sharing: NonNegative[float] = 0.0
     """Share of all filters' gradients added to each of the generator's own; 0 as in the paper, 1 for small data."""
     centered: bool = False
-    """Take the part along the mean feature out of the generator's gradient, as if features had mean zero; False as in
-    the paper. For small data, where otherwise a whole map may end at 0 or 1 before objects differ from background."""
+    """Take the generator's gradient as if features had mean zero (docs/start.md); False as in the paper."""
     f1: Literal["train", "frozen", "cached"] = "train"
     """train: learn F1 too. frozen: keep it. cached: keep it and compute its features once, a few views a photo."""
     views: Positive[int] = 4
@@ -222,12 +221,13 @@ class Inference(Checked):
     force_target: bool = False
     """Put the tag among the k classes even where it was not predicted (the paper's text, not the authors' code)."""
     threshold: Share | Literal["auto", "image_specific"] = "auto"
-    """Heatmap value above which a pixel is foreground; or chosen per image without boxes: auto from the heatmap's own
-    histogram, image_specific the one of ten whose binary map has the least L_bas + L_ac (Sec. 5.5)."""
+    """Heatmap value above which a pixel is foreground; or per image, auto from its histogram, image_specific (Sec. 5.5)."""
     normalized: bool = True
     """Min-max normalize heatmaps, as the authors' evaluator does; False: not BAS's, which may then find nothing."""
     layercam: tuple[str, ...] = ()
     """Tags whose BAS maps are empty or full, so that Layer-CAM stands in; bas label finds them."""
+    mirror: bool = False
+    """Average a heatmap with that of the mirrored image."""
     enlarge: Literal["never", "auto", "always"] = "never"
     """Localize again, the whole image at twice the size, for small objects; auto: the tags in enlarged."""
     enlarged: tuple[str, ...] = ()

@@ -57,12 +57,13 @@ class Localization:
 
     @property
     def score(self) -> float:
-        """How good the box is likely to be, estimated without ground truth, in [0, 1]: :attr:`stability` times the mean
-        distance of the map from the threshold, as a share of the largest on its side."""
+        """How good the box is likely to be, estimated without ground truth, in [0, 1]: :attr:`stability` times
+        :attr:`agreement` times the mean distance of the map from the threshold, as a share of the largest on its side.
+        """
         above = self.grid > self.threshold
         largest = np.where(above, 1 - self.threshold, self.threshold)
         distance = np.abs(self.grid - self.threshold) / np.maximum(largest, 1e-6)
-        return float(self.stability * np.minimum(distance, 1).mean())
+        return float(self.stability * self.agreement * np.minimum(distance, 1).mean())
 
     @property
     def mask(self) -> Bool[np.ndarray, "H W"]:

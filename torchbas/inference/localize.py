@@ -114,7 +114,10 @@ def class_heatmaps(
         raw = class_activation(encoded.class_maps, label)
     else:
         raw = model.heatmaps(encoded, label, inference)
-    grid, fitted = encoded.features.shape[2:], _in_range(raw, model, inference)
+    fitted = _in_range(raw, model, inference)
+    if inference is not None and inference.mirror:
+        raw = fitted = (fitted + _mirrored(model, encoded.images, encoded.logits, label, inference)) / 2
+    grid = encoded.features.shape[2:]
     if fitted.shape[1:] != grid:
         fitted = upsample(fitted.float(), (grid[0], grid[1]))
     if inference is not None and inference.zoom:
@@ -186,6 +189,29 @@ def _second_pass(
     inference: Inference,
 ) -> Float[Tensor, "Q _ _"]:
     """Heatmaps of enlarged images in [0, 1]; the averaged classes (``top_k``) stay those of the first pass' logits."""
+    maps = _maps(model, images, logits, label, inference)
+    return (maps + _mirrored(model, images, logits, label, inference)) / 2 if inference.mirror else maps
+
+
+def _mirrored(
+    model: Method,
+    images: Float[Tensor, "Q 3 H W"],
+    logits: Float[Tensor, "Q K"],
+    label: Int[Tensor, " Q"],
+    inference: Inference,
+) -> Float[Tensor, "Q _ _"]:
+    """Heatmaps of the mirrored images, mirrored back."""
+    return _maps(model, images.flip(3), logits, label, inference).flip(2)
+
+
+def _maps(
+    model: Method,
+    images: Float[Tensor, "Q 3 H W"],
+    logits: Float[Tensor, "Q K"],
+    label: Int[Tensor, " Q"],
+    inference: Inference,
+) -> Float[Tensor, "Q _ _"]:
+    """Heatmaps in [0, 1] of images whose logits are given, so that k = 1 needs no F2."""
     encoded = model.encode(images.contiguous(memory_format=torch.channels_last))
     encoded.logits = logits
     return _in_range(model.heatmaps(encoded, label, inference).float(), model, inference)

@@ -9,13 +9,13 @@ RECIPE = Recipe(
     options=Objective(
         guidance=0.5,
         area=1.5,
-        bas_target=0.5,
+        bas_target=0.55,
         classifier="probe",
         fill="mean",
         background_class=True,
         ratio_cap=None,
         slope=0.1,
     ),
-    training=Training(steps=120, batch_size=16, f1="cached", views=2, sharing=1.0),
-    inference=Inference(top_k=1, threshold=0.5, normalized=False, enlarge="auto", refine="crf"),
+    training=Training(steps=150, batch_size=16, f1="cached", views=2, sharing=1.0),
+    inference=Inference(top_k=1, threshold=0.4, normalized=False, mirror=True, enlarge="auto", refine="crf"),
 )
