@@ -221,7 +221,7 @@ class Inference(Checked):
     force_target: bool = False
     """Put the tag among the k classes even where it was not predicted (the paper's text, not the authors' code)."""
     threshold: Share | Literal["auto", "image_specific"] = "auto"
-    """Heatmap value above which a pixel is foreground; or per image: auto (its histogram), image_specific (Sec. 5.5)."""
+    """Heatmap value above which a pixel is foreground; or per image: auto (histogram), image_specific (Sec. 5.5)."""
     normalized: bool = True
     """Min-max normalize heatmaps, as the authors' evaluator does; False: not BAS's, which may then find nothing."""
     layercam: tuple[str, ...] = ()
