@@ -60,7 +60,7 @@ def test_two_processes_learn_what_one_does_and_stop_together(samples, tmp_path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     training_run.train_together(samples.root, alone)
-    for name in ("plain", "eased"):
+    for name in ("plain", "eased", "probe"):
         ours, theirs = load_file(together / f"{name}.safetensors"), load_file(alone / f"{name}.safetensors")
         torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
         logged = [[float(row["total"]) for row in rows(folder / name)] for folder in (together, alone)]

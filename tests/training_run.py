@@ -27,6 +27,7 @@ TRAINING = Training(epochs=2, batch_size=2, lr=0.01, resize=20, crop=16, save_ev
 """Twelve photos: six steps an epoch, a checkpoint in the middle of an epoch and one at its end."""
 OBJECTIVE = Objective(classifier_steps=4)
 BACKGROUND = Objective(classifier_steps=2, background_class=True)
+PROBE = Objective(classifier="probe", fill="mean", background_class=True, bas_target=0.5, ratio_cap=None)
 NORMALIZATION = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 
 
@@ -62,13 +63,13 @@ def without_tags(dataset: Dataset) -> Dataset:
     return replace(dataset, samples=tuple(samples))
 
 
-def make_task(objective: Objective = OBJECTIVE, *, batch_norm: bool = True) -> Trainee:
+def make_task(objective: Objective = OBJECTIVE, *, batch_norm: bool = True, head: str = "conv") -> Trainee:
     """A BAS network of three classes; with BatchNorm it also has dropout, which a resumed run must draw alike."""
     torch.manual_seed(0)
     norm, drop = (nn.BatchNorm2d, nn.Dropout) if batch_norm else (nn.Identity, nn.Identity)
     f1 = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), norm(8), nn.ReLU())
     f2 = nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, padding=1), norm(16), nn.ReLU(), drop(0.2))
-    return Trainee(BASMethod(Extractor(f1, f2, 8, 16), 3, Architecture(hidden=16), NORMALIZATION, objective))
+    return Trainee(BASMethod(Extractor(f1, f2, 8, 16), 3, Architecture(hidden=16, head=head), NORMALIZATION, objective))
 
 
 def train(folder: Path, out: Path, *, resume: bool = False, kill_at: int | None = None) -> None:
@@ -98,6 +99,14 @@ def train_together(folder: Path, out: Path) -> None:
         fit(fabric, task, loader(), training, out / name)
         if fabric.is_global_zero:
             save_file(task.state_dict(), out / f"{name}.safetensors")
+
+    task = make_task(PROBE, batch_norm=False, head="linear")
+    task.network.freeze_f1()
+    task.network.setup(samples, training)
+    task.network.fit_first(training_loader(samples, 4, 0, training.resize, training.crop))  # all of them, in each process
+    fit(fabric, task, loader(), training, out / "probe")
+    if fabric.is_global_zero:
+        save_file(task.state_dict(), out / "probe.safetensors")
 
     half = without_tags(samples)
     task = make_task(BACKGROUND, batch_norm=False)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -163,8 +164,12 @@ class BASMethod(Method, BAS):
     def steer(self, evidence: Evidence, classes: Int[Tensor, " B"], target: float) -> None:
         """Dual ascent on the area's weight of each class: up where S_b / S is below ``target``, down where above."""
         ratio = bas_ratio(evidence.activation_background, evidence.activation, self.options.ratio_cap)
-        rate = STEERING * self.num_classes / len(classes)  # however many classes share a batch
-        self.log_area_factor.index_add_(0, classes, rate * (target - ratio))
+        counted = ratio.new_zeros(self.num_classes + 1).index_add(0, classes, target - ratio)
+        counted[-1] = len(classes)
+        if dist.is_initialized():  # a step is that of all processes together
+            dist.all_reduce(counted)
+        change, images = counted[:-1], counted[-1].clamp(min=1)
+        self.log_area_factor += STEERING * self.num_classes * change / images  # however many classes share a batch
         self.log_area_factor.clamp_(-STEERED, STEERED)
 
     def background_area(self, rows: Int[Tensor, " N"], features: Float[Tensor, "B C h w"]) -> Float[Tensor, ""]:
