@@ -1,10 +1,11 @@
 """Where `bas label` works and where it does not: drawn and real folders of tagged photos, scored after.
 
-python benchmarks/folders.py NAME... [--seeds 0 1] [-- MORE FLAGS OF BAS LABEL]
+python benchmarks/folders.py NAME... [--seeds 0 1] [--more FLAGS OF BAS LABEL]
 python benchmarks/folders.py --list
 
 For each folder and seed one `bas label` as a user types it, into results/folders/<name>_<seed>.json: BAS, CAM and
-Layer-CAM of the same network, and a centered box of 80 % of the sides.
+Layer-CAM of the same network, and a centered box of 80 % of the sides. With more flags it is BAS alone, into
+results/folders/changed/.
 """
 
 import argparse
@@ -185,12 +186,13 @@ def measure(name: str, seed: int, more: list[str]) -> None:
         seconds, cpu = time.monotonic() - began, time.process_time() - cpu
         run = json.loads((out / "run.json").read_text())
         localizer = api.load(out)
-        scores = {method: score(found, truth) for method, found in localizations(photos, localizer).items()}
+        methods = localizations(photos, localizer, others=not more)
+        scores = {method: score(found, truth) for method, found in methods.items()}
         scores["centered_box"] = score({key: centered(one) for key, one in sizes_of(truth, photos).items()}, truth)
     states = [one["state"] for one in run.get("tags", [])]
     record(
-        "folders",
-        f"{name}_{seed}",
+        "folders/changed" if more else "folders",
+        "_".join([name, str(seed), *(word.strip("-") for word in more)]),
         data=f"{name}, {len(truth)} photos with {len(states)} tags, {run['photos'] - len(truth)} without",
         recipe=" ".join([localizer.recipe, *more]),
         protocol="largest component of each photo's own tag; a box is right with IoU >= .5 with any true one",
@@ -218,9 +220,11 @@ class Found(NamedTuple):
     confidence: float = 0.0
 
 
-def localizations(photos: Path, localizer: Localizer) -> dict[str, dict[str, Found]]:
+def localizations(photos: Path, localizer: Localizer, *, others: bool) -> dict[str, dict[str, Found]]:
     """By method and photo: BAS as labeled, and CAM and Layer-CAM of the same network at their own thresholds."""
     dataset = data.read(photos)
+    if not others:
+        return {"bas": {one.name: found_of(one) for one in api.predict(dataset, localizer)}}
     plain = replace(localizer, inference=replace(localizer.inference, layercam=()))
     other = replace(localizer, inference=replace(localizer.inference, layercam=localizer.classes))
     return {

@@ -2,7 +2,7 @@
 
 python benchmarks/steps.py [FOLDER] [--seed 0]
 
-FOLDER is one of benchmarks/folders.py. Into results/folders/steps_<folder>_<seed>.json and .png.
+FOLDER is one of benchmarks/folders.py. Into results/wsol/steps_<folder>_<seed>.json and .png.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def main() -> None:
     name = f"steps_{words.folder}_{words.seed}"
     last = {recipe: {tag: rows[-1] for tag, rows in tags.items()} for recipe, tags in curves.items()}
     record(
-        "folders",
+        "wsol",
         name,
         data=f"{words.folder}, {len(dataset.samples)} photos with {len(dataset.classes)} tags",
         recipe=" and ".join(RECIPES),
@@ -60,7 +60,7 @@ def main() -> None:
         for recipe in RECIPES
         for key, caption in CAPTIONS.items()
     }
-    place = Path(__file__).parents[1] / "results/folders" / f"{name}.png"
+    place = Path(__file__).parents[1] / "results/wsol" / f"{name}.png"
     panels(place, lines, xlabel="training steps", ylabel="", title=f"Two starts, {words.folder}", share_y=True)
 
 
