@@ -12,11 +12,11 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -30,7 +30,9 @@ from torchvision.ops import box_iou
 
 from torchbas import api, data
 from torchbas.cam import auto_threshold, class_activation, normalize, upsample
+from torchbas.cli import job
 from torchbas.cli import main as bas
+from torchbas.cli.job import Job
 from torchbas.inference.boxes import largest_box
 from torchbas.inference.localizer import Localizer
 from torchbas.localization import Localization
@@ -172,8 +174,19 @@ def arguments() -> argparse.Namespace:
     return words
 
 
+class Kept(Job):
+    """The job of `bas label`, which keeps what it found, so that the bench need not localize again."""
+
+    found: Sequence[Localization] = ()
+
+    def write(self, found: Sequence[Localization], *words: Any, **more: Any) -> dict[str, Any]:
+        Kept.found = found
+        return super().write(found, *words, **more)
+
+
 def measure(name: str, seed: int, more: list[str]) -> None:
     """Label one folder, and record how well."""
+    job.Job = Kept
     weights = str(data_folder() / "weights" / "mobilenetv1_imagenet_fp16.pth")
     with tempfile.TemporaryDirectory() as scratch:
         photos, out = Path(scratch, "photos"), Path("runs", "folders", f"{name}_{seed}")
@@ -186,8 +199,10 @@ def measure(name: str, seed: int, more: list[str]) -> None:
         seconds, cpu = time.monotonic() - began, time.process_time() - cpu
         run = json.loads((out / "run.json").read_text())
         localizer = api.load(out)
-        methods = localizations(photos, localizer, others=not more)
-        scores = {method: score(found, truth) for method, found in methods.items()}
+        methods = {"bas": Kept.found} if more else {"bas": Kept.found, "layercam": layercam(photos, localizer)}
+        scores = {method: score({one.name: found_of(one) for one in found}, truth) for method, found in methods.items()}
+        if not more:
+            scores["cam"] = score(cam(data.read(photos), localizer), truth)
         scores["centered_box"] = score({key: centered(one) for key, one in sizes_of(truth, photos).items()}, truth)
     states = [one["state"] for one in run.get("tags", [])]
     record(
@@ -220,18 +235,10 @@ class Found(NamedTuple):
     confidence: float = 0.0
 
 
-def localizations(photos: Path, localizer: Localizer, *, others: bool) -> dict[str, dict[str, Found]]:
-    """By method and photo: BAS as labeled, and CAM and Layer-CAM of the same network at their own thresholds."""
-    dataset = data.read(photos)
-    if not others:
-        return {"bas": {one.name: found_of(one) for one in api.predict(dataset, localizer)}}
-    plain = replace(localizer, inference=replace(localizer.inference, layercam=()))
+def layercam(photos: Path, localizer: Localizer) -> list[Localization]:
+    """Layer-CAM of the same network at its own threshold, drawn to the edges like the maps of BAS."""
     other = replace(localizer, inference=replace(localizer.inference, layercam=localizer.classes))
-    return {
-        "bas": {one.name: found_of(one) for one in api.predict(dataset, plain)},
-        "cam": cam(dataset, localizer),
-        "layercam": {one.name: found_of(one) for one in api.predict(dataset, other)},
-    }
+    return [*api.predict(data.read(photos), other)]
 
 
 def found_of(one: Localization) -> Found:

@@ -103,7 +103,7 @@ def train_together(folder: Path, out: Path) -> None:
     task = make_task(PROBE, batch_norm=False, head="linear")
     task.network.freeze_f1()
     task.network.setup(samples, training)
-    task.network.fit_first(training_loader(samples, 4, 0, training.resize, training.crop))  # all of them, in each process
+    task.network.fit_first(training_loader(samples, 4, 0, training.resize, training.crop))
     fit(fabric, task, loader(), training, out / "probe")
     if fabric.is_global_zero:
         save_file(task.state_dict(), out / "probe.safetensors")

@@ -27,7 +27,7 @@ class OwnTags(NamedTuple):
 SMALL = 0.2
 """Median share of its photos below which a tag's objects may be small."""
 TRIED = 8
-"""Photos of each tag that tell whether it is small, and how stable its maps are at twice the size."""
+"""Photos of such a tag that are localized at twice the size, to see how stable its maps are there."""
 STABLE = 0.9
 """Share of the stability of its maps that must be left there; chosen on one drawn set and birds (docs/start.md)."""
 
@@ -39,10 +39,12 @@ def localize_own_tags(dataset: Dataset, localizer: Localizer, localize: Localize
         localize: runs the model, with whatever progress and devices.
     """
     localizer, own = _with(localizer, layercam=(), enlarged=()), localizer.with_own_classes(dataset)
-    if localizer.inference.enlarge == "auto":
-        localizer = _with(localizer, enlarged=_better_enlarged(own, localizer, localize))
-    found = list(localize(dataset, localizer))
+    found = list(localize(own, localizer))
     reports = report_per_tag(own, found)
+    if small := _better_enlarged(own, localizer, found, reports, localize):
+        localizer = _with(localizer, enlarged=small)
+        found = _again(own, localizer, found, small, localize)
+        reports = report_per_tag(own, found)
     dead = tuple(report.tag for report in reports if report.state in ("empty", "full"))
     if not dead or localizer.model.name != "bas":
         return OwnTags(found, reports, localizer)
@@ -55,19 +57,20 @@ def localize_own_tags(dataset: Dataset, localizer: Localizer, localize: Localize
     return OwnTags(found, reports, localizer)
 
 
-def _better_enlarged(dataset: Dataset, localizer: Localizer, localize: Localize) -> tuple[str, ...]:
+def _better_enlarged(
+    dataset: Dataset, localizer: Localizer, found: list[Localization], reports: list[TagReport], localize: Localize
+) -> tuple[str, ...]:
     """Tags of little area whose maps are as stable at twice the size, by some photos of each."""
-    localizer = _with(localizer, refine="none")  # area and stability are the maps' own
-    few = _some_of(dataset, range(len(dataset.classes)))
-    before = list(localize(few, localizer))
-    reports = report_per_tag(few, before)
+    if localizer.inference.enlarge != "auto":
+        return ()
     small = [one.tag for one in reports if one.state in ("alive", "unknown") and 0 < one.area < SMALL]
     if not small:
         return ()
     few = _some_of(dataset, [dataset.classes.index(tag) for tag in small])
-    after = list(localize(few, _with(localizer, enlarged=tuple(small))))
-    stable, enlarged = _stability(before), _stability(after)
-    return tuple(tag for tag in small if enlarged.get(tag, 0) >= STABLE * stable.get(tag, 0))
+    large = list(localize(few, _with(localizer, enlarged=tuple(small), refine="none")))  # stability is the maps' own
+    tried = {(sample.name, dataset.classes[label]) for sample in few.samples for label in sample.labels}
+    before, after = (_stability([one for one in ones if (one.name, one.label) in tried]) for ones in (found, large))
+    return tuple(tag for tag in small if after.get(tag, 0) >= STABLE * before.get(tag, 0))
 
 
 def _some_of(dataset: Dataset, labels: Iterable[int]) -> Dataset:

@@ -54,8 +54,11 @@ def paste_regions(
 
 
 def detail(*settings: Inference | None) -> int:
-    """Side of the views over that of the network's input: :data:`DETAIL` where a setting has a second pass, else 1."""
-    return DETAIL if any(one is not None and (one.zoom or one.enlarges) for one in settings) else 1
+    """Side of the views over that of the network's input: :data:`DETAIL` where there may be a second pass, else 1.
+
+    Not only where a tag is enlarged, so that the maps of the others are the same whether one is or not.
+    """
+    return DETAIL if any(one is not None and (one.zoom or one.enlarge != "never") for one in settings) else 1
 
 
 def reduce(images: Float[Tensor, "B 3 H W"], times: int) -> Float[Tensor, "B 3 _ _"]:
