@@ -109,7 +109,7 @@ class Objective(Checked):
     area: NonNegative[float] = 1.5
     """beta, weight of L_ac."""
     bas_target: Share | None = None
-    """S_b / S that a weight of the area for each class is steered to, starting at beta; None: beta, as in the paper."""
+    """S_b / S that the weight of the area is steered to, starting at beta; None: it stays beta, as in the paper."""
     area_form: Literal["mean", "relative"] = "mean"
     """mean: L_ac as in the paper. relative: the smaller the object, the more a pixel of its map costs."""
     suppression: NonNegative[float] = 1.0

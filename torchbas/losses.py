@@ -132,12 +132,11 @@ def objective(
     step: int = 0,
     *,
     class_agnostic: bool = False,
-    area_factors: Float[Tensor, " B"] | None = None,
 ) -> dict[str, Float[Tensor, ""]]:
     """Weighted terms ``classify``, ``guide``, ``suppress`` and ``area``; their sum (eqs. 8 and 10) is the loss.
 
     A term of weight 0 is left out. With ``class_agnostic`` the map stands for all present classes (Sec. 5.5): it is
-    suppressed for each of them, and guided to classify all of them. ``area_factors`` multiply each image's L_ac.
+    suppressed for each of them, and guided to classify all of them.
     """
     terms = {"classify": classification(evidence.logits, labels, background_class=weights.background_class)}
     if weights.guidance:
@@ -155,10 +154,7 @@ def objective(
             else suppression(evidence.activation_background, evidence.activation, weights.ratio_cap)
         )
     if weights.area:
-        foreground = evidence.foreground
-        if area_factors is not None:
-            foreground = foreground * area_factors[:, None, None, None]
-        terms["area"] = area_weight(weights, step) * _area(evidence._replace(foreground=foreground), weights)
+        terms["area"] = area_weight(weights, step) * _area(evidence, weights)
     return terms
 
 

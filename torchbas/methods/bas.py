@@ -23,7 +23,7 @@ from .clip_loss import CLIPLoss
 from .probe import linear_probe
 
 STEERING = 0.1
-"""Change per step of the logarithm of a class's area weight, times the distance of S_b / S from its target."""
+"""Change per step of the logarithm of the area's weight, times the mean distance of S_b / S from its target."""
 STEERED = 1.4
 """Largest such logarithm: a factor of four."""
 
@@ -43,14 +43,14 @@ class BASMethod(Method, BAS):
     mean_feature: Tensor
     """(C) mean of F over the training photos, where it fills the masked foreground."""
     log_area_factor: Tensor
-    """(K) logarithm of what beta is multiplied by for each class, where S_b / S is steered."""
+    """Logarithm of what beta is multiplied by, where S_b / S is steered."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.options.fill == "mean":
             self.register_buffer("mean_feature", torch.zeros(self.generator.conv.in_channels))
         if self.options.bas_target is not None:
-            self.register_buffer("log_area_factor", torch.zeros(self.num_classes))
+            self.register_buffer("log_area_factor", torch.zeros(()))
 
     @classmethod
     def needs_images(cls, architecture: Architecture, options: Any) -> bool:
@@ -143,33 +143,23 @@ class BASMethod(Method, BAS):
         """All terms, of images that have a class."""
         evidence = self.evidence_from(features, batch.target, images, suppression=self.options.suppression > 0)
         class_agnostic = self.architecture.class_agnostic
-        target = self.options.bas_target
-        terms = objective(
-            evidence,
-            batch.target,
-            batch.labels,
-            self.options,
-            step,
-            class_agnostic=class_agnostic,
-            area_factors=None if target is None else self.log_area_factor[batch.target].exp(),
-        )
-        if target is not None:
-            self.steer(evidence, batch.target, target)
+        terms = objective(evidence, batch.target, batch.labels, self.options, step, class_agnostic=class_agnostic)
+        if self.options.bas_target is not None and "area" in terms:
+            terms["area"] = terms["area"] * self.log_area_factor.exp()
+            self.steer(evidence, self.options.bas_target)
         if self.clip_loss is not None and isinstance(batch, Batch):
             every = torch.arange(len(batch.target), device=batch.target.device)
             terms |= self.clip_loss(batch.images, evidence.foreground[:, 0], every, batch.target)
         return terms
 
     @torch.no_grad()
-    def steer(self, evidence: Evidence, classes: Int[Tensor, " B"], target: float) -> None:
-        """Dual ascent on the area's weight of each class: up where S_b / S is below ``target``, down where above."""
+    def steer(self, evidence: Evidence, target: float) -> None:
+        """Dual ascent on the area's weight: up where S_b / S is below ``target`` in the mean, down where above."""
         ratio = bas_ratio(evidence.activation_background, evidence.activation, self.options.ratio_cap)
-        counted = ratio.new_zeros(self.num_classes + 1).index_add(0, classes, target - ratio)
-        counted[-1] = len(classes)
+        counted = torch.stack([(target - ratio).sum(), ratio.new_tensor(len(ratio))])
         if dist.is_initialized():  # a step is that of all processes together
             dist.all_reduce(counted)
-        change, images = counted[:-1], counted[-1].clamp(min=1)
-        self.log_area_factor += STEERING * self.num_classes * change / images  # however many classes share a batch
+        self.log_area_factor += STEERING * counted[0] / counted[1]
         self.log_area_factor.clamp_(-STEERED, STEERED)
 
     def background_area(self, rows: Int[Tensor, " N"], features: Float[Tensor, "B C h w"]) -> Float[Tensor, ""]:
