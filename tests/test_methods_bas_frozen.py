@@ -178,7 +178,7 @@ def test_the_weight_of_the_area_rises_where_too_little_is_left_and_falls_where_t
         before = float(model.log_area_factor)
         terms = model.losses(images, 0)
         torch.testing.assert_close(terms["area"], OPTIONS.area * math.exp(before) * evidence.foreground.mean())
-        assert float(model.log_area_factor) == pytest.approx(before + 0.1 * (0.5 - float(ratio.mean())), abs=1e-6)
+        assert float(model.log_area_factor) == pytest.approx(before + 0.1 * (0.5 - ratio.mean().item()), abs=1e-6)
     model.log_area_factor.fill_(1.4)
     model.steer(evidence._replace(activation_background=torch.zeros(4)), 0.5)
     assert float(model.log_area_factor) == pytest.approx(1.4)
