@@ -57,7 +57,7 @@ def test_the_numbers_of_a_mask_come_back(tmp_path):
 def test_a_file_that_is_no_mask_is_named(tmp_path):
     Image.new("RGB", (2, 2)).save(tmp_path / "color.png")
     (tmp_path / "text.png").write_text("no mask")
-    for name, reason in {"color": "is no mask but RGB", "text": "cannot be read", "gone": "cannot be read"}.items():
+    for name, reason in {"color": "is no mask but RGB", "text": "is not an image", "gone": "does not exist"}.items():
         with pytest.raises(InputError, match=f"{name}.png {reason}"):
             read_mask(tmp_path / f"{name}.png")
 
@@ -108,11 +108,20 @@ def test_a_mask_is_foreground_where_it_is_not_zero(tmp_path):
     assert foreground(sample, (4, 2)).tolist() == [[0, 1], [0, 1], [1, 1], [1, 1]]
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no mask", b"\x89PNG\r\n\x1a\n"])
-def test_a_mask_that_cannot_be_read_is_named(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "does not exist"),
+        (b"", "is empty"),
+        (b"no mask", "is not an image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "is not an image"),
+        (b"\x89PNG\r\n\x1a\n", "is not an image"),
+    ],
+)
+def test_a_mask_that_cannot_be_read_is_named(tmp_path, content, reason):
     if content is not None:
         (tmp_path / "m.png").write_bytes(content)
-    with pytest.raises(InputError, match=r"m.png cannot be read as a mask"):
+    with pytest.raises(InputError, match=f"m.png {reason}"):
         foreground(Sample(tmp_path / "x.jpg", "x.jpg", instances=(tmp_path / "m.png",)), (2, 2))
 
 

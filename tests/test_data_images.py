@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import os
 import pickle
+import socket
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from torchbas.data.images import UnreadableImage, decode, image_size, open_image, verify
+from torchbas.data import images
+from torchbas.data.images import UnreadableImage, decode, image_size, open_image, open_mask, verify
 from torchbas.errors import InputError
 
 
@@ -45,6 +48,46 @@ def test_exif_orientation_is_applied_to_pixels_and_size(tmp_path, orientation, s
     image, size = decode(file)
     np.testing.assert_array_equal(np.asarray(image), np.asarray(expected))
     assert size == image_size(file) == (expected.height, expected.width)
+
+
+UPRIGHT = {
+    1: lambda pixels: pixels,
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    8: lambda pixels: np.rot90(pixels),
+}
+"""The upright pixels by their EXIF orientation."""
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+@pytest.mark.parametrize("mode", ["L", "I;16", "F", "RGB", "RGBA", "CMYK"])
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_a_tiff_is_turned_once(tmp_path, orientation, mode, compression):
+    exif, plain, turned = Image.Exif(), tmp_path / "plain.tif", tmp_path / "turned.tif"
+    exif[0x0112] = orientation
+    gray = _noise(8, 24)[..., 0]
+    arrays = {"I;16": gray.astype(np.uint16) * 257, "F": gray.astype(np.float32)}
+    image = Image.fromarray(arrays[mode]) if mode in arrays else Image.fromarray(_noise(8, 24)).convert(mode)
+    image.save(plain, compression=compression)
+    image.save(turned, compression=compression, exif=exif)
+    expected = UPRIGHT[orientation](np.asarray(open_image(plain)))
+    upright, size = decode(turned)
+    np.testing.assert_array_equal(np.asarray(upright), expected)
+    assert size == image_size(turned) == expected.shape[:2]
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_an_orientation_in_xmp_alone_is_applied_to_a_tiff_too(tmp_path, orientation):
+    xmp = f'<rdf:Description tiff:Orientation="{orientation}"/>'.encode()
+    Image.fromarray(_noise(8, 24)).save(tmp_path / "a.tif", tiffinfo={700: xmp})
+    expected = UPRIGHT[orientation](_noise(8, 24))
+    image, size = decode(tmp_path / "a.tif")
+    np.testing.assert_array_equal(np.asarray(image), expected)
+    assert size == image_size(tmp_path / "a.tif") == expected.shape[:2]
 
 
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
@@ -120,13 +163,75 @@ def test_a_png_with_damaged_pixels_is_found(tmp_path):
         open_image(tmp_path / "a.png")
 
 
-def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
-    Image.new("L", (100, 100)).save(tmp_path / "bomb.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(UnreadableImage, match=r"bomb\.png claims more"):
-        open_image(tmp_path / "bomb.png")
-    with pytest.raises(UnreadableImage, match=r"bomb\.png claims more"):
-        image_size(tmp_path / "bomb.png")
+OPENERS = {"decode": decode, "verify": verify, "size": image_size, "mask": open_mask}
+
+
+@pytest.mark.parametrize("opener", OPENERS)
+@pytest.mark.parametrize("side", [12_700, 13_400, 50_000])  # below and above Pillow's own limits
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_too_many_pixels_are_refused_from_the_header(tmp_path, opener, side):
+    (tmp_path / "bomb.png").write_bytes(b"P5 %d %d 255\n" % (side, side))
+    with pytest.raises(UnreadableImage, match=r"bomb\.png claims more than 160 megapixels"):
+        OPENERS[opener](tmp_path / "bomb.png")
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_hundred_megapixels_are_a_photo(tmp_path):
+    Image.new("L", (10_000, 10_000)).save(tmp_path / "a.tif", compression="tiff_lzw")
+    assert image_size(tmp_path / "a.tif") == (10_000, 10_000)
+    verify(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("opener", OPENERS)
+def test_a_file_too_large_to_be_a_photo_is_refused_unread(tmp_path, opener):
+    with (tmp_path / "a.webp").open("wb") as file:
+        file.write(b"RIFF\xff\xff\xff\xffWEBPVP8X\x0a\0\0\0")
+        file.truncate(1 << 34)
+    with pytest.raises(UnreadableImage, match=r"a\.webp is larger than 1 GiB"):
+        OPENERS[opener](tmp_path / "a.webp")
+
+
+@pytest.mark.parametrize("opener", OPENERS)
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device"])
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path, monkeypatch, opener, kind):
+    monkeypatch.chdir(tmp_path)  # the name of a socket is short
+    if kind == "pipe":
+        os.mkfifo("a.jpg")
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind("a.jpg")
+    else:
+        (tmp_path / "a.jpg").symlink_to("/dev/zero")
+    with pytest.raises(UnreadableImage, match=r"a\.jpg is no file but a pipe, a device or a socket"):
+        OPENERS[opener](tmp_path / "a.jpg")
+
+
+def test_a_link_to_a_photo_is_a_photo(tmp_path):
+    Image.fromarray(_noise(5, 7)).save(tmp_path / "a.png")
+    (tmp_path / "b.jpg").symlink_to(tmp_path / "a.png")
+    assert image_size(tmp_path / "b.jpg") == (5, 7)
+
+
+@pytest.mark.parametrize("opener", OPENERS)
+@pytest.mark.parametrize("form", ["eps", "pdf", "ico", "sgi", "pcx", "dds"])
+def test_formats_that_no_camera_makes_are_not_opened_by_any_name(tmp_path, monkeypatch, opener, form):
+    stream = io.BytesIO()
+    Image.new("L", (8, 8)).save(stream, form)
+    (tmp_path / "a.jpg").write_bytes(stream.getvalue())
+    monkeypatch.setattr("subprocess.Popen", lambda *_, **__: pytest.fail("a program was started"))
+    with pytest.raises(UnreadableImage, match=r"a\.jpg is not an image of a format that is read"):
+        OPENERS[opener](tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "LA", "RGBA", "I;16", "F"])
+def test_a_photo_converted_in_strips_is_the_one_converted_at_once(tmp_path, monkeypatch, mode):
+    gray = _noise(23, 17)[..., 0]
+    arrays = {"I;16": gray.astype(np.uint16) * 250, "F": gray.astype(np.float32) / 3}
+    image = Image.fromarray(arrays[mode]) if mode in arrays else Image.fromarray(_noise(23, 17)).convert(mode)
+    image.save(tmp_path / "a.tif")
+    whole = np.asarray(open_image(tmp_path / "a.tif"))
+    monkeypatch.setattr(images, "_STRIP", 17 * 5)
+    np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "a.tif")), whole)
 
 
 def test_a_damaged_exif_block_does_not_cost_the_photo(tmp_path, monkeypatch):

@@ -86,7 +86,7 @@ def test_a_mask_that_does_not_fit_is_named(samples, tmp_path, labels, sentence):
 
 
 def test_a_missing_mask_is_named(samples, tmp_path):
-    with pytest.raises(InputError, match=r"nowhere/a\.png cannot be read"):
+    with pytest.raises(InputError, match=r"nowhere/a\.png does not exist"):
         mask_score(samples, lambda sample: tmp_path / "nowhere" / sample.name)
 
 

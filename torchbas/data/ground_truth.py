@@ -8,7 +8,7 @@ from jaxtyping import Int64, UInt8
 
 from ..errors import InputError
 from ..structures import IGNORE_INDEX, Box, Sample
-from .images import open_label_map, open_mask
+from .images import mask_content, open_label_map, open_mask
 
 
 def read_mask(path: Path) -> UInt8[np.ndarray, "H W"]:
@@ -85,11 +85,7 @@ def _nearest(mask: UInt8[np.ndarray, "_ _"], size: tuple[int, int]) -> UInt8[np.
 def _gray(path: Path) -> UInt8[np.ndarray, "H W"]:
     import cv2  # and not Pillow: the reference evaluators convert color masks to gray with it
 
-    try:
-        content = np.fromfile(path, np.uint8)
-        gray = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if content.size else None
-    except (OSError, cv2.error) as error:
-        raise InputError(f"{path} cannot be read as a mask ({error}). Copy it again.") from error
+    gray = cv2.imdecode(np.frombuffer(mask_content(path), np.uint8), cv2.IMREAD_GRAYSCALE)
     if gray is None:
-        raise InputError(f"{path} cannot be read as a mask (it is damaged or no image). Copy it again.")
+        raise InputError(f"{path} cannot be read as a mask (it is damaged). Copy it again.")
     return gray

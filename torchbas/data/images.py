@@ -1,9 +1,14 @@
 """Photo and mask files: decoded, verified, measured, with one sentence for each that cannot be."""
 
+import stat
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple, cast
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from ..errors import InputError
 from ..structures import LARGEST, Sample, working_size
@@ -12,6 +17,21 @@ SUFFIXES = frozenset(
     "avif bmp gif heic heif jfif jp2 jpe jpeg jpg pbm pgm png ppm tga tif tiff webp".split()  # noqa: SIM905
 )
 """Lower-case suffixes of photo files, without the dot."""
+
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "AVIF", "JPEG2000", "HEIF", "TGA")
+"""Formats that are read, by Pillow's names, whatever a file is called: none that starts a program, as PostScript does.
+HEIF needs a plugin of Pillow. TGA comes last, for it has no mark that others lack."""
+
+LARGEST_PHOTO = 160_000_000
+"""Pixels above which a photo is refused, from its header alone; the largest sensors have 151 million."""
+LARGEST_FILE = 1 << 30
+"""Bytes above which a file is refused; some decoders read all of it at once."""
+
+# The limit above stands in its place; Pillow warns of photos that cameras make.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+_STRIP = 1 << 22
+"""Pixels that are converted at once: what a conversion needs beside photo and result is that of a strip."""
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -26,7 +46,11 @@ _UPRIGHT = {
 
 
 class UnreadableImage(InputError):
-    """A photo that cannot be decoded: one sentence that names the file and the next move."""
+    """A photo or mask that cannot be decoded: one sentence that names the file and the next move."""
+
+
+class _Unusable(Exception):
+    """What a file is that is not opened."""
 
 
 class Decoded(NamedTuple):
@@ -54,19 +78,18 @@ def decode(path: Path, at_least: int | None = None) -> Decoded:
     Raises:
         UnreadableImage: a file that cannot be opened or decoded to its last pixel.
     """
-    try:
-        with Image.open(path) as image:
-            if image.format == "PNG":
-                image.load()  # or else reading its EXIF would, and would hide that the pixels are damaged
-            orientation = _orientation(image)
-            size = _upright_size(image, orientation)
-            if at_least is not None:
-                image.draft(None, (at_least, at_least))
-            rgb = _to_rgb(image)
-        return Decoded(rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb, size)
-    # Pillow's decoders answer damaged bytes with nearly every kind of exception.
-    except Exception as error:
-        raise UnreadableImage(_sentence(path, error)) from error
+    with _opened(path) as file:
+        image = _image(file)
+        whole = image.size
+        if at_least is not None:
+            image.draft(None, (at_least, at_least))
+        reduced = image.size != whole
+        image.load()  # first, for reading the EXIF of a PNG would do so too, and hide that its pixels are damaged
+        orientation = 1 if image.format == "TIFF" else _orientation(image)  # Pillow turns a TIFF as it loads it
+        size = _upright(whole if reduced else image.size, orientation)
+        if orientation in _UPRIGHT:
+            image = image.transpose(_UPRIGHT[orientation])
+        return Decoded(_to_rgb(image), size)
 
 
 def verify(path: Path) -> None:
@@ -77,14 +100,12 @@ def verify(path: Path) -> None:
     Raises:
         UnreadableImage: a file that :func:`decode` would refuse.
     """
-    try:
-        with Image.open(path) as image:
-            if image.draft("L", (1, 1)) and image.mode == "L":
-                image.load()
-            else:
-                _to_rgb(image)
-    except Exception as error:
-        raise UnreadableImage(_sentence(path, error)) from error
+    with _opened(path) as file:
+        image = _image(file)
+        brightness = image.draft("L", (1, 1)) and image.mode == "L"
+        image.load()
+        if not brightness:
+            _to_rgb(image)
 
 
 def open_mask(path: Path) -> Image.Image:
@@ -93,16 +114,24 @@ def open_mask(path: Path) -> Image.Image:
     Raises:
         InputError: any other kind of file.
     """
-    try:
-        with Image.open(path) as image:
-            if image.mode not in ("L", "P", "1"):
-                raise InputError(f"{path} is no mask but {image.mode}. Save it as a palette or 8-bit gray PNG.")
-            image.load()
-            return image
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"{path} cannot be read as a mask ({error}). Copy it again.") from error
+    with _opened(path) as file:
+        mask = _image(file)
+        if mask.mode in ("L", "P", "1"):
+            mask.load()
+            return mask
+    raise InputError(f"{path} is no mask but {mask.mode}. Save it as a palette or 8-bit gray PNG.")
+
+
+def mask_content(path: Path) -> bytes:
+    """The bytes of a mask file whose header is that of an image within the limits, for another decoder.
+
+    Raises:
+        InputError: any other kind of file.
+    """
+    with _opened(path) as file:
+        _image(file)
+        file.seek(0)
+        return file.read()
 
 
 def open_label_map(sample: Sample) -> Image.Image:
@@ -137,46 +166,88 @@ def image_size(path: Path) -> tuple[int, int]:
     Raises:
         UnreadableImage: a file without a readable header.
     """
+    with _opened(path) as file:
+        image = _image(file)
+        tags = getattr(image, "tag_v2", None)  # of a TIFF, whose size Pillow may have turned already
+        return _upright((tags[256], tags[257]) if tags else image.size, _orientation(image))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """A regular file to read; whatever goes wrong with it becomes the sentence that names it.
+
+    Pillow is given the open file and not its path: by path it maps an uncompressed TIFF into memory, which gives wrong
+    pixels where that is to be turned, and kills the process where the file is cut short meanwhile.
+    """
     try:
-        with Image.open(path) as image:
-            return _upright_size(image, _orientation(image))
+        found = path.stat()
+        if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+            raise _Unusable("no file but a pipe, a device or a socket. Take it off the list, or remove it")
+        if found.st_size > LARGEST_FILE:
+            raise _Unusable(f"larger than {LARGEST_FILE >> 30} GiB. Make it smaller, or remove it")
+        with path.open("rb", buffering=1 << 16) as file:  # few reads: they pay for the look before
+            yield file
+    # Pillow's decoders answer damaged bytes with nearly every kind of exception.
     except Exception as error:
         raise UnreadableImage(_sentence(path, error)) from error
 
 
+def _image(file: IO[bytes]) -> ImageFile.ImageFile:
+    """The image whose header was read, in one of the formats and within the limit of pixels."""
+    image = Image.open(file, formats=[name for name in FORMATS if name != "HEIF" or name in Image.OPEN])
+    if image.width * image.height > LARGEST_PHOTO:
+        raise Image.DecompressionBombError
+    return image
+
+
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation that remains to be applied."""
-    if image.format == "TIFF":  # Pillow applies it while loading, and reports the upright size before
-        return 1
     try:
         return image.getexif().get(_ORIENTATION, 1)
     except Exception:  # a damaged EXIF block is no reason to lose the photo
         return 1
 
 
-def _upright_size(image: Image.Image, orientation: int) -> tuple[int, int]:
-    width, height = image.size
+def _upright(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    """Height and width of the upright photo."""
+    width, height = size
     return (width, height) if orientation in (5, 6, 7, 8) else (height, width)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        return _eight_bits(image).convert("RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image.convert("RGB")
+    """A decoded image as RGB, in strips."""
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image
+    convert = _conversion(image)
+    rows = max(1, _STRIP // image.width)
+    if image.height <= rows:
+        return convert(image)
+    rgb = Image.new("RGB", image.size)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        rgb.paste(convert(strip), (0, top))
+    return rgb
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def _conversion(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
+    if image.mode.startswith("I;16"):
+        return partial(_scaled, low=0.0, high=65535.0)
+    if image.mode in ("I", "F"):
+        low, high = map(float, cast(tuple[float, float], image.getextrema()))
+        return partial(_scaled, low=low, high=high)  # no nominal range: the values give it
+    return _on_white if image.has_transparency_data else lambda strip: strip.convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    rgba = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+
+
+def _scaled(image: Image.Image, low: float, high: float) -> Image.Image:
     """An image of 16 or 32 bits as gray of 8."""
     import numpy as np  # only such an image needs it
 
-    values = np.asarray(image, np.float32)
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((values / 257).round().astype(np.uint8))
-    values = (values - values.min()) / max(values.max() - values.min(), 1e-12)  # no nominal range: the values give it
-    return Image.fromarray((values * 255).round().astype(np.uint8))
+    values = (np.asarray(image, np.float32) - np.float32(low)) / max(np.float32(high) - np.float32(low), 1e-12)
+    return Image.fromarray((values * 255).round().astype(np.uint8)).convert("RGB")
 
 
 def _sentence(path: Path, error: Exception) -> str:
@@ -188,11 +259,14 @@ def _sentence(path: Path, error: Exception) -> str:
         case IsADirectoryError():
             return f"{path} is a folder, not a photo. Name a file in it instead."
         case Image.DecompressionBombError():
-            limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
-            return f"{path} claims more than {limit:.0f} megapixels. Make it smaller, or remove it."
+            return f"{path} claims more than {LARGEST_PHOTO / 1e6:.0f} megapixels. Make it smaller, or remove it."
+        case MemoryError():
+            return f"{path} needs more memory than there is. Make it smaller, or give fewer --workers."
+        case _Unusable():
+            return f"{path} is {error}."
         case UnidentifiedImageError() if path.is_file() and path.stat().st_size == 0:
             return f"{path} is empty (0 bytes). Copy it again, or remove it."
         case UnidentifiedImageError():
-            return f"{path} is not an image that Pillow can read. Convert it to JPEG or PNG, or remove it."
+            return f"{path} is not an image of a format that is read. Convert it to JPEG or PNG, or remove it."
         case _:
             return f"{path} is damaged or cut off ({error}). Copy it again, or remove it."
