@@ -149,12 +149,12 @@ def test_read_boxes_reads_ground_truth_without_scores_and_skips_crowds(tmp_path)
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"images": 1, "categories": [], "annotations": []}', "\xff"])
 def test_a_file_that_is_no_coco_file_is_named(tmp_path, text):
     (tmp_path / "no.json").write_bytes(text.encode("latin1"))
-    with pytest.raises(InputError, match=r"no\.json is no COCO annotation file"):
+    with pytest.raises(InputError, match=r"no\.json is (no COCO annotation file|not valid JSON|not written in UTF-8)"):
         coco.read_boxes(tmp_path / "no.json")
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"gone\.json cannot be read \(No such file"):
+    with pytest.raises(InputError, match=r"has no gone\.json\. Copy it there"):
         coco.read_boxes(tmp_path / "gone.json")
 
 
