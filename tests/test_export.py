@@ -235,10 +235,21 @@ def test_voc_masks_keep_subfolders_and_skip_photos_without_detections(results, t
     assert written == {"masks/a.png", "masks/sub/b.png", "masks/classes.json"}
 
 
-def test_more_classes_than_a_palette_holds_are_refused_with_the_way_out(tmp_path):
-    voc.write_masks(results_of(classes=[str(n) for n in range(254)], sizes={}), tmp_path)
-    with pytest.raises(InputError, match=r'holds 254 classes, but there are 255.*"coco"'):
-        voc.write_masks(results_of(classes=[str(n) for n in range(255)], sizes={}), tmp_path)
+def test_more_classes_than_a_palette_holds_are_refused_before_anything_is_written(tmp_path):
+    save(results_of(classes=[str(n) for n in range(254)], sizes={}), tmp_path / "all", ["voc"])
+    many = results_of(classes=[str(n) for n in range(255)], sizes={})
+    with pytest.raises(
+        InputError, match=r'"voc" holds 254 classes, but there are 255\. .* --format coco coco-outlines'
+    ):
+        save(many, tmp_path / "out", ["coco", "voc"])
+    assert not (tmp_path / "out").exists()
+    save(many, tmp_path / "out", ["coco", "gallery"])
+
+
+def test_masks_of_a_tag_called_like_our_own_file_lie_beside_it(tmp_path):
+    voc.write_masks(results_of(detection("classes.json/a.jpg"), sizes={"classes.json/a.jpg": (12, 16)}), tmp_path)
+    assert json.loads((tmp_path / "classes.json").read_text())[0] == "background"
+    assert (tmp_path / "_classes.json/a.png").is_file()
 
 
 @pytest.mark.parametrize("name", FORMATS)
