@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "torchbas"
 LAYERS = [  # a room may import itself and the rooms above it in this list
     "errors",
+    "inputs",
     "io",
     "compiled",
     "config",

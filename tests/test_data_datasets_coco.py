@@ -166,6 +166,66 @@ def test_a_file_that_is_no_coco_file_is_named(coco, text):
         read(coco)
 
 
+@pytest.mark.parametrize("name", ["/etc/x.jpg", "../x.jpg", "a/../../x.jpg", "", "a/", "//x.jpg"])
+def test_a_photo_outside_the_folder_is_refused(coco, name):
+    file = coco / "annotations/instances_val2014.json"
+    content = json.loads(file.read_text())
+    content["images"][0]["file_name"] = name
+    file.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"instances_val2014\.json is not understood \(.* does not stay below"):
+        read(coco, need_images=False)
+
+
+@pytest.mark.parametrize("side", [0, -1, 1.5, "x", None, float("nan"), 10**310, 2**31, [3]])
+def test_a_size_that_is_none_is_refused(coco, side):
+    file = coco / "annotations/instances_val2014.json"
+    content = json.loads(file.read_text())
+    content["images"][0]["height"] = side
+    file.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"instances_val2014\.json is not (understood|valid JSON)"):
+        read(coco)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5000, "\xff"])
+def test_a_file_that_python_cannot_take_is_named(coco, text):
+    (coco / "annotations/instances_val2014.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=r"instances_val2014\.json is not (valid JSON|written in UTF-8)"):
+        read(coco)
+
+
+@pytest.mark.parametrize("names", [("dog", "dog"), ("dog", " dog"), ("dog", "")])
+def test_categories_have_names_of_their_own(tmp_path, names):
+    categories = [{"id": n, "name": name} for n, name in enumerate(names)]
+    write(tmp_path, "val", [42], [annotation(6, 42, 1)], categories)
+    with pytest.raises(InputError, match=r'two classes called "dog"|a class without a name'):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "outline",
+    [
+        [[1, 2, float("nan"), 2, 3, 4]],
+        [[1, 2, 1e9, 2, 3, 4]],
+        [[1, 2, 3, -1e9, 3, 4]],
+        {"size": [3, 3], "counts": [9]},
+        {"size": [15, 20], "counts": [9999]},
+        {"size": [15, 20], "counts": "x" * 50},
+    ],
+)
+def test_an_outline_that_leads_out_of_the_photo_is_not_painted(coco, outline):
+    samples = read(coco).samples
+    write(coco, "val", [42], [annotation(6, 42, 1, outline)])
+    with pytest.raises(InputError, match=r"has no outline that can be filled|is not valid JSON"):
+        list(paint(coco, samples[2:]))
+
+
+def test_more_categories_than_a_label_map_holds_are_not_painted(coco):
+    samples = read(coco).samples
+    write(coco, "val", [42], [annotation(6, 42, 1)], [{"id": n, "name": str(n)} for n in range(255)])
+    with pytest.raises(InputError, match="a label map holds 254 classes, but there are 255"):
+        list(paint(coco, samples[2:]))
+
+
 def test_what_cannot_be_painted_is_named(coco):
     samples = read(coco).samples
     write(coco, "val", [42], [annotation(6, 42, 1, [[1, 2]])])

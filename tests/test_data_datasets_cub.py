@@ -51,15 +51,40 @@ def test_a_missing_photo_is_named(cub):
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
-        ("bounding_boxes.txt", "1 60 27 325\n", r"bounding_boxes.txt line 1 is not understood"),
-        ("image_class_labels.txt", "1 1\n2 3\n", r"image_class_labels.txt line 2 is not understood"),
+        ("bounding_boxes.txt", "1 60 27 325\n", r'bounding_boxes.txt line 1: "1 60 27 325" is not understood'),
+        ("image_class_labels.txt", "1 1\n2 3\n", r'image_class_labels.txt line 2: "2 3" is not understood'),
         ("image_class_labels.txt", "1 1\n", r"lack 2, 002.Auk/b c.jpg"),
         ("train_test_split.txt", "1 1\n", r"lack 2"),
+        ("train_test_split.txt", "1 1\n2 7\n", r'train_test_split.txt line 2: "2 7" is not understood'),
+        ("bounding_boxes.txt", "1 60 27 nan 3\n", r"bounding_boxes.txt line 1: .* is not understood"),
+        ("bounding_boxes.txt", "1 60 27 5 inf\n", r"bounding_boxes.txt line 1: .* is not understood"),
+        (
+            "bounding_boxes.txt",
+            "1 60 27 -5 3\n",
+            r'images.txt number 1: a true box of "images/001.Albatross/a.jpg" ends',
+        ),
+        ("classes.txt", "1 Auk\n2 Auk\n", r'has two classes called "Auk"'),
+        ("classes.txt", "1 Auk\n2 \n", r"has a class without a name"),
+        ("classes.txt", "1 Auk\n1 Albatross\n", r"classes.txt line 2: the number 1 stands in an earlier line"),
+        (
+            "images.txt",
+            "1 002.Auk/b c.jpg\n2 002.Auk/b c.jpg\n",
+            r'images.txt number 2: "images/002.Auk/b c.jpg" stands',
+        ),
+        ("images.txt", "1 /etc/a.jpg\n", r"images.txt line 1: .* is not understood"),
+        ("images.txt", "1 ../a.jpg\n", r"images.txt line 1: .* is not understood"),
     ],
 )
 def test_lists_that_do_not_fit_together_are_refused(cub, name, text, sentence):
     (cub / name).write_text(text)
     with pytest.raises(InputError, match=sentence):
+        read(cub)
+
+
+@pytest.mark.parametrize("name", ["images.txt", "classes.txt", "bounding_boxes.txt"])
+def test_a_list_in_another_encoding_is_named(cub, name):
+    (cub / name).write_bytes("1 Käfer\n".encode("latin-1"))
+    with pytest.raises(InputError, match=f"{name} is not written in UTF-8"):
         read(cub)
 
 

@@ -243,7 +243,7 @@ def test_differences_between_the_lists_are_noted(voc):
         ("image_labels.csv", "image,tags\n", r"image_labels\.csv has no columns image and labels"),
         ("image_labels.csv", "image,labels\na,cat\nb,zebu\n", r'line 3: "zebu" is no class'),
         ("image_labels.csv", "image,labels\na,cat\na,dog\n", r'line 3: "a" stands in an earlier line'),
-        ("image_labels.csv", 'image,labels\n"a,cat\n', r"is no CSV in UTF-8 that can be read"),
+        ("image_labels.csv", 'image,labels\n"a,cat\n', r"is not a CSV file that can be read"),
         ("Annotations/2007_000032.xml", "<annotation>", r"2007_000032\.xml is no XML that can be read"),
         ("classes.txt", "1 cat\n3 dog\n", r"numbers must be 1 to 2"),
         ("classes.txt", "cat\ndog\n", r'2007_000032\.xml: "(person|aeroplane)" is no class'),

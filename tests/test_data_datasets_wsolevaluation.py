@@ -144,13 +144,14 @@ def test_a_photo_without_ground_truth_is_kept_and_noted(tmp_path):
     assert 'localization.txt names a photo that image_ids.txt does not, "other.jpg" first' in unlisted
 
 
-def test_a_box_that_ends_before_it_begins_keeps_its_numbers_and_is_noted(tmp_path):
+def test_a_box_that_ends_before_it_begins_costs_its_photo(tmp_path):
     boxes = "163.Cape_May/1.jpg,60,27,50,331\n164.Auk/2.jpg,0,0,999,480\n164.Auk/3.jpg,3,2,3,4"
-    dataset = read(_write(tmp_path, BOXES | {"localization.txt": boxes}), need_images=False)
-    assert dataset.samples[0].boxes == ((60.0, 27.0, 50.0, 331.0),)
-    assert dataset.samples[1].boxes == ((0.0, 0.0, 999.0, 480.0),)
+    _write(tmp_path, BOXES | {"localization.txt": boxes})
+    with pytest.raises(InputError, match=r'image_ids.txt line 1: a true box of "163.Cape_May/1.jpg" ends before'):
+        read(tmp_path, need_images=False)
+    dataset = read(tmp_path, strict=False, need_images=False)
+    assert [sample.boxes for sample in dataset.samples] == [((0.0, 0.0, 999.0, 480.0),), ((3.0, 2.0, 3.0, 4.0),)]
     assert [problem.name for problem in dataset.problems] == ["163.Cape_May/1.jpg"]
-    assert "image_ids.txt line 1: a true box of it ends before it begins" in dataset.problems[0].reason
 
 
 @pytest.mark.parametrize(

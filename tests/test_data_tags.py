@@ -305,12 +305,55 @@ def test_boxes_and_masks_are_added_by_truth_json(tmp_path):
     assert read(tmp_path / "tags.csv").samples[0].boxes == ((1.0, 2.0, 3.5, 4.0),)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"cat/1.jpg": {"boxes": [[1, 2, 3]]}}', '{"cat/1.jpg": {"boxes": 3}}'])
-def test_a_truth_json_that_is_not_understood_is_refused(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("{", r"truth\.json is not valid JSON"),
+        ("[" * 100_000, r"truth\.json is not valid JSON"),
+        ("[]", r"truth\.json is not understood"),
+        ('{"cat/1.jpg": 3}', r'truth\.json: "cat/1.jpg" is not understood'),
+        ('{"cat/1.jpg": {"mask": 3}}', r'truth\.json: "cat/1.jpg" is not understood'),
+    ],
+)
+def test_a_truth_json_that_is_not_understood_is_refused(tmp_path, content, sentence):
     _make(tmp_path, "cat/1.jpg")
     (tmp_path / "truth.json").write_text(content)
-    with pytest.raises(InputError, match=r"truth\.json is not understood"):
+    with pytest.raises(InputError, match=sentence):
         read(tmp_path)
+
+
+NO_BOXES = ["[1, 2, 3]", "3", "[NaN, 2, 3, 4]", "[1, 2, Infinity, 4]", "[1, 2, 1e999, 4]", "[true, 2, 3, 4]"]
+NO_BOXES += [f"[1, 2, 1{'0' * 310}, 4]", f"[1, 2, {'1' * 5000}, 4]", "[9, 2, 3, 4]", "[1, 9, 3, 4]"]
+
+
+@pytest.mark.parametrize("box", NO_BOXES)
+def test_a_true_box_that_is_not_finite_and_in_order_is_refused(tmp_path, box):
+    _make(tmp_path, "cat/1.jpg")
+    (tmp_path / "truth.json").write_text(f'{{"cat/1.jpg": {{"boxes": [{box}]}}}}')
+    with pytest.raises(
+        InputError, match=r'truth\.json(: "cat/1.jpg" (is not understood|has a box)| is not valid JSON)'
+    ):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("photo", ["/", "//", "///", "."])
+def test_a_list_may_name_any_path_for_a_photo(tmp_path, photo):
+    _make(tmp_path, "1.jpg")
+    (tmp_path / "tags.csv").write_text(f"file,tags\n1.jpg,cat\n{photo},cat\n/{tmp_path}/1.jpg,dog")
+    dataset = read(tmp_path / "tags.csv", strict=False)
+    assert _tags(dataset) == {"1.jpg": {"cat", "dog"}}
+    if photo != ".":
+        with pytest.raises(InputError, match="line 3 names no file"):
+            read(tmp_path / "tags.csv", need_images=False)
+
+
+def test_a_tag_of_half_a_character_is_refused_since_no_file_could_hold_it(tmp_path):
+    _make(tmp_path, "1.jpg")
+    (tmp_path / "tags.json").write_text(r'{"1.jpg": ["\ud83e\udd8a", "\ud83e"]}')
+    with pytest.raises(InputError, match=r"tags\.json is not valid JSON .*surrogates"):
+        read(tmp_path / "tags.json")
+    (tmp_path / "tags.json").write_text(r'{"1.jpg": ["\ud83e\udd8a"]}')
+    assert read(tmp_path / "tags.json").classes == ("🦊",)
 
 
 def test_photos_of_a_list_may_lie_elsewhere(tmp_path):

@@ -84,6 +84,11 @@ def test_a_partial_file_is_hidden_and_has_a_name_that_file_systems_take(tmp_path
 @given(st.lists(st.text(st.sampled_from("aAé.\u0301/\\: \n_p1") | st.characters()), max_size=8, unique=True))
 @example(["a.jpg", "a.png", "A.JPG", "a.jpg.jpg", "a.jpg.png", "a"])
 @example(["../../etc/passwd", "/etc/passwd", "..\\..\\etc\\passwd", "C:\\etc\\passwd", "..", ".", "", "/"])
+@example(["classes.json/1.jpg", "Stage.JSON/1.jpg", "_classes.json/1.jpg", "stage.jpg", "stage.json"])
+@example(
+    ["a" * 251 + ".jpg", "a" * 251 + ".png", "é" * 125 + "a.jpg", "é" * 125 + "a.JPG", "x" * 255 + "/" + "y" * 300]
+)
+@example(["/".join(["d" * 200] * 20) + "/a.jpg", "/".join(["d" * 200] * 20) + "/b.jpg", "d" * 3000])
 @example(["a.png/b.jpg", "a.jpg", "a.jpg.png/c.jpg", "nul.jpg", "COM1", "x ", "x.", "x"])
 def test_output_paths_differ_stay_inside_and_suit_windows(names):
     paths = output_paths(names, ".png")
@@ -94,7 +99,10 @@ def test_output_paths_differ_stay_inside_and_suit_windows(names):
         assert not path.is_absolute()
         assert path.suffix == ".png"
         assert not set("".join(path.parts)) & set('<>:"|?*\\\n\0')
+        assert len(str(path).encode("utf-8", "surrogatepass")) <= 2400
+        assert path.parts[0].casefold() not in ("classes.json", "stage.json")
         for part in path.parts:
+            assert len(part.encode("utf-8", "surrogatepass")) <= 255
             assert part not in ("", ".", "..")
             assert part[-1] not in " ."
             assert part.split(".")[0].lower() not in ("nul", "com1")
@@ -106,6 +114,24 @@ def test_a_plain_name_only_changes_its_suffix():
     names = ["img/one.two.jpg", "img/three.JPEG", "noend", "b.jpg", "b.webp"]
     expected = ["img/one.two.png", "img/three.png", "noend.png", "b.jpg.png", "b.webp.png"]
     assert list(output_paths(names, ".png").values()) == list(map(PurePosixPath, expected))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".json", ".npz"])
+def test_the_longest_names_and_those_of_our_own_files_can_be_written_beside_these(tmp_path, suffix):
+    names = [
+        "n" * 251 + ".jpg",
+        "n" * 251 + ".png",
+        "classes.json/1.jpg",
+        "stage.json/1.jpg",
+        "stage.jpg",
+        "classes.png",
+    ]
+    for name in ("classes.json", "stage.json"):
+        (tmp_path / name).touch()
+    for name, path in output_paths(names, suffix).items():
+        with atomic_write(tmp_path / path) as partial:
+            partial.write_text(name)
+    assert {path.read_text() for path in tmp_path.rglob("*") if path.is_file()} == {"", *names}
 
 
 def test_the_manifest_comes_back_in_the_types_of_json(tmp_path):

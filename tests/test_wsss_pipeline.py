@@ -286,6 +286,13 @@ def test_what_a_late_stage_would_miss_is_said_before_the_first(samples, ready, t
     assert not (tmp_path / "out").exists()
 
 
+def test_more_classes_than_a_label_map_holds_are_refused_before_the_first_stage(samples, ready, tmp_path):
+    many = replace(samples, classes=tuple(map(str, range(255))))
+    with pytest.raises(InputError, match=r"a label map holds 254 classes, but .* has 255: use fewer tags"):
+        run_of(many, tmp_path / "out", ready).run("refine")
+    assert not (tmp_path / "out").exists()
+
+
 def test_seeds_that_lie_where_stages_are_made_are_refused(samples, tmp_path):
     seeds = SeedFolder("bas", discs.seeds_of(samples, tmp_path / "out/seeds/bas"))
     with pytest.raises(InputError, match=r"lies in .*, where stages are made"):

@@ -19,6 +19,10 @@ MANIFEST = "run.json"
 """What a command did; it is written last, so a folder that has one is complete."""
 
 _FORBIDDEN = str.maketrans({**dict.fromkeys(map(chr, range(32)), "_"), **dict.fromkeys('<>:"|?*', "_"), "\\": "/"})
+_LONGEST_NAME, _LONGEST_PATH = 255, 2048
+"""Bytes: what Linux, macOS and Windows take as a name; half of what Linux takes as a path, for the folder before it."""
+_OURS = {"classes.json", "instances.coco.json", "stage.json"}
+"""Files that are written beside those of the samples."""
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 
 
@@ -60,16 +64,18 @@ def output_paths(names: Iterable[str], suffix: str) -> dict[str, PurePosixPath]:
     """Relative path of the output file of each sample, by its name: the same name with ``suffix`` (``.png``).
 
     The paths stay inside the folder they are joined to, are free of what Windows reserves, and differ even where
-    capitals do not count: samples that differ in nothing but their suffix keep it (``a.jpg.png``).
+    capitals do not count: samples that differ in nothing but their suffix keep it (``a.jpg.png``). Names that file
+    systems would refuse for their length are cut, and end in a hash of the whole.
+    No path is that of a file which we write beside them, such as ``classes.json``.
     """
     safe = {name: _safe(name) for name in names}
-    wishes = Counter(_key(path.with_suffix(suffix)) for path in safe.values())
-    taken = {_key(folder) for path in safe.values() for folder in path.parents}
+    wishes = Counter(_key(_ending(path, path.stem, suffix)) for path in safe.values())
+    taken = _OURS | {_key(folder) for path in safe.values() for folder in path.parents}
     paths: dict[str, PurePosixPath] = {}
     for name, path in safe.items():
-        short = path.with_suffix(suffix)
+        short = _ending(path, path.stem, suffix)
         wished = [short] if wishes[_key(short)] == 1 else []
-        longer = (path.with_name(f"{path.name}{extra}{suffix}") for extra in chain([""], map(".{}".format, count(2))))
+        longer = (_ending(path, path.name, f"{extra}{suffix}") for extra in chain([""], map(".{}".format, count(2))))
         paths[name] = next(one for one in chain(wished, longer) if _key(one) not in taken)
         taken.add(_key(paths[name]))
     return paths
@@ -143,8 +149,29 @@ def _plain(value: Any) -> Any:
 
 
 def _safe(name: str) -> PurePosixPath:
-    parts = [part for part in name.translate(_FORBIDDEN).split("/") if part not in ("", ".")]
-    return PurePosixPath(*map(_safe_part, parts or ["_"]))
+    plain = name.translate(_FORBIDDEN)
+    if len(_bytes(plain)) > _LONGEST_PATH:  # its folders are for order only
+        plain = plain.replace("/", "_")
+    parts = [_cut(_safe_part(part)) for part in plain.split("/") if part not in ("", ".")] or ["_"]
+    if len(parts) > 1 and parts[0].casefold() in _OURS:
+        parts[0] = f"_{parts[0]}"
+    return PurePosixPath(*parts)
+
+
+def _ending(path: PurePosixPath, name: str, ending: str) -> PurePosixPath:
+    return path.with_name(_cut(name, ending))
+
+
+def _cut(name: str, ending: str = "") -> str:
+    """``name`` and ``ending`` in as many bytes as a file name may have."""
+    if len(_bytes(name)) + len(_bytes(ending)) <= _LONGEST_NAME:
+        return name + ending
+    tail = f"~{hashlib.sha256(_bytes(name)).hexdigest()[:16]}{ending}"
+    return _bytes(name)[: _LONGEST_NAME - len(_bytes(tail))].decode("utf-8", "ignore").rstrip(" .") + tail
+
+
+def _bytes(name: str) -> bytes:
+    return name.encode("utf-8", "surrogatepass")
 
 
 def _safe_part(part: str) -> str:

@@ -6,6 +6,7 @@ C  feature channels      h w  feature grid     H W  pixels
 Boxes are ``(x0, y0, x1, y1)`` in pixels of the ORIGINAL image (EXIF applied), the end exclusive.
 """
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -63,7 +64,11 @@ class Problem:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Samples and their class list."""
+    """Samples and their class list.
+
+    Raises:
+        InputError: a class without a name, or two of one name.
+    """
 
     root: Path
     """Folder or list that was read."""
@@ -72,6 +77,14 @@ class Dataset:
     samples: tuple[Sample, ...]
     problems: tuple[Problem, ...] = ()
     """What was left out or does not fit."""
+
+    def __post_init__(self) -> None:
+        """Raise :class:`InputError` where a class has no name, or that of another one."""
+        if len(set(self.classes)) < len(self.classes) or not all(self.classes):
+            count = Counter(self.classes)
+            name = next(name for name in self.classes if not name or count[name] > 1)
+            what = f'two classes called "{name}"' if name else "a class without a name"
+            raise InputError(f"{self.root} has {what}. Give each class a name of its own.")
 
     def only(self, *splits: str) -> "Dataset":
         """The photos of these splits; all of them where the data set has no splits."""

@@ -201,7 +201,8 @@ def save(
         reports: what :func:`report_per_tag` says, for the gallery.
 
     Raises:
-        InputError: an unknown format; a tag or photo outside ``classes`` and ``images``; a disk that is full.
+        InputError: an unknown format, or one that cannot hold all classes; a tag or photo outside ``classes`` and
+            ``images``; a disk that is full.
     """
     found = list(detections)
     results = Results(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..export import check_formats
 from .common import (
     Background,
     Common,
@@ -56,6 +57,7 @@ class Label(Common):
         weights, recipe = weights_of(self.weights), self.settings.of(self.recipe)
         check_needs(recipe, recipe.options, weights)
         dataset = data.read(self.data).with_background(*self.background)
+        check_formats(self.format, dataset.classes)
         prepare(self.out, self.data, (*OUTPUTS, *MODEL), overwrite=self.overwrite, resume=self.resume)
         precision = recipe.training.precision
         job = Job(self.out, Reporter(self.quiet), api.Compute(self.device, self.workers, precision))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import InputError
+from ..export import check_formats
 from .common import Background, Common, Data, Formats, Objects, alone, chosen, prepare
 from .common import parse as read
 
@@ -52,8 +53,9 @@ class Predict(Common):
             raise InputError(f"--min-score must be between 0 and 1, not {self.min_score:g}.")
         known = self.tags == ("known",)
         dataset = data.read(self.data).with_background(*self.background) if known else data.read_untagged(self.data)
-        prepare(self.out, self.data, OUTPUTS, overwrite=self.overwrite)
         localizer = api.load(self.model)
+        check_formats(self.format, localizer.classes)
+        prepare(self.out, self.data, OUTPUTS, overwrite=self.overwrite)
         given = {name: value for name in ("threshold", "top_k") if (value := getattr(self, name)) is not None}
         localizer = replace(localizer, inference=replace(localizer.inference, **given))
         job = Job(self.out, Reporter(self.quiet), api.Compute(self.device, self.workers, self.precision))

@@ -12,6 +12,7 @@ import tyro
 from .. import recipes
 from ..config import Precision, Segmentation, Training
 from ..errors import InputError
+from ..export import check_formats
 from ..io import MANIFEST
 from .common import Common, Data, Formats, alone, chosen, prepare, weights_of
 
@@ -81,6 +82,7 @@ class Segment(Common):
         irn = weights_of(self.irn_weights, "--irn-weights")
         segmenter = weights_of(self.segmenter_weights, "--segmenter-weights")
         dataset = data.read(self.data, images=self.images, masks=self.masks)
+        check_formats(self.format, dataset.classes)
         if (self.out / "model.json").is_file():
             raise InputError(f"{self.out} holds a model: choose another --out.")
         prepare(self.out, self.data, (), overwrite=False, resume=True)

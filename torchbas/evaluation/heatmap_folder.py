@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from ..cam import auto_threshold
+from ..data.datasets.reading import exists
 from ..data.images import image_size
 from ..data.loader import init_worker
 from ..errors import InputError, Interrupted
@@ -83,7 +84,7 @@ def read_map(folder: Path, name: str, side: int) -> Float64[np.ndarray, "H W"]:
         InputError: it is missing, cannot be read, or is no ``side`` x ``side`` array of numbers in [0, 1].
     """
     stems = (name, name.rpartition(".")[0] or name)
-    found = [path for stem in stems for suffix in SUFFIXES if (path := folder / f"{stem}{suffix}").is_file()]
+    found = [path for stem in stems for suffix in SUFFIXES if exists(path := folder / f"{stem}{suffix}")]
     if not found:
         raise InputError(f"{folder} has no map of {name}: write it as {stems[0]}.npz or {stems[0]}.npy.")
     path = found[0]

@@ -1,10 +1,14 @@
 """Output formats: one file in this folder and one entry of :data:`FORMATS` each. Imports nothing heavy."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ..errors import InputError
+from ..structures import IGNORE_INDEX
 
 if TYPE_CHECKING:
     from .results import Results
@@ -22,6 +26,8 @@ class Format:
     """What it writes, one line for the command line's help."""
     outputs: tuple[str, ...]
     """Names or patterns of all that it writes into the folder; ``--overwrite`` removes them."""
+    most_classes: int | None = None
+    """How many classes it can hold, where that is limited."""
 
 
 def _writer(module: str, function: str = "write") -> Writer:
@@ -40,9 +46,27 @@ FORMATS: dict[str, Format] = {
     "coco-outlines": Format(
         _writer("coco", "write_outlines"), "masks as COCO polygons, to edit by hand", ("outlines.coco.json",)
     ),
-    "voc": Format(_writer("voc"), "masks as palette PNGs, as Pascal VOC has them", ("masks",)),
+    "voc": Format(_writer("voc"), "masks as palette PNGs, as Pascal VOC has them", ("masks",), IGNORE_INDEX - 1),
     "gallery": Format(_writer("gallery"), "all photos with what was found, as a page to look through", ("index.html",)),
 }
+
+
+def check_formats(names: Iterable[str], classes: Sized) -> None:
+    """Refuse formats that cannot be written, before anything is computed for them.
+
+    Raises:
+        InputError: a name that is not in :data:`FORMATS`; more ``classes`` than one of the formats can hold.
+    """
+    for name in names:
+        if name not in FORMATS:
+            close = get_close_matches(name.lower(), FORMATS, n=1)
+            advice = f'Did you mean "{close[0]}"?' if close else f"There are {', '.join(FORMATS)}."
+            raise InputError(f'"{name}" is no format. {advice}')
+        most = FORMATS[name].most_classes
+        if most is not None and len(classes) > most:
+            others = " ".join(other for other, one in FORMATS.items() if one.most_classes is None)
+            limit = f'the format "{name}" holds {most} classes, but there are {len(classes)}'
+            raise InputError(f"{limit}. Choose among the others: --format {others}")
 
 
 def outputs() -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TextIO
 
 from pycocotools import mask as coco_mask
 
+from .. import inputs
 from ..errors import InputError
 from ..io import atomic_write
 from ..structures import Box
@@ -107,20 +108,20 @@ def read_boxes(path: Path) -> dict[str, list[ScoredBox]]:
     Raises:
         InputError: the file is missing or is no such annotation file.
     """
+    content = inputs.read_json(path)
     try:
-        content = json.loads(path.read_text("utf-8"))
         labels = {category["id"]: category["name"] for category in content["categories"]}
         names = {image["id"]: image["file_name"] for image in content["images"]}
         boxes: dict[str, list[ScoredBox]] = {name: [] for name in names.values()}
         for one in content["annotations"]:
             if not one.get("iscrowd"):
-                x, y, width, height = map(float, one["bbox"])
+                x, y, width, height = map(inputs.number, one["bbox"])
+                if min(width, height) < 0:
+                    raise ValueError(f"the box {one['bbox']} ends before it begins")
                 box = (x, y, x + width, y + height)
-                scored = ScoredBox(labels[one["category_id"]], box, float(one.get("score", 1)))
+                scored = ScoredBox(labels[one["category_id"]], box, inputs.number(one.get("score", 1)))
                 boxes[names[one["image_id"]]].append(scored)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}). Check the path.") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         expected = "a JSON object with images, categories and annotations that have a bbox"
         raise InputError(f"{path} is no COCO annotation file ({error!r}): it should hold {expected}.") from error
     return boxes

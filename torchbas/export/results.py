@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 
 from PIL import Image
@@ -11,7 +10,7 @@ from ..errors import InputError
 from ..io import write_error
 from ..localization import Localization, TagReport
 from ..structures import Problem
-from . import FORMATS
+from . import FORMATS, check_formats
 
 Sizes = Mapping[str, tuple[int, int]]
 """Height and width in pixels of every photo of a run, with detections or without, by name."""
@@ -55,13 +54,9 @@ def save(results: Results, folder: Path, formats: Sequence[str] = ("coco",)) -> 
     """Write ``results`` into ``folder`` in each of ``formats``, names in :data:`~torchbas.export.FORMATS`.
 
     Raises:
-        InputError: an unknown format, before anything is written; a disk that is full.
+        InputError: what :func:`~torchbas.export.check_formats` refuses, before anything is written; a full disk.
     """
-    for name in formats:
-        if name not in FORMATS:
-            close = get_close_matches(name.lower(), FORMATS, n=1)
-            advice = f'Did you mean "{close[0]}"?' if close else f"There are {', '.join(FORMATS)}."
-            raise InputError(f'"{name}" is no format. {advice}')
+    check_formats(formats, results.classes)
     for name in formats:
         try:
             FORMATS[name].write(results, folder)

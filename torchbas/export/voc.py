@@ -33,13 +33,9 @@ def write_masks(results: Results, folder: Path) -> None:
     kept, and names that file systems refuse are changed by :func:`~torchbas.io.output_paths`.
 
     Raises:
-        InputError: more than 254 classes; a disk that is full.
+        InputError: a disk that is full.
     """
-    classes = results.classes
-    if len(classes) >= IGNORE_INDEX:
-        limit = f"a palette PNG holds {IGNORE_INDEX - 1} classes, but there are {len(classes)}"
-        raise InputError(f'{folder}: {limit}. Use the format "coco" for the masks instead of "voc".')
-    index = {label: number for number, label in enumerate(classes, 1)}
+    index = {label: number for number, label in enumerate(results.classes, 1)}
     paths = output_paths(results.sizes, ".png")
     detections_of = defaultdict(list)
     for one in results.detections:
@@ -47,7 +43,7 @@ def write_masks(results: Results, folder: Path) -> None:
     for name, detections in detections_of.items():
         write_labels(folder / paths[name], _merge(detections, index))
     with atomic_write(folder / "classes.json") as partial:
-        partial.write_text(json.dumps(["background", *classes], indent=0), encoding="utf-8")
+        partial.write_text(json.dumps(["background", *results.classes], indent=0), encoding="utf-8")
 
 
 def write_labels(path: Path, labels: UInt8[np.ndarray, "H W"]) -> None:

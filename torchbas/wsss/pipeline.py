@@ -12,7 +12,7 @@ from ..data import read_mask
 from ..data.datasets.voc_tags import VOC
 from ..errors import InputError
 from ..export.voc import write_labels, write_submission
-from ..structures import Dataset, Sample
+from ..structures import IGNORE_INDEX, Dataset, Sample
 from ..training.loop import Hooks
 from .cache import SampleFiles, Stage, Work, fingerprint, for_each, in_flight, sample_paths
 from .cache_keys import CacheKeys, Parts
@@ -256,6 +256,11 @@ class Pipeline:
         if not any(sample.labels for sample in self.samples.samples):
             root = self.dataset.root
             raise InputError(f"{root} has no tagged photos to learn from; run bas check {root}.")
+        if until != "seed" and (count := len(self.dataset.classes)) >= IGNORE_INDEX:
+            raise InputError(
+                f"a label map holds {IGNORE_INDEX - 1} classes, but {self.dataset.root} has {count}: use fewer tags, "
+                "or stop at --until seed."
+            )
         for source in self.sources:
             if isinstance(source, SeedFolder) and source.folder.resolve().is_relative_to(self.out.resolve()):
                 raise InputError(f"--seeds {source.folder} lies in {self.out}, where stages are made: choose another.")

@@ -11,7 +11,7 @@ from .ilsvrc import read_ilsvrc
 from .openimages import is_openimages, read_openimages
 from .reading import Places, Reading
 from .tag_folders import read_tag_folders
-from .tag_lists import read_csv, read_json
+from .tag_lists import read_csv, read_json_list
 from .voc import is_voc, read_voc
 from .wsolevaluation import is_wsolevaluation, read_wsolevaluation
 
@@ -62,7 +62,7 @@ FORMATS = {
         Format("coco", "COCO 2014 or 2017 as published", is_coco, read_coco),
         Format("voc", "Pascal VOC, and any folder laid out like it", is_voc, read_voc),
         Format("csv", "a CSV with the columns file,tags and optionally split", _ends(".csv"), read_csv),
-        Format("json", "a JSON from files to tags, or a list of entries", _ends(".json"), read_json),
+        Format("json", "a JSON from files to tags, or a list of entries", _ends(".json"), read_json_list),
         TAG_FOLDERS,
     )
 }

@@ -1,6 +1,5 @@
 """COCO 2014 and 2017: photos and tags from its annotations."""
 
-import json
 import os
 import re
 from collections import defaultdict
@@ -8,12 +7,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import InputError
+from ...inputs import parse_json, read_text
 from ...structures import Problem, Sample
 from .listed import Listed, pictures_below, read_listed
 from .reading import Places, Reading, folder_name, normalize_tag
+from .records import name_of, size_of
 
 _FILE = re.compile(r"instances_(train|val)(20\d\d)\.json")
-_OUTLINES = re.compile(rb'"(segmentation|counts|bbox)":\s*\[[-+\[\]\d.,eE\s]*\]')
+_OUTLINES = re.compile(r'"(segmentation|counts|bbox)":\s*\[[-+\[\]\d.,eE\s]*\]', re.ASCII)
 
 
 class Annotations(NamedTuple):
@@ -30,17 +31,15 @@ class Annotations(NamedTuple):
 
     def load(self, outlines: bool) -> Any:
         """The file's content; without ``outlines`` it takes a third of the memory."""
-        try:
-            content = self.file.read_bytes()
-            # A quote inside a word is escaped in JSON, so only a key can look like this.
-            return json.loads(content if outlines else _OUTLINES.sub(rb'"\1": []', content))
-        except ValueError as error:
-            raise InputError(f"{self.file} is not valid JSON ({error}). Copy it again.") from error
+        content = read_text(self.file)
+        # A quote inside a word is escaped in JSON, so only a key can look like this.
+        return parse_json(content if outlines else _OUTLINES.sub(r'"\1": []', content), self.file)
 
     def broken(self, error: Exception) -> InputError:
         """The error of a file that is no COCO annotations."""
         expected = "a JSON object with images, categories and annotations, as COCO publishes it"
-        return InputError(f"{self.file} is not understood ({error!r}): it should hold {expected}.")
+        reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else error
+        return InputError(f"{self.file} is not understood ({reason}). It should hold {expected}.")
 
 
 class _Split(NamedTuple):
@@ -85,15 +84,15 @@ def _read_split(annotations: Annotations, root: Path, base: Path, masks: dict[st
         classes, number = class_numbers(content)
         labels = _labels(content, number)
         for image in content["images"]:
-            file = base / image["file_name"]
+            file = base / name_of(image["file_name"])
             if image["id"] in labels:
-                size, mask = (image["height"], image["width"]), masks.get(file.stem)
+                size, mask = size_of(image["height"], image["width"]), masks.get(file.stem)
                 name = file.relative_to(root).as_posix()
                 sample = Sample(file, name, labels[image["id"]], annotations.split, mask=mask, size=size)
                 listed.append((os.fspath(annotations.file), sample))
             else:
                 empty.append(file.name)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise annotations.broken(error) from error
     count = f"{len(empty)} photos have" if len(empty) > 1 else "one photo has"
     reason = f'{annotations.file}: {count} no objects, "{empty[0]}" first; left out.' if empty else ""

@@ -11,9 +11,11 @@ from jaxtyping import UInt8
 from pycocotools import mask as coco
 
 from ...errors import InputError
-from ...structures import Sample
+from ...inputs import number
+from ...structures import IGNORE_INDEX, Sample
 from .coco import Annotations, annotations_in, class_numbers
 from .reading import folder_name
+from .records import size_of
 
 
 def paint(
@@ -42,30 +44,47 @@ def paint(
 def _paint(annotations: Annotations, samples: list[Sample]) -> Iterator[tuple[Sample, UInt8[np.ndarray, "H W"]]]:
     content = annotations.load(outlines=True)
     try:
-        _, number = class_numbers(content)
+        _, label_of = class_numbers(content)
         images = {image["file_name"]: image for image in content["images"]}
         objects = defaultdict(list)
         for one in content.pop("annotations"):
             if not one.get("iscrowd"):
                 objects[one["image_id"]].append(one)
-    except (KeyError, TypeError, AttributeError) as error:
+        if len(label_of) >= IGNORE_INDEX:
+            raise ValueError(f"a label map holds {IGNORE_INDEX - 1} classes, but there are {len(label_of)}")
+        for sample in samples:
+            image = images.get(sample.path.name)
+            if image is None:
+                raise InputError(f"{annotations.file} does not list {sample.path.name}. Copy it again.")
+            labels = np.zeros(size_of(image["height"], image["width"]), np.uint8)
+            for one in objects[image["id"]]:
+                labels[_mask(one, annotations, *labels.shape)] = label_of[one["category_id"]] + 1
+            yield sample, labels
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise annotations.broken(error) from error
-    for sample in samples:
-        image = images.get(sample.path.name)
-        if image is None:
-            raise InputError(f"{annotations.file} does not list {sample.path.name}. Copy it again.")
-        labels = np.zeros((image["height"], image["width"]), np.uint8)
-        for one in objects[image["id"]]:
-            labels[_mask(one, annotations, *labels.shape)] = number[one["category_id"]] + 1
-        yield sample, labels
 
 
 def _mask(one: dict[str, Any], annotations: Annotations, height: int, width: int) -> Any:
     try:
-        outline = one["segmentation"]
+        outline: Any = one["segmentation"]
         if isinstance(outline, list):
-            return coco.decode(coco.merge(coco.frPyObjects(outline, height, width))).astype(bool)
-        packed = isinstance(outline["counts"], str)
-        return coco.decode(outline if packed else coco.frPyObjects(outline, height, width)).astype(bool)
+            outline = [_within(polygon, height, width) for polygon in outline]
+            mask = coco.decode(coco.merge(coco.frPyObjects(outline, height, width))).astype(bool)
+        else:
+            packed = isinstance(outline["counts"], str)
+            mask = coco.decode(outline if packed else coco.frPyObjects(outline, height, width)).astype(bool)
+        if mask.shape != (height, width):
+            raise ValueError(mask.shape)
+        return mask
     except Exception as error:  # pycocotools answers broken outlines with nearly every kind of exception
         raise InputError(f"{annotations.file}: object {one.get('id')} has no outline that can be filled.") from error
+
+
+def _within(polygon: list[Any], height: int, width: int) -> list[float]:
+    """A polygon that stays near the photo: pycocotools walks along every pixel of its edges, however far they lead."""
+    points = list(map(number, polygon))
+    if not all(-width <= x <= 2 * width for x in points[::2]) or not all(
+        -height <= y <= 2 * height for y in points[1::2]
+    ):
+        raise ValueError(polygon)
+    return points

@@ -1,14 +1,19 @@
 """CUB-200-2011 as published, and any data set laid out the same way."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from ...errors import InputError
-from ...structures import Box, Dataset, Problem, Sample
-from .reading import Places, Reading, exists, missing_photo, normalize_tag
+from ...inputs import number
+from ...structures import Box, Sample
+from .listed import Listed, read_listed
+from .reading import Places, Reading, exists, normalize_tag
+from .records import name_of, records
 
 T = TypeVar("T")
+_FORM = '"1 value", as the data set\'s authors publish it: a number, and what the number stands for'
 
 
 def read_cub(folder: Path, places: Places) -> Reading:
@@ -17,44 +22,50 @@ def read_cub(folder: Path, places: Places) -> Reading:
     Photos lie in ``places.images`` or ``images/``, masks in ``places.masks`` or ``segmentations/``.
     ``bounding_boxes.txt`` holds x, y, width and height in pixels, from the upper left corner.
     """
-    names = _table(folder / "images.txt", str)
+    source = folder / "images.txt"
+    names = _table(source, name_of)
     classes = _table(folder / "classes.txt", normalize_tag)
-    number = {key: index for index, key in enumerate(classes)}
-    label = _table(folder / "image_class_labels.txt", number.__getitem__)
-    train = _table(folder / "train_test_split.txt", int)
+    label_of = {key: label for label, key in enumerate(classes)}
+    label = _table(folder / "image_class_labels.txt", lambda word: _known(word, label_of))
+    train = _table(folder / "train_test_split.txt", lambda word: _known(word, {"0": "test", "1": "train"}))
     boxes = _table(folder / "bounding_boxes.txt", _box)
     images, masks = places.images or folder / "images", places.masks or folder / "segmentations"
-    base = "the folder given as images" if places.images else "images/"
-    samples: list[Sample] = []
-    faults: list[Problem] = []
+    listed: list[Listed] = []
     for key, name in names.items():
-        path, mask = images / name, (masks / name).with_suffix(".png")
         if key not in label or (train and key not in train):
-            raise InputError(f"{folder / 'images.txt'}: the lists beside it lack {key}, {name}. Copy them again.")
-        if places.need_images and not exists(path):
-            faults.append(missing_photo(f"images.txt number {key}", name, images, base))
-            continue
-        split = ("train" if train[key] else "test") if train else ""
+            raise InputError(f"{source}: the lists beside it lack {key}, {name}. Copy them again.")
+        mask = (masks / name).with_suffix(".png")
         box = (boxes[key],) if key in boxes else ()
-        samples.append(Sample(path, f"images/{name}", (label[key],), split, box, mask if exists(mask) else None))
-    return Reading(Dataset(folder, tuple(classes.values()), tuple(samples)), faults)
+        sample = Sample(images / name, f"images/{name}", (label[key],), train.get(key, ""), box)
+        listed.append((f"{source} number {key}", replace(sample, mask=mask if exists(mask) else None)))
+    dataset, faults = read_listed(images, tuple(classes.values()), listed, places)
+    return Reading(replace(dataset, root=folder), faults)
 
 
 def _table(file: Path, parse: Callable[[str], T]) -> dict[str, T]:
     """Lines of a number and a value, as a dictionary by number; empty where the file is absent."""
-    if not file.is_file():
-        return {}
-    table = {}
-    for count, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), start=1):
-        if line.strip():
-            key, _, rest = line.strip().partition(" ")
-            try:
-                table[key] = parse(rest.strip())
-            except (ValueError, KeyError) as error:
-                raise InputError(f'{file} line {count} is not understood: "{line}". Copy the file again.') from error
+    table: dict[str, T] = {}
+    if file.is_file():
+        for line, (key, value) in records(file, lambda words: _row(words, parse), _FORM):
+            if key in table:
+                raise InputError(
+                    f"{file} line {line}: the number {key} stands in an earlier line. Copy the file again."
+                )
+            table[key] = value
     return table
 
 
+def _row(words: str, parse: Callable[[str], T]) -> tuple[str, T]:
+    key, _, rest = words.partition(" ")
+    return key, parse(rest.strip())
+
+
+def _known(word: str, values: Mapping[str, T]) -> T:
+    if word not in values:
+        raise ValueError(word)
+    return values[word]
+
+
 def _box(words: str) -> Box:
-    x, y, width, height = map(float, words.split())
+    x, y, width, height = map(number, words.split())
     return x, y, x + width, y + height

@@ -9,7 +9,17 @@ from typing import NamedTuple
 from ...errors import InputError
 from ...structures import Dataset, Problem, Sample
 from ..images import SUFFIXES
-from .reading import GroundTruth, Places, Reading, exists, folder_name, missing_photo, normalize_tag
+from .reading import (
+    GroundTruth,
+    Places,
+    Reading,
+    ends_before_it_begins,
+    exists,
+    folder_name,
+    is_utf8,
+    missing_photo,
+    normalize_tag,
+)
 from .records import labeled, records
 
 Listed = tuple[str, Sample]
@@ -52,7 +62,7 @@ def read_listed(
     Raises :class:`InputError` where a photo is listed twice.
     """
     line_of: dict[str, str] = {}
-    samples, notes, faults = [], list(notes), []
+    samples, faults = [], []
     for where, sample in listed:
         if sample.name in line_of:
             raise InputError(
@@ -60,10 +70,13 @@ def read_listed(
             )
         line_of[sample.name] = where
         if places.need_images and not exists(sample.path):
-            faults.append(missing_photo(where, sample.name, images, "the folder given as images, or else the lists"))
+            file = sample.path.relative_to(images).as_posix()
+            faults.append(missing_photo(where, file, images, "the folder given as images, or else the lists"))
             continue
-        if any(x1 < x0 or y1 < y0 for x0, y0, x1, y1 in sample.boxes):
-            notes.append(Problem(sample.name, f"{where}: a true box of it ends before it begins. Correct that box."))
+        if any(map(ends_before_it_begins, sample.boxes)):
+            reason = f'{where}: a true box of "{sample.name}" ends before it begins. Correct that box.'
+            faults.append(Problem(sample.name, reason))
+            continue
         samples.append(sample)
     return Reading(Dataset(images, tuple(classes), tuple(samples), tuple(notes)), faults)
 
@@ -124,13 +137,16 @@ def with_class_folders(reading: Reading, folder: Path, places: Places, split: st
     number = {name: label for label, name in enumerate(dataset.classes)}
     samples, notes = list(dataset.samples), list(dataset.problems)
     for below in sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")):
+        if not is_utf8(below):
+            notes.append(Problem(ascii(below.name), "its name is not valid UTF-8. Rename it."))
+            continue
         label = number.get(normalize_tag(below.name))
         if label is None:
             notes.append(
                 Problem(below.name, f"{folder_name(below)} is no class of the lists; its photos are left out.")
             )
             continue
-        files = sorted(file for file in below.iterdir() if file.suffix[1:].lower() in SUFFIXES)
+        files = sorted(file for file in below.iterdir() if file.suffix[1:].lower() in SUFFIXES and is_utf8(file))
         samples += [Sample(file, f"{split}/{below.name}/{file.name}", (label,), split) for file in files]
     return Reading(replace(dataset, samples=tuple(samples), problems=tuple(notes)), faults)
 

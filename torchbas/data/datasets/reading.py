@@ -90,6 +90,27 @@ def is_background(word: str) -> bool:
     return normalize_tag(word).lower() == BACKGROUND
 
 
+def normalized(path: Path) -> Path:
+    """The absolute path without ``..`` and with one slash at its start, so that one file has one path."""
+    plain = os.path.normpath(path.absolute())
+    return Path(plain[1:] if plain.startswith("//") else plain)
+
+
+def is_utf8(path: Path) -> bool:
+    """Whether the path can be written into a file or printed."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def ends_before_it_begins(box: Box) -> bool:
+    """Whether the ends of a box are swapped."""
+    x0, y0, x1, y1 = box
+    return x1 < x0 or y1 < y0
+
+
 def exists(path: Path) -> bool:
     """Whether ``path`` is a file; False also for a string that cannot be a file name."""
     try:

@@ -1,17 +1,19 @@
 """Text lists with one record a line: parsers of their fields, and one sentence for each fault."""
 
-import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from ...errors import InputError
+from ...inputs import number, open_text
 from ...structures import Box
 from .reading import normalize_tag
 
 T = TypeVar("T")
 _MOST_CLASSES = 100_000
+_MOST_PIXELS = 10**9
+_LONGEST = 300
 _SLASHES = re.compile(r"[\\/]+")
 
 
@@ -20,19 +22,18 @@ def records(file: Path, parse: Callable[[str], T], form: str) -> Iterator[tuple[
 
     ``parse`` raises ``ValueError`` for what does not have the ``form``.
     """
-    number, words = 0, ""
-    try:
-        with file.open(encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, start=1):
-                words = line.strip()
-                if words:
-                    yield number, parse(words)
-    except FileNotFoundError as error:
-        raise InputError(f"{file.parent} has no {file.name}. Copy it there.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file} is not written in UTF-8. Save it as UTF-8.") from error
-    except ValueError as error:
-        raise InputError(f'{file} line {number}: "{words}" is not understood. It must look like {form}.') from error
+    with open_text(file) as lines:
+        for line, words in enumerate(map(str.strip, lines), start=1):
+            if not words:
+                continue
+            try:
+                content = parse(words)
+            except ValueError as error:
+                start = words if len(words) <= _LONGEST else f"{words[:_LONGEST]}..."
+                raise InputError(
+                    f'{file} line {line}: "{start}" is not understood. It must look like {form}.'
+                ) from error
+            yield line, content
 
 
 def table(file: Path, parse: Callable[[str], tuple[str, T]], form: str) -> dict[str, T]:
@@ -46,8 +47,8 @@ def name_of(words: str) -> str:
     Raises ``ValueError`` for what does not stay below the photos' folder.
     """
     name = _SLASHES.sub("/", words).removeprefix("./") if "\\" in words or "//" in words or "./" in words else words
-    if not name or name[0] == "/" or name[-1] == "/" or "/../" in f"/{name}/":
-        raise ValueError(words)
+    if not name or name[0] == "/" or name[-1] == "/" or "/../" in f"/{name}/" or "\0" in name:
+        raise ValueError(f'"{words}" does not stay below the folder of the photos')
     return name
 
 
@@ -76,18 +77,18 @@ def multi_labeled(line: str) -> tuple[str, tuple[int, ...]]:
 
 
 def boxes_of(words: Sequence[str]) -> tuple[Box, ...]:
-    """Boxes from 4n finite numbers, unchanged. Raises ``ValueError`` for anything else."""
-    numbers = list(map(float, words))
-    if len(numbers) % 4 or not all(map(math.isfinite, numbers)):
+    """Boxes from 4n numbers, unchanged. Raises ``ValueError`` for anything else."""
+    numbers = list(map(number, words))
+    if len(numbers) % 4:
         raise ValueError(words)
     return tuple(zip(*[iter(numbers)] * 4, strict=True))
 
 
-def size_of(height: str, width: str) -> tuple[int, int]:
-    """Height and width in pixels. Raises ``ValueError`` unless both are whole and positive."""
-    size = float(height), float(width)
-    if min(size) < 1 or not all(map(float.is_integer, size)):
-        raise ValueError(size)
+def size_of(height: object, width: object) -> tuple[int, int]:
+    """Height and width in pixels. Raises ``ValueError`` unless both are whole and positive, and a mask fits memory."""
+    size = number(height), number(width)
+    if min(size) < 1 or not all(map(float.is_integer, size)) or size[0] * size[1] > _MOST_PIXELS:
+        raise ValueError(f"{size} is no size of a photo")
     return int(size[0]), int(size[1])
 
 

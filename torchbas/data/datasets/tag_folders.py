@@ -17,6 +17,7 @@ from .reading import (
     dataset_of,
     folder_name,
     is_background,
+    is_utf8,
     normalize_tag,
     tags_of,
 )
@@ -55,10 +56,9 @@ def photos_below(root: Path) -> tuple[list[Path], tuple[Problem, ...]]:
     """Files below ``root`` with a photo's suffix, in the order of their names; problems of names that are no UTF-8."""
     files, problems = [], []
     for file in _walk(root, ()):
-        try:
-            os.fspath(file).encode()
+        if is_utf8(file):
             files.append(file)
-        except UnicodeEncodeError:
+        else:
             problems.append(Problem(ascii(file.name), "its name is not valid UTF-8. Rename it."))
     return files, tuple(problems)
 

@@ -1,13 +1,13 @@
 """Tags from a list: CSV with the columns ``file,tags[,split]``, or JSON."""
 
 import csv
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import InputError
+from ...inputs import open_text, read_json
 from ...structures import Problem
 from .reading import (
     SPLITS,
@@ -19,6 +19,7 @@ from .reading import (
     folder_name,
     missing_photo,
     normalize_tag,
+    normalized,
     tags_of,
 )
 
@@ -38,23 +39,15 @@ class Row(NamedTuple):
 def read_csv(source: Path, places: Places) -> Reading:
     """``file,tags`` with ``;`` between the tags and an optional ``split``; further columns are ignored."""
     try:
-        with source.open(newline="", encoding="utf-8-sig") as stream:
+        with open_text(source, newline="") as stream:
             return _merged(_csv_rows(source.name, csv.reader(stream, strict=True)), source, places)
     except csv.Error as error:
         raise InputError(f"{source} is not a CSV file that can be read ({error}). Save it as CSV once more.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{source} is not written in UTF-8. Save it as CSV UTF-8.") from error
 
 
-def read_json(source: Path, places: Places) -> Reading:
+def read_json_list(source: Path, places: Places) -> Reading:
     """An object from file to tags, or a list of objects with ``file``, ``tags`` and an optional ``split``."""
-    try:
-        content = json.loads(source.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{source} is not written in UTF-8. Save it as UTF-8.") from error
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"{source} is not valid JSON ({error}). Correct it there.") from error
-    return _merged(_json_rows(source.name, content), source, places)
+    return _merged(_json_rows(source.name, read_json(source)), source, places)
 
 
 def _csv_rows(name: str, lines: Any) -> Iterator[Row]:
@@ -91,14 +84,14 @@ def _merged(rows: Iterator[Row], source: Path, places: Places) -> Reading:
     """The rows as a dataset, those of one photo merged; rows that cannot be used are faults."""
     images = places.images or source.parent
     base = "the folder given as images" if places.images else f"the {source.suffix[1:].upper()}"
-    folder = images.absolute()
+    folder = normalized(images)
     entries: dict[Path, Entry] = {}
     faults: list[Problem] = []
     notes: list[Problem] = []
     for row in rows:
-        path, split = Path(os.path.normpath(folder / row.file)), row.split.strip().lower()
+        path, split = normalized(folder / row.file), row.split.strip().lower()
         before = entries.get(path, Entry(path, split=split))
-        if not row.file:
+        if not row.file or not path.name:
             faults.append(Problem(row.where, f"{row.where} names no file. Complete the line or delete it."))
         elif places.need_images and not exists(path):
             faults.append(missing_photo(row.where, row.file, images, base))

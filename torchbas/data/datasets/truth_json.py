@@ -1,15 +1,16 @@
 """Boxes and masks beside tags in folders, a CSV or a JSON: ``truth.json``."""
 
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
+from ...inputs import number, read_json
 from ...structures import Dataset, Problem
-from .reading import GroundTruth
+from .reading import GroundTruth, ends_before_it_begins, normalized
+
+_FORM = '{"cat/1.jpg": {"boxes": [[x0, y0, x1, y1]], "mask": "masks/1.png"}}'
 
 
 def read_ground_truth(file: Path) -> dict[str, GroundTruth]:
@@ -20,35 +21,36 @@ def read_ground_truth(file: Path) -> dict[str, GroundTruth]:
     metrics n is class n - 1 and 255 is ignored. Empty where the file is absent.
 
     Raises:
-        InputError: a file of another form.
+        InputError: a file of another form, or a box that is not finite or ends before it begins, by file and photo.
     """
     if not file.is_file():
         return {}
-    try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
-        return {name: _ground_truth(entry, file.parent) for name, entry in content.items()}
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        example = '{"cat/1.jpg": {"boxes": [[x0, y0, x1, y1]], "mask": "masks/1.png"}}'
-        raise InputError(f"{file} is not understood ({error}). It must look like {example}.") from error
+    content = read_json(file)
+    if not isinstance(content, dict):
+        raise InputError(f"{file} is not understood. It must look like {_FORM}.")
+    return {name: _ground_truth(f'{file}: "{name}"', entry, file.parent) for name, entry in content.items()}
 
 
 def with_ground_truth(dataset: Dataset, ground_truth: Mapping[str, GroundTruth], folder: Path) -> Dataset:
     """The dataset with boxes and masks; names in ``ground_truth`` are relative to ``folder``."""
     if not ground_truth:
         return dataset
-    by_path = {_normalized(folder / name): (name, entry) for name, entry in ground_truth.items()}
+    by_path = {normalized(folder / name): (name, entry) for name, entry in ground_truth.items()}
     samples = []
     for sample in dataset.samples:
-        _, entry = by_path.pop(_normalized(sample.path), ("", GroundTruth(sample.boxes, sample.mask)))
+        _, entry = by_path.pop(normalized(sample.path), ("", GroundTruth(sample.boxes, sample.mask)))
         samples.append(replace(sample, boxes=entry.boxes, mask=entry.mask))
     unmatched = (Problem(name, "truth.json knows this photo, but it is not there.") for name, _ in by_path.values())
     return replace(dataset, samples=tuple(samples), problems=(*dataset.problems, *unmatched))
 
 
-def _ground_truth(entry: dict[str, Any], folder: Path) -> GroundTruth:
-    boxes = tuple((float(x0), float(y0), float(x1), float(y1)) for x0, y0, x1, y1 in entry.get("boxes", ()))
-    return GroundTruth(boxes, folder / entry["mask"] if entry.get("mask") else None)
-
-
-def _normalized(path: Path) -> str:
-    return os.path.normpath(path.absolute())
+def _ground_truth(where: str, entry: Any, folder: Path) -> GroundTruth:
+    try:
+        rows, mask = entry.get("boxes") or (), entry.get("mask") or ""
+        boxes = tuple((number(x0), number(y0), number(x1), number(y1)) for x0, y0, x1, y1 in rows)
+        ground_truth = GroundTruth(boxes, folder / mask if mask else None)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{where} is not understood ({error}). It must look like {_FORM}.") from error
+    if any(map(ends_before_it_begins, boxes)):
+        raise InputError(f"{where} has a box that ends before it begins. Correct that box.")
+    return ground_truth

@@ -8,8 +8,9 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from ...errors import InputError
+from ...inputs import open_text
 from ...structures import IGNORE_INDEX
-from .reading import SPLITS, TagSource, folder_name, normalize_tag
+from .reading import SPLITS, TagSource, exists, folder_name, normalize_tag
 from .records import class_names, multi_labeled, records
 
 Labels = dict[str, tuple[int, ...]]
@@ -28,7 +29,7 @@ COCO = tuple(
     "refrigerator,book,clock,vase,scissors,teddy bear,hair drier,toothbrush".split(",")
 )
 _BACKGROUND = re.compile(r"_*background_*", re.IGNORECASE)
-_NUMBERED = re.compile(r"(\d+)\s+(.+)")
+_NUMBERED = re.compile(r"(\d{1,9})\s+(.+)")
 
 
 class Tags(NamedTuple):
@@ -86,9 +87,7 @@ def read_tags(
         return Tags(lists[0], {image_id: labels for file in lists for image_id, labels in _numbers(file, classes)})
     if annotations.is_dir():
         files = {image_id: annotations / f"{image_id}.xml" for image_id in ids}
-        return Tags(
-            annotations, {image_id: _objects(file, number) for image_id, file in files.items() if file.is_file()}
-        )
+        return Tags(annotations, {image_id: _objects(file, number) for image_id, file in files.items() if exists(file)})
     raise InputError(
         f"{folder_name(folder)} says nowhere what its photos show. Add image_labels.csv with the columns image,labels, "
         'or Annotations/, or take the tags from the true masks: torchbas.data.read(..., tags_from="masks").'
@@ -105,7 +104,7 @@ def _numbers(file: Path, classes: tuple[str, ...]) -> Iterable[tuple[str, tuple[
 def _table(file: Path, number: Mapping[str, int]) -> Labels:
     labels: Labels = {}
     try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
+        with open_text(file, newline="") as stream:
             rows = csv.DictReader(stream, strict=True)
             if not {"image", "labels"} <= set(rows.fieldnames or ()):
                 raise InputError(f"{file} has no columns image and labels. Its first line must name them.")
@@ -114,8 +113,8 @@ def _table(file: Path, number: Mapping[str, int]) -> Labels:
                 if image_id in labels:
                     raise InputError(f'{where}: "{image_id}" stands in an earlier line already. Delete one of the two.')
                 labels[image_id] = _words(row["labels"] or "", number, where)
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{file} is no CSV in UTF-8 that can be read ({error}). Save it once more.") from error
+    except csv.Error as error:
+        raise InputError(f"{file} is not a CSV file that can be read ({error}). Save it as CSV once more.") from error
     return labels
 
 
@@ -138,6 +137,6 @@ def _known(names: Iterable[str], number: Mapping[str, int], where: str) -> tuple
 def _objects(file: Path, number: Mapping[str, int]) -> tuple[int, ...]:
     try:
         names = [normalize_tag(name.text or "") for name in ElementTree.parse(file).iterfind("object/name")]
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # the last two: an encoding it does not have
         raise InputError(f"{file} is no XML that can be read ({error}). Copy it again.") from error
     return _known(names, number, str(file))
