@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-import torchbas as tb
+from torchbas import api
 from torchbas.cli import main
 from torchbas.cli.common import MARK
 
@@ -37,7 +37,7 @@ def old(tmp_path):
     ],
 )
 def test_more_tags_than_a_format_holds_leave_the_old_run_alone(many, old, words, monkeypatch, capsys):
-    monkeypatch.setattr(tb.api, "load", lambda _: SimpleNamespace(classes=tuple(map(str, range(255)))))
+    monkeypatch.setattr(api, "load", lambda _: SimpleNamespace(classes=tuple(map(str, range(255)))))
     assert main([words[0], str(many), "--out", str(old), *words[1:]]) == 2
     said = capsys.readouterr().err
     assert 'the format "voc" holds 254 classes, but there are 255. Choose among the others: --format coco' in said
