@@ -214,16 +214,28 @@ class _Run:
         self.fabric.barrier()
 
     def restore(self) -> None:
-        path = self.out / CHECKPOINT
-        if not path.exists():
+        content = read_checkpoint(self.out, self.fingerprint)
+        if content is None:
             return
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        if content["fingerprint"] != self.fingerprint:
-            raise InputError(f"{path} was made with other settings or data; give the same, or --overwrite to restart.")
         self.module.load_state_dict(content["module"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.fabric.strategy.precision.load_state_dict(content["precision"])
         self.state = TrainerState(**content["state"])
+
+
+def read_checkpoint(out: Path, fingerprint: str, *, mmap: bool = False) -> dict[str, Any] | None:
+    """The checkpoint in ``out``, None where there is none; with ``mmap`` its tensors are not read yet.
+
+    Raises:
+        InputError: it was made with other settings or data.
+    """
+    path = out / CHECKPOINT
+    if not path.exists():
+        return None
+    content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    if content["fingerprint"] != fingerprint:
+        raise InputError(f"{path} was made with other settings or data; give the same, or --overwrite to restart.")
+    return content
 
 
 @contextmanager
