@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import InputError
 from .failures import described
+from .folder import first_process
 from .interrupts import STOPPED, interruptible
 from .streams import unbreakable
 
@@ -38,8 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Where words are given, as from Python, or with ``--debug``, our errors are raised instead.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    with unbreakable():
-        return _main(words, debug=arguments is not None or "--debug" in words)
+    with unbreakable() as out:
+        code = _main(words, debug=arguments is not None or "--debug" in words)
+        out.flush()
+        if out.lost and not code:
+            _say(f"The work is done, but its output could not be printed ({out.lost.strerror}): send it elsewhere.")
+            return 2
+        return code
 
 
 def _main(words: list[str], *, debug: bool) -> int:
@@ -80,7 +86,8 @@ def _run(name: str, rest: list[str], debug: bool) -> int:
         _say(str(error))
         return 2
     except KeyboardInterrupt as stopped:
-        _say(_stopped(command, str(stopped)))
+        if first_process():
+            _say(_stopped(command, str(stopped)))
         return STOPPED
     except Exception as error:
         if debug:

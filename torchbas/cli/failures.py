@@ -5,7 +5,9 @@ import shlex
 import sys
 import tempfile
 import traceback
+from pathlib import Path
 
+PACKAGE = Path(__file__).parents[1]
 MEMORY = "Lower --batch-size, --crop or --workers, or use --device cpu"
 
 
@@ -14,19 +16,20 @@ def described(error: Exception) -> tuple[str, int]:
 
     The traceback of our errors goes to a file of the system's temporary folder, which the sentence names.
     """
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, without importing it
+    what = " ".join(f"{error}".split())
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in what:
         return f"There is not enough memory here. {MEMORY}, then run the same command again.", 2
-    if isinstance(error, OSError) and not _is_ours(error.filename):
-        where = f"{os.fsdecode(error.filename)} cannot be used" if error.filename else "The system refused"
-        return f"{where} ({error.strerror or error}). Check paths, rights and free space; then run it again.", 2
-    what = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"This is an error of torchbas, not yours ({what[:200]}). {_written(error)}", 1
+    if isinstance(error, OSError) and error.errno is not None:
+        name = error.filename if isinstance(error.filename, (str, bytes)) else ""
+        file = os.fsdecode(name)
+        if not file.startswith(str(PACKAGE)):
+            where = f"{_short(file)} cannot be used" if file else "The system refuses"
+            return f"{where} ({error.strerror}). Check paths, rights and free space, then run it again.", 2
+    return f"This is an error of torchbas, not yours ({type(error).__name__}: {_short(what)}). {_written(error)}", 1
 
 
-def _is_ours(file: object) -> bool:
-    """Whether a file belongs to this installation, which should have all of its files."""
-    name = os.fsdecode(file) if isinstance(file, (str, bytes, os.PathLike)) else ""
-    return bool(name) and os.path.abspath(name).startswith((sys.prefix, os.path.dirname(os.path.dirname(__file__))))  # noqa: PTH100, PTH120
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:100]} ... {text[-95:]}"
 
 
 def _written(error: Exception) -> str:

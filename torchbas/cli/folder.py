@@ -33,8 +33,6 @@ class OutputFolder:
     def __init__(self, path: Path, source: Path | None = None, *, overwrite: bool, resume: bool | None = None) -> None:
         self.path, self.overwrite, self.resume = path, overwrite, resume
         self.begun = False
-        self.kept = False
-        """Whether files were written by the time that it was closed: there is something to go on with."""
         self._made: list[Path] = []
         self._lock: BinaryIO | None = None
         if source is not None and _real(path).is_relative_to(_real(source)) and source.is_dir():
@@ -78,7 +76,6 @@ class OutputFolder:
     def close(self) -> None:
         """Give the lock back; what is still empty of what :meth:`begin` has made is removed."""
         with suppress(OSError):  # the folder may be gone
-            self.kept = self.begun and any(entry.is_file() and entry.name != MARK for entry in _entries(self.path))
             if self.begun and not self.kept:
                 empty = [Path(entry.path) for entry in _entries(self.path) if entry.is_dir()]
                 (self.path / MARK).unlink()
@@ -87,6 +84,14 @@ class OutputFolder:
         if self._lock:
             self._lock.close()
             self._lock = None
+
+    @property
+    def kept(self) -> bool:
+        """Whether there are files in it since it was begun: something to go on with."""
+        try:
+            return self.begun and any(entry.is_file() and entry.name != MARK for entry in _entries(self.path))
+        except OSError:  # somebody has deleted it
+            return False
 
     def _plan(self) -> None:
         out = self.path

@@ -3,13 +3,14 @@
 import _thread
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-PATIENCE = (2.0, 2.0, 2.0)
-"""Seconds after which Ctrl-C is repeated, each time; then the process ends."""
+PATIENCE = (2.0, 2.0, 2.0, 2.0)
+"""Seconds that each interrupt is given before the next one, and the last before the process ends."""
 STOPPED = 130
 
 
@@ -17,35 +18,52 @@ STOPPED = 130
 def interruptible(sentence: Callable[[], str]) -> Iterator[None]:
     """Ctrl-C and SIGTERM raise :class:`KeyboardInterrupt` here.
 
-    It can be swallowed (by a callback from compiled code, a finalizer) or wait for threads that have much to do. So it
-    is raised again, and at last the process says ``sentence`` and ends without asking.
+    It can be swallowed (by a callback from compiled code, a finalizer), wait for compiled code to return, or for
+    threads that have much to do. So it is raised again, and at last the process says ``sentence`` and ends. Whoever
+    sets handlers of its own meanwhile, as a training does, is left in peace.
     """
     if threading.current_thread() is not threading.main_thread():  # no other may handle signals
         yield
         return
-    over, watch = threading.Event(), threading.Thread()
+    over, watched = threading.Event(), (signal.SIGINT, signal.SIGTERM)
+
+    def stop(*_: object) -> None:
+        if not over.is_set():
+            raise KeyboardInterrupt
 
     def insist() -> None:
-        for seconds in PATIENCE:
+        while (received := ours.recv(1)) and signal.getsignal(received[0]) is not stop:
+            pass
+        for seconds in PATIENCE if received else ():
             if over.wait(seconds):
                 return
-            _thread.interrupt_main()
-        if not over.wait(PATIENCE[-1]):
+            _interrupt_main()
+        if received and not over.is_set():
             sys.stderr.write(f"bas: {sentence()}\n")
             sys.stderr.flush()
             os._exit(STOPPED)
 
-    def stop(number: int, frame: object) -> None:  # noqa: ARG001
-        nonlocal watch
-        if not watch.ident:
-            watch = threading.Thread(target=insist, daemon=True)
-            watch.start()
-        raise KeyboardInterrupt
+    ours, kernels = socket.socketpair()  # told of a signal at once, unlike Python's handlers
+    with ours, kernels:
+        kernels.setblocking(False)
+        descriptor = signal.set_wakeup_fd(kernels.fileno(), warn_on_full_buffer=False)
+        before = {number: signal.signal(number, stop) for number in watched}
+        watch = threading.Thread(target=insist, daemon=True)
+        watch.start()
+        try:
+            yield
+        finally:
+            over.set()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(descriptor)
+            kernels.close()
+            watch.join()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        over.set()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+
+def _interrupt_main() -> None:
+    """Interrupt the main thread, where the system can also in what it waits for."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        _thread.interrupt_main()

@@ -19,6 +19,7 @@ from ..inference.report import report_per_tag
 from ..io import MANIFEST, write_manifest
 from ..localization import Localization, TagReport
 from ..structures import Dataset
+from ..training.fabric import splits_batch_statistics
 from ..training.loop import Hooks
 from .progress import Reporter, Stage
 
@@ -28,6 +29,9 @@ OUTPUTS = (MANIFEST, *outputs())
 MODEL = (
     *(MANIFEST, "model", "model.json", "model.safetensors", "checkpoint.pt", "log.csv", "features.npy"),
     "events.out.tfevents.*",
+)
+SPLIT_BATCHES = (
+    "Each process normalizes its own share of a batch (BatchNorm), so the network will differ from that of one process."
 )
 LAST_WORD = {
     "empty": "Try a lower --threshold first, then train with more photos or with --area a third lower.",
@@ -82,8 +86,10 @@ class Job:
         """Trained model, with a progress bar per stage; ``begin`` is called before anything is written."""
         with self.timed("computing features") as features, self.timed("training") as steps:
 
-            def hooks(_: Localizer) -> Hooks:
+            def hooks(trained: Localizer) -> Hooks:
                 begin()
+                if splits_batch_statistics(trained.model):
+                    self.reporter.say(SPLIT_BATCHES)
                 return Hooks(on_step=steps.step)
 
             watch = api.Watch(batches=features.each, hooks=hooks)

@@ -1,5 +1,6 @@
 """What is printed: it never stops the work, even where nobody reads any more."""
 
+import errno
 import io
 import os
 import shutil
@@ -10,6 +11,8 @@ from typing import Any
 
 NARROWEST, WIDEST = 40, 1000
 """Columns between which help and tables can be laid out; at one column, line breaking never ends."""
+GONE = (errno.EPIPE, errno.EBADF, errno.EIO, errno.ESHUTDOWN, errno.EINVAL)
+"""Nobody reads any more: the pipe is broken, the descriptor closed, the terminal gone; Windows says EINVAL."""
 
 
 class Unbreakable(io.TextIOBase):
@@ -17,10 +20,15 @@ class Unbreakable(io.TextIOBase):
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
+        self.lost: OSError | None = None
+        """Why something that somebody waits for was not written."""
 
     def write(self, text: str, /) -> int:
-        """Write as far as somebody reads."""
-        self._try("write", text)
+        """Write as far as somebody reads; letters that the encoding lacks are escaped."""
+        try:
+            self._try("write", text)
+        except UnicodeEncodeError:
+            self._try("write", text.encode(self.encoding, "backslashreplace").decode(self.encoding))
         return len(text)
 
     def flush(self) -> None:
@@ -47,21 +55,23 @@ class Unbreakable(io.TextIOBase):
             return
         try:
             getattr(self._stream, what)(*words)
-        except (OSError, ValueError):  # a broken pipe, a closed terminal, a full disk; a closed stream
+        except OSError as error:
+            if error.errno not in GONE:
+                self.lost = error
             _forget(self._stream)
             self._stream = None
 
 
 @contextmanager
-def unbreakable() -> Iterator[None]:
-    """Let neither stream fail, and let no line be too narrow for its words."""
+def unbreakable() -> Iterator[Unbreakable]:
+    """Let neither stream fail and no line be too narrow for its words; yields the one that stands for stdout."""
     columns = shutil.get_terminal_size().columns
     if not NARROWEST <= columns <= WIDEST:
         os.environ["COLUMNS"] = str(min(max(columns, NARROWEST), WIDEST))
     out, err = Unbreakable(sys.stdout), Unbreakable(sys.stderr)
-    with redirect_stdout(out), redirect_stderr(err):
+    with redirect_stdout(out), redirect_stderr(err):  # pyright: ignore[reportArgumentType]
         try:
-            yield
+            yield out
         finally:
             out.flush()
             err.flush()

@@ -113,6 +113,10 @@ class _Run:
         steps = self.training.steps
         return self.steps_per_epoch * self.training.epochs if steps is None else steps
 
+    @property
+    def interrupted(self) -> Interrupted:
+        return Interrupted(f"Stopped after step {self.state.step} of {self.steps}; all of it is saved.")
+
     def go(self, resume: bool) -> int:
         if resume:
             self.restore()
@@ -126,10 +130,12 @@ class _Run:
                 for _ in self.epoch():
                     if self.agree_to_stop(stopped):
                         self.save()
-                        raise Interrupted(f"Stopped after step {here.step} of {self.steps}; all of it is saved.")
+                        raise self.interrupted
                     if here.step % self.training.save_every == 0:
                         self.save()
             self.save()
+            if stopped and self.fabric.world_size == 1:  # in the last step
+                raise self.interrupted
         return here.step
 
     def epoch(self) -> Iterator[int]:
