@@ -55,9 +55,12 @@ def interrupted(program: str, number: int = signal.SIGINT) -> tuple[int, str]:
     command = [sys.executable, "-c", START + program]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "busy\n"
-        process.send_signal(number)
-        said = process.communicate(timeout=60)[1]
+        try:
+            assert process.stdout.readline() == "busy\n"
+            process.send_signal(number)
+            said = process.communicate(timeout=60)[1]
+        finally:
+            process.kill()
     return process.returncode, said
 
 

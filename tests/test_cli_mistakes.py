@@ -50,7 +50,6 @@ MISTAKES = {
     "backbone": ["label", "{photos}", "--overwrite", *TINY, "--backbone", "resnet10x"],
     "weights": ["label", "{photos}", "--overwrite", *TINY, "--weights", "absent.pth"],
     "device": ["label", "{photos}", "--overwrite", *TINY, "--device", "cuda:7"],
-    "cut": ["label", "{photos}", "--overwrite", *TINY, "--cut", "absent"],
     "method": ["train", "{photos}", "--overwrite", *TINY, "--method", "has"],
     "settings": ["label", "{photos}", "--resume", *TINY, "--lr", "0.5"],
     "photos": ["label", "absent", "--overwrite", *TINY],

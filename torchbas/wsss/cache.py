@@ -5,7 +5,6 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -97,16 +96,6 @@ class Stage:
         if stamp is None:
             self._write({"fingerprint": self.fingerprint})
         return stamp is not None and "result" in stamp
-
-    @contextmanager
-    def making(self) -> Iterator[None]:
-        """A mistake that is found before the block has made anything leaves no trace of the stage."""
-        try:
-            yield
-        except InputError:
-            if [place.name for place in self.folder.iterdir()] == [STAMP]:
-                shutil.rmtree(self.folder)
-            raise
 
     def finish(self, result: Any) -> None:
         """Mark the stage as complete."""

@@ -260,9 +260,11 @@ class Pipeline:
         if not any(sample.labels for sample in self.samples.samples):
             root = self.dataset.root
             raise InputError(f"{root} has no tagged photos to learn from; run bas check {root}.")
-        for source in self.sources:
-            if isinstance(source, SeedFolder) and source.folder.resolve().is_relative_to(self.out.resolve()):
+        first = self.samples.samples[0]
+        for source in (one for one in self.sources if isinstance(one, SeedFolder)):
+            if source.folder.resolve().is_relative_to(self.out.resolve()):
                 raise InputError(f"--seeds {source.folder} lies in {self.out}, where stages are made: choose another.")
+            source.read(first, self.seeds.paths[first.name], self.samples.classes)
         if self._image_specific and not self._threshold_models:
             raise InputError(
                 "--cam-eval-thres image_specific needs a BAS model to choose thresholds: give one as "
@@ -332,8 +334,7 @@ class Pipeline:
         """Do a stage, unless it is done."""
         stage = self._stage(name, parts, samples)
         if not stage.begin(overwrite=self.overwrite):
-            with stage.making():
-                make(stage.folder)
+            make(stage.folder)
             stage.finish(None)
 
     def _score(self, name: str, parts: Parts, samples: Dataset, score: Callable[[], Report | None]) -> Report | None:
