@@ -1,5 +1,6 @@
 """One Ctrl-C ends a command, whatever it is doing, with the exit code 130 and how to go on."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -49,6 +50,18 @@ Check.run = run
 sys.exit(main(["check", "photos"]))
 """
 
+WORKER = """
+import os, signal
+interrupts.PATIENCE = (0.1,)
+with interrupts.interruptible(lambda: "Stopped. Go on."):
+    if not (worker := os.fork()):
+        time.sleep(60)
+    time.sleep(0.5)
+    os.kill(worker, signal.SIGTERM)
+    assert os.waitpid(worker, 0)[1] == signal.SIGTERM
+    time.sleep(1)
+"""
+
 
 def interrupted(program: str, number: int = signal.SIGINT) -> tuple[int, str]:
     """Exit code and stderr of a program that is interrupted once, when it is busy."""
@@ -71,6 +84,12 @@ def test_an_interrupt_that_was_swallowed_is_repeated():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_process_that_does_not_listen_is_ended_with_a_sentence(number):
     assert interrupted(DEAF, number) == (130, "bas: Stopped. Go on.\n")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_worker_that_is_ended_interrupts_nobody_else():
+    done = subprocess.run([sys.executable, "-c", START + WORKER], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_photos_that_wait_to_be_checked_are_not_waited_for():

@@ -99,13 +99,14 @@ class OutputFolder:
             if out.exists() and not out.is_dir():
                 raise InputError(f"{out} is a file: choose another --out.")
             used = out.is_dir() and any(place.name != MARK for place in out.iterdir())
-            if used and not (out / MARK).exists():
+            mark = out / MARK
+            if used and not mark.exists():
                 raise InputError(f"{out} holds files that are not of torchbas: choose another --out.")
+            if self._lock is None and mark.is_file() and not mark.is_symlink():
+                self._lock = _locked(out)
             for entry in _entries(out) if out.is_dir() else ():
                 if entry.is_symlink():
                     raise InputError(f"{entry.path} is a link, and links in --out are not followed: remove it.")
-            if self._lock is None and (out / MARK).is_file():
-                self._lock = _locked(out)
         except OSError as error:
             raise write_error(out, error) from error
         if used and not (self.overwrite or self.resume):

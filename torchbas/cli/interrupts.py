@@ -61,6 +61,18 @@ def interruptible(sentence: Callable[[], str]) -> Iterator[None]:
             watch.join()
 
 
+def _in_worker() -> None:
+    """A forked process is none of ours: its signals would be told to the one that it comes from."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if getattr(signal.getsignal(number), "__module__", None) == __name__:
+            signal.set_wakeup_fd(-1)
+            signal.signal(number, signal.SIG_DFL)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_worker)
+
+
 def _interrupt_main() -> None:
     """Interrupt the main thread, where the system can also in what it waits for."""
     if hasattr(signal, "pthread_kill"):
