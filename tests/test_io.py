@@ -1,9 +1,11 @@
 """Atomic writes, portable output paths, manifests and stable hashes, against slow or independent references."""
 
 import errno
+import multiprocessing
 import os
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 import torchbas
 from torchbas.config import Recipe, Training
 from torchbas.errors import InputError
-from torchbas.io import atomic_write, output_paths, read_manifest, stable_hash, write_manifest
+from torchbas.io import atomic_write, is_partial, output_paths, read_manifest, stable_hash, write_manifest
 
 
 def run(program: str, **environment: str) -> str:
@@ -60,14 +62,27 @@ def test_files_with_a_long_common_prefix_are_written_side_by_side(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_processes_that_write_the_same_file_have_partial_files_of_their_own(tmp_path, monkeypatch):
+def test_calls_that_write_the_same_file_have_partial_files_of_their_own(tmp_path):
     with atomic_write(tmp_path / "x.txt") as ours:
         ours.write_text("ours")
-        monkeypatch.setattr(os, "getpid", lambda: -1)
         with atomic_write(tmp_path / "x.txt") as theirs:
             theirs.write_text("theirs")
         assert (tmp_path / "x.txt").read_text() == "theirs"
     assert [path.read_text() for path in tmp_path.iterdir()] == ["ours"]
+
+
+def write_some(folder: Path, first: int) -> None:
+    for number in range(first, 200, 4):
+        with atomic_write(folder / f"{'photo of the same long beginning ' * 4}{number}.png") as partial:
+            partial.write_text(str(number))
+
+
+def test_many_workers_write_many_files_of_a_long_common_beginning(tmp_path):
+    with ProcessPoolExecutor(4, multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(write_some, [tmp_path] * 4, range(4)))
+    assert {path.stem.rsplit(" ", 1)[1]: path.read_text() for path in tmp_path.iterdir()} == {
+        str(number): str(number) for number in range(200)
+    }
 
 
 @pytest.mark.parametrize("name", ["a.png", "n" * 250, "🦓" * 60, "é" * 120, "\udcff" * 200, ".hidden"])
@@ -76,9 +91,14 @@ def test_a_partial_file_is_hidden_and_has_a_name_that_file_systems_take(tmp_path
         partial.touch()
         assert partial.parent == tmp_path
         assert partial.name.startswith(".")
-        assert partial.name.endswith(".partial")
+        assert is_partial(partial.name)
         assert len(partial.name.encode()) < 144  # encrypted file systems have the shortest names
     assert os.listdir(tmp_path) == [name]  # noqa: PTH208 - the name itself, undecodable bytes included
+
+
+@pytest.mark.parametrize("name", ["run.json", ".images.csv.partial", "a.0123456789abcdef.partial", ".a.0123.partial"])
+def test_no_other_file_passes_for_a_partial_one(name):
+    assert not is_partial(name)
 
 
 @given(st.lists(st.text(st.sampled_from("aAé.\u0301/\\: \n_p1") | st.characters()), max_size=8, unique=True))

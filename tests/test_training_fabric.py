@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from torchbas.errors import InputError
-from torchbas.training.fabric import make_fabric, resolve_precision
+from torchbas.training.fabric import make_fabric, resolve_precision, splits_batch_statistics
 
 
 @pytest.mark.parametrize(
@@ -63,3 +64,21 @@ def test_a_gpu_that_is_not_there_is_answered_with_the_next_move(monkeypatch, dev
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(InputError, match=rf"^--device {device}: .* use --device cpu or auto\.$"):
         make_fabric(device, "32-true")
+
+
+@pytest.mark.parametrize(
+    ("processes", "norm", "frozen", "splits"),
+    [
+        (2, nn.BatchNorm2d, False, True),
+        (2, nn.BatchNorm2d, True, False),
+        (2, nn.Identity, False, False),
+        (1, nn.BatchNorm2d, False, False),
+    ],
+)
+def test_processes_split_the_statistics_of_batches_where_batch_norm_learns(
+    monkeypatch, processes, norm, frozen, splits
+):
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: processes > 1)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: processes)
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), norm(4)).train(not frozen)
+    assert splits_batch_statistics(network) == splits

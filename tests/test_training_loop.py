@@ -224,9 +224,13 @@ def test_a_signal_saves_after_that_very_step_and_the_rest_is_bit_identical(sampl
     assert (tmp_path / "cut/log.csv").read_text() == (tmp_path / "whole/log.csv").read_text()
 
 
-def test_a_signal_in_the_last_step_finds_the_run_complete(tmp_path):
+def test_a_signal_in_the_last_step_is_heard_and_finds_the_run_complete(tmp_path):
     hooks = Hooks(every={6: raise_signal(signal.SIGTERM)})
-    assert fit(cpu(), Line(), points(3, 2), PLAIN, tmp_path, hooks=hooks) == 6
+    with pytest.raises(Interrupted, match="after step 6 of 6"):
+        fit(cpu(), Line(), points(3, 2), PLAIN, tmp_path, hooks=hooks)
+    rest = points(3, 2)
+    assert fit(cpu(), Line(), rest, PLAIN, tmp_path, resume=True) == 6
+    assert rest.seen == []
 
 
 def test_a_finished_run_does_nothing_more(tmp_path):

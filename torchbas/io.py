@@ -3,7 +3,8 @@
 import dataclasses
 import hashlib
 import json
-import os
+import re
+import secrets
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,13 +31,13 @@ _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt"
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a path to write to, which replaces ``path`` in one step when the block ends well and is removed otherwise.
 
-    The folder is made where needed. The yielded path lies in the same folder, is hidden (``.NAME.HASH.PID.partial``)
-    and differs for every target and process, so that several workers may write side by side.
+    The folder is made where needed. The yielded path lies in the same folder, is hidden (``.NAME.RANDOM.partial``) and
+    no two calls share one, so that any number of processes and threads may write side by side.
 
     Raises:
         InputError: the disk refuses; the sentence names ``path``.
     """
-    partial = path.with_name(_partial_name(path.name))
+    partial = partial_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
@@ -48,10 +49,15 @@ def atomic_write(path: Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
-def _partial_name(name: str) -> str:
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    start = name.encode("utf-8", "ignore")[:60].decode("utf-8", "ignore")  # file systems limit bytes, not letters
-    return f".{start}.{digest}.{os.getpid()}.partial"
+def partial_of(path: Path) -> Path:
+    """Another hidden path beside ``path`` at each call, for what is to become ``path``."""
+    start = path.name.encode("utf-8", "ignore")[:60].decode("utf-8", "ignore")  # file systems limit bytes, not letters
+    return path.with_name(f".{start}.{secrets.token_hex(8)}.partial")
+
+
+def is_partial(name: str) -> bool:
+    """Whether a name is one of :func:`partial_of`; where no process writes any more, it may be removed."""
+    return re.fullmatch(r"\..*\.[0-9a-f]{16}\.partial", name, re.DOTALL) is not None
 
 
 def write_error(path: Path, error: OSError) -> InputError:

@@ -1,7 +1,7 @@
 """Tags to pseudo masks to a segmenter: trained models and folders of seeds put together into a pipeline."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ def segment(
     overwrite: bool = False,
     compute: Compute = Compute(),
     progress: Progress = no_progress,
+    begin: Callable[[], None] = lambda: None,
 ) -> dict[str, Report | None]:
     """Seed, refine, segmenter: each stage is kept in ``out``, and the same call goes on where it was stopped.
 
@@ -58,6 +59,7 @@ def segment(
         weights: initial weights of IRN and the segmenter.
         seed: of both trainings; their own in the recipe where not given.
         progress: a progress bar for a piece of work, by its name.
+        begin: called when all that was given is found to be good, before anything is written.
 
     Returns:
         mIoU and IoU by class in percent of every stage, None where there is no ground-truth mask.
@@ -103,7 +105,7 @@ def segment(
         objects=objects,
         overwrite=overwrite,
     )
-    return pipeline.run(until)
+    return pipeline.run(until, begin)
 
 
 def localizations(

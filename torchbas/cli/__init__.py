@@ -2,14 +2,15 @@
 
 import importlib
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import InputError
+from .failures import described
+from .folder import first_process
+from .interrupts import STOPPED, interruptible
+from .streams import unbreakable
 
 COMMANDS = {
     "demo": "the whole main job on a small built-in set, offline; ends with a gallery",
@@ -33,8 +34,21 @@ Start with: bas demo    or, with a folder of photos sorted into one folder per t
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Exit codes: 0 done, 1 our error, 2 the user's input, 130 stopped and resumable."""
+    """Run one command. Exit codes: 0 done, 1 our error, 2 the user's input, 130 stopped and resumable.
+
+    Where words are given, as from Python, or with ``--debug``, our errors are raised instead.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    with unbreakable() as out:
+        code = _main(words, debug=arguments is not None or "--debug" in words)
+        out.flush()
+        if out.lost and not code:
+            _say(f"The work is done, but its output could not be printed ({out.lost.strerror}): send it elsewhere.")
+            return 2
+        return code
+
+
+def _main(words: list[str], *, debug: bool) -> int:
     if not words or words[0] in ("-h", "--help"):
         sys.stdout.write(_help())
         return 0
@@ -50,24 +64,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         _say(f'There is no command "{name}"' + (f': did you mean "bas {close[0]}"?' if close else "; see bas --help."))
         return 2
+    if any("\0" in word for word in rest):
+        _say("A word of this command holds the character NUL, which no file has in its name: leave it out.")
+        return 2
     if "--offline" in rest:
         os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub
-    return _run(name, rest)
+    return _run(name, rest, debug)
 
 
-def _run(name: str, rest: list[str]) -> int:
+def _run(name: str, rest: list[str], debug: bool) -> int:
     command = None
     try:
-        with _terminable():
-            command = importlib.import_module(f"{__name__}.{name}").parse(rest)
-            answer = command.run()
+        with interruptible(lambda: _stopped(command)):
+            try:
+                command = importlib.import_module(f"{__name__}.{name}").parse(rest)
+                answer = command.run()
+            finally:
+                if command is not None and command.folder:
+                    command.folder.close()
     except InputError as error:
         _say(str(error))
         return 2
     except KeyboardInterrupt as stopped:
-        more = " and --resume" if hasattr(command, "resume") else ""
-        _say(f"{str(stopped) or 'Stopped.'} Go on with the same command{more}.")
-        return 130
+        if first_process():
+            _say(_stopped(command, str(stopped)))
+        return STOPPED
+    except Exception as error:
+        if debug:
+            raise
+        sentence, code = described(error)
+        _say(sentence)
+        return code
     if command.json:
         import json
 
@@ -75,17 +102,16 @@ def _run(name: str, rest: list[str]) -> int:
     return 0
 
 
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends a command as Ctrl-C does: files are closed, and the message says how to go on."""
-    if threading.current_thread() is not threading.main_thread():  # no other may handle signals
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _stopped(command: Any, what: str = "") -> str:
+    """That a command was stopped, and how to go on."""
+    folder = command and command.folder
+    if not (folder and folder.kept):
+        return f"{what or 'Stopped.'} Nothing was written: run the same command again."
+    if not hasattr(command, "resume"):
+        more = " and --overwrite" if folder.resume is None and not folder.overwrite else ""
+    else:
+        more = "" if command.resume else " and --resume" + (" instead of --overwrite" if command.overwrite else "")
+    return f"{what or 'Stopped.'} Go on with the same command{more}."
 
 
 def _plain(value: Any) -> Any:

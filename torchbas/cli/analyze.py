@@ -1,5 +1,6 @@
 """``bas analyze``: the paper's figures from one's own runs."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,8 @@ from typing import Annotated, Any, ClassVar
 import tyro
 
 from ..errors import InputError
-from .common import Common, Data, alone, chosen, prepare
+from .common import Common, Data, alone, chosen
+from .folder import OutputFolder
 
 Files = tyro.conf.Positional[tuple[Path, ...]]
 FIGURES = {
@@ -48,15 +50,18 @@ class Analysis(Common):
         from .. import analysis
 
         sources = getattr(self, self.reads)
-        with self.writing(sources) as answer:
+        with self.writing(sources) as (answer, place):
             flags = {name: getattr(self, name) for name in self.passes}
-            answer["files"] = getattr(analysis, self.draws)(sources, self.out, **flags)
+            answer["files"] = getattr(analysis, self.draws)(sources, place, **flags)
         return answer
 
     @contextmanager
-    def writing(self, sources: Sequence[Path], data: Path | None = None) -> Iterator[dict[str, Any]]:
-        """Prepare the folder; the block draws and puts its ``files`` into the answer; then write ``run.json``."""
-        from ..io import write_error, write_manifest
+    def writing(self, sources: Sequence[Path], data: Path | None = None) -> Iterator[tuple[dict[str, Any], Path]]:
+        """Plan the folder; the block draws into a hidden one and puts its ``files`` into the answer.
+
+        What was drawn takes the place of an earlier analysis when the block ends well; then ``run.json`` is written.
+        """
+        from ..io import MANIFEST, partial_of, write_error, write_manifest
         from .progress import Reporter
 
         figure = self.figure
@@ -64,12 +69,20 @@ class Analysis(Common):
             raise InputError(f"bas analyze {figure} needs something to read; bas analyze {figure} --help says what.")
         if self.out.resolve() in {(place.parent if place.is_file() else place).resolve() for place in sources}:
             raise InputError(f"{self.out} is where the input lies: choose another --out.")
-        prepare(self.out, data, FIGURES[figure], overwrite=self.overwrite)
+        self.folder = OutputFolder(self.out, data, overwrite=self.overwrite)
         answer: dict[str, Any] = {"command": f"analyze {figure}", "words": chosen(self)}
+        self.folder.begin()
+        drawn = partial_of(self.out / "figure")
         try:
-            yield answer
+            drawn.mkdir()
+            yield answer, drawn
+            for place in (self.out / name for name in (MANIFEST, *FIGURES[figure])):
+                place.unlink(missing_ok=True)
+            answer["files"] = [file.replace(self.out / file.name) for file in answer["files"]]
         except OSError as error:
             raise write_error(self.out, error) from error
+        finally:
+            shutil.rmtree(drawn, ignore_errors=True)
         write_manifest(self.out, answer)
         shown = next(file for file in answer["files"] if file.suffix == ".png")
         Reporter(self.quiet).say(f"{len(answer['files'])} files in {self.out}. Next: open {shown}")
@@ -107,7 +120,7 @@ class Sweep(Analysis):
         reporter, compute = Reporter(self.quiet), api.Compute(self.device, self.workers)
         dataset = data.read(self.data)
         dataset = dataset.only(held_out(dataset))
-        with self.writing((self.data, Path(self.model)), self.data) as answer:
+        with self.writing((self.data, Path(self.model)), self.data) as (answer, place):
             localizer = api.load(self.model)
             localizer.model.to(compute.place())
             some = replace(dataset, samples=dataset.samples[:: self.every])
@@ -116,7 +129,7 @@ class Sweep(Analysis):
                 curves = analysis.sweep_masks(
                     localizer, checked, reach=self.reach, workers=self.workers, progress=stage.each
                 )
-                answer["files"] = analysis.draw_sweep(curves, self.out, example=self.photo)
+                answer["files"] = analysis.draw_sweep(curves, place, example=self.photo)
             answer["problems"] = checked.problems
         return answer
 
@@ -201,9 +214,9 @@ class Pictures(Analysis):
         """Read and draw."""
         from .. import analysis, data
 
-        with self.writing(self.folders, self.data) as answer:
+        with self.writing(self.folders, self.data) as (answer, place):
             draw, dataset = getattr(analysis, self.draws), data.read(self.data)
-            answer["files"] = draw(dataset, self.folders, self.out, samples=self.photos, count=self.count)
+            answer["files"] = draw(dataset, self.folders, place, samples=self.photos, count=self.count)
         return answer
 
 
@@ -240,7 +253,7 @@ class ImageThresholds(Pictures):
 
         alone("analyze")
         compute, reporter = api.Compute(self.device, self.workers), Reporter(self.quiet)
-        with self.writing((*self.folders, Path(self.model)), self.data) as answer:
+        with self.writing((*self.folders, Path(self.model)), self.data) as (answer, place):
             localizer = api.load(self.model)
             localizer.model.to(compute.place())
             with reporter.stage("binarizing") as stage:
@@ -249,7 +262,7 @@ class ImageThresholds(Pictures):
                     localizer, dataset, self.folders, samples=self.photos, count=self.count
                 )
                 followed = stage.each(curves, len(self.photos) or self.count)
-                answer["files"] = analysis.draw_image_thresholds(followed, self.out)
+                answer["files"] = analysis.draw_image_thresholds(followed, place)
         return answer
 
 

@@ -1,8 +1,7 @@
-"""What commands share: common flags, recipes as defaults of flags, output folders."""
+"""What commands share: common flags, recipes as defaults of flags."""
 
 import os
 import shlex
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, make_dataclass, replace
 from functools import partial
@@ -15,10 +14,7 @@ from .. import methods, recipes
 from ..config import Architecture, Inference, Objective, Recipe, Training
 from ..errors import InputError
 from ..export import FORMATS
-from ..io import MANIFEST
-
-MARK = ".torchbas"
-"""Empty file in every folder that a command has made."""
+from .folder import OutputFolder
 
 
 @dataclass
@@ -35,8 +31,11 @@ class Common:
     """No progress."""
     json: bool = False
     """Print one JSON object on stdout."""
+    debug: bool = False
+    """Show the traceback of an error that is ours."""
 
     def __post_init__(self) -> None:
+        self.folder: OutputFolder | None = None  # of commands that write
         if self.workers < 0:
             raise InputError(f"--workers {self.workers} makes no sense: give 0 or more.")
 
@@ -142,48 +141,6 @@ def weights_of(word: str, flag: str = "--weights") -> bool | Path:
     return Path(word)
 
 
-def prepare(
-    out: Path, source: Path | None, ours: Sequence[str], *, overwrite: bool, resume: bool | None = None
-) -> None:
-    """Make the folder ``out``; refuse one with files in it, unless told to resume, or to overwrite what is ``ours``.
-
-    Only a folder that an earlier command has made and marked is overwritten, and only our files in it (names or
-    patterns) are removed. Of several processes the first one does it.
-
-    Args:
-        resume: None where the command has no such flag.
-
-    Raises:
-        InputError: a folder that may not be used, with the reason and the next move.
-    """
-    if source is not None and source.is_dir() and out.resolve().is_relative_to(source.resolve()):
-        raise InputError(f"{out} lies inside {source}, so its pictures would be read as photos: choose another --out.")
-    if not first_process():
-        return
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file: choose another --out.")
-    try:
-        if out.is_dir() and any(place.name != MARK for place in out.iterdir()):
-            if not (out / MARK).exists():
-                raise InputError(f"{out} holds files that are not of torchbas: choose another --out.")
-            if not (overwrite or resume):
-                state = "holds a finished run" if (out / MANIFEST).exists() else "holds a run that was stopped"
-                flags = "--overwrite" if resume is None else "--overwrite or --resume"
-                raise InputError(f"{out} {state}: choose another --out, or add {flags}.")
-        out.mkdir(parents=True, exist_ok=True)
-        (out / MARK).touch()
-        for pattern in (MANIFEST,) if resume else (MANIFEST, *ours):
-            for place in out.glob(pattern):
-                shutil.rmtree(place) if place.is_dir() else place.unlink()
-    except OSError as error:
-        raise InputError(f"{out} cannot be written ({error.strerror}): choose another --out.") from error
-
-
-def first_process() -> bool:
-    """Whether this process writes: the first of torchrun's, or the only one."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 def alone(command: str) -> None:
     """Raise :class:`InputError` in one of several processes."""
     if os.environ.get("WORLD_SIZE", "1") != "1":
@@ -208,4 +165,8 @@ def words_of(source: Path, background: Sequence[str]) -> str:
 
 def chosen(command: Any) -> dict[str, Any]:
     """Values of a command's flags, for ``run.json``."""
-    return {part.name: getattr(command, part.name) for part in fields(command) if part.name not in ("quiet", "json")}
+    return {
+        part.name: getattr(command, part.name)
+        for part in fields(command)
+        if part.name not in ("quiet", "json", "debug")
+    }

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .common import Common, alone, prepare
+from .common import Common, alone
 from .common import parse as read
+from .folder import OutputFolder
 
 
 @dataclass
@@ -33,11 +35,14 @@ class Demo(Common):
         from .progress import Reporter
 
         alone("demo")
-        prepare(self.out, None, ("photos", *OUTPUTS, *MODEL), overwrite=self.overwrite, resume=self.resume)
+        self.folder = OutputFolder(self.out, overwrite=self.overwrite, resume=self.resume)
+        begin = partial(self.folder.begin, "photos", *OUTPUTS, *MODEL)
         job = Job(self.out, Reporter(self.quiet), api.Compute(self.device, self.workers))
+        job.compute.place()
+        begin()
         job.reporter.say("Drawing photos of six kinds of things; only their tags will be learned from.")
         dataset = data.make_demo_dataset(self.out / "photos")
-        localizer = job.train(dataset, self.out / "model", recipes.load("demo"), False, resume=self.resume)
+        localizer = job.train(dataset, self.out / "model", recipes.load("demo"), False, resume=self.resume, begin=begin)
         scores = job.score(dataset, localizer)
         show(scores)
         tested = dataset.only("test")

@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import InputError
+from ..io import MANIFEST
 from ..structures import Dataset
-from .common import Background, Common, Data, alone, chosen, prepare
+from .common import Background, Common, Data, alone, chosen
 from .common import parse as read
+from .folder import OutputFolder
 
-FILES = ("scores.json", "images.csv", "curve.csv", "counts.npz", ".images.csv.partial")
+STATE = ("counts.npz", ".images.csv.partial")
+"""What a stopped evaluation has left."""
+FILES = (MANIFEST, "scores.json", "images.csv", "curve.csv", *STATE)
 
 
 @dataclass
@@ -76,7 +80,7 @@ class Eval(Common):
         alone("eval")
         reporter = Reporter(self.quiet)
         if self.out:
-            prepare(self.out, None, FILES, overwrite=self.overwrite, resume=self.resume)
+            self.folder = OutputFolder(self.out, overwrite=self.overwrite, resume=self.resume)
         if self.labels:
             return self._score_labels(self.labels)
         scores = self._score_maps(reporter) if self.maps else self._score_model(reporter)
@@ -143,7 +147,8 @@ class Eval(Common):
         rows = [*scores["iou"].items(), ("mean", scores["miou"])]
         table(f"IoU of {scores['photos']} label maps, percent", ["class", "IoU"], [[*row] for row in rows])
         answer = {"command": "eval", "words": chosen(self), **scores}
-        if self.out:
+        if self.out and self.folder:
+            self.folder.begin(*FILES)
             write_manifest(self.out, answer)
         return answer
 
@@ -151,6 +156,8 @@ class Eval(Common):
         from ..evaluation.per_image import PerImageTable
 
         assert self.out is not None
+        assert self.folder is not None
+        self.folder.begin(*STATE)  # the scores of an earlier evaluation stand until there are new ones
         return PerImageTable(self.out / "images.csv", threshold)
 
     def _write(self, curves: dict[str, list[tuple[float, Any, float]]], answer: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,18 +16,22 @@ from ..evaluation.accumulator import Scores
 from ..export import outputs
 from ..inference.localizer import Localizer
 from ..inference.report import report_per_tag
-from ..io import write_manifest
+from ..io import MANIFEST, write_manifest
 from ..localization import Localization, TagReport
 from ..structures import Dataset
+from ..training.fabric import splits_batch_statistics
 from ..training.loop import Hooks
 from .progress import Reporter, Stage
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # its messages are not for users
 
-OUTPUTS = outputs()
+OUTPUTS = (MANIFEST, *outputs())
 MODEL = (
-    *("model", "model.json", "model.safetensors", "checkpoint.pt", "log.csv", "features.npy"),
-    *("events.out.tfevents.*", ".checkpoint.pt.*.partial", ".model.*.partial"),
+    *(MANIFEST, "model", "model.json", "model.safetensors", "checkpoint.pt", "log.csv", "features.npy"),
+    "events.out.tfevents.*",
+)
+SPLIT_BATCHES = (
+    "Each process normalizes its own share of a batch (BatchNorm), so the network will differ from that of one process."
 )
 LAST_WORD = {
     "empty": "Try a lower --threshold first, then train with more photos or with --area a third lower.",
@@ -69,10 +73,26 @@ class Job:
             fate = "without a tag: learned as background" if learned else f"{have} no tag and {are} left out"
             self.reporter.say(f"{photos} {fate}")
 
-    def train(self, dataset: Dataset, out: Path, recipe: Recipe, weights: bool | Path, *, resume: bool) -> Localizer:
-        """Trained model, with a progress bar per stage."""
+    def train(
+        self,
+        dataset: Dataset,
+        out: Path,
+        recipe: Recipe,
+        weights: bool | Path,
+        *,
+        resume: bool,
+        begin: Callable[[], None],
+    ) -> Localizer:
+        """Trained model, with a progress bar per stage; ``begin`` is called before anything is written."""
         with self.timed("computing features") as features, self.timed("training") as steps:
-            watch = api.Watch(batches=features.each, hooks=lambda _: Hooks(on_step=steps.step))
+
+            def hooks(trained: Localizer) -> Hooks:
+                begin()
+                if splits_batch_statistics(trained.model):
+                    self.reporter.say(SPLIT_BATCHES)
+                return Hooks(on_step=steps.step)
+
+            watch = api.Watch(batches=features.each, hooks=hooks)
             return api.train(
                 dataset, out, recipe=recipe, weights=weights, resume=resume, compute=self.compute, watch=watch
             )

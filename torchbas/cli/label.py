@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from .common import (
     Settings,
     alone,
     chosen,
-    prepare,
     read_with_recipe,
     weights_of,
 )
+from .folder import OutputFolder
 
 
 @dataclass
@@ -58,12 +59,14 @@ class Label(Common):
         check_needs(recipe, recipe.options, weights)
         dataset = data.read(self.data).with_background(*self.background)
         check_formats(self.format, dataset.classes)
-        prepare(self.out, self.data, (*OUTPUTS, *MODEL), overwrite=self.overwrite, resume=self.resume)
+        self.folder = OutputFolder(self.out, self.data, overwrite=self.overwrite, resume=self.resume)
+        begin = partial(self.folder.begin, *OUTPUTS, *MODEL)
         precision = recipe.training.precision
         job = Job(self.out, Reporter(self.quiet), api.Compute(self.device, self.workers, precision))
         checked = job.check(dataset)
         job.say_untagged(checked, recipe)
-        localizer = job.train(checked, self.out / "model", recipe, weights, resume=self.resume)
+        localizer = job.train(checked, self.out / "model", recipe, weights, resume=self.resume, begin=begin)
+        begin()
         words = {"command": "label", "words": chosen(self)}
         found, reports = job.label(checked, localizer, self.objects, self.out / "model")
         answer = job.write(found, checked, localizer, self.format, words, reports)

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from ..errors import InputError
 from ..export import check_formats
-from .common import Background, Common, Data, Formats, Objects, alone, chosen, prepare
+from .common import Background, Common, Data, Formats, Objects, alone, chosen
 from .common import parse as read
+from .folder import OutputFolder
 
 
 @dataclass
@@ -53,9 +54,9 @@ class Predict(Common):
             raise InputError(f"--min-score must be between 0 and 1, not {self.min_score:g}.")
         known = self.tags == ("known",)
         dataset = data.read(self.data).with_background(*self.background) if known else data.read_untagged(self.data)
+        self.folder = OutputFolder(self.out, self.data, overwrite=self.overwrite)
         localizer = api.load(self.model)
         check_formats(self.format, localizer.classes)
-        prepare(self.out, self.data, OUTPUTS, overwrite=self.overwrite)
         given = {name: value for name in ("threshold", "top_k") if (value := getattr(self, name)) is not None}
         localizer = replace(localizer, inference=replace(localizer.inference, **given))
         job = Job(self.out, Reporter(self.quiet), api.Compute(self.device, self.workers, self.precision))
@@ -64,6 +65,7 @@ class Predict(Common):
         found = job.localize(checked, localizer, tags, self.objects, self.min_score if tags == "predicted" else 0.0)
         words = {"command": "predict", "words": chosen(self)}
         reports = job.report(found, checked, localizer) if known else []
+        self.folder.begin(*OUTPUTS)
         answer = job.write(found, checked, localizer, self.format, words, reports)
         if tags == "predicted" and (none := len(checked.samples) - len({one.name for one in found})):
             job.reporter.say(

@@ -14,7 +14,8 @@ from ..config import Precision, Segmentation, Training
 from ..errors import InputError
 from ..export import check_formats
 from ..io import MANIFEST
-from .common import Common, Data, Formats, alone, chosen, prepare, weights_of
+from .common import Common, Data, Formats, alone, chosen, weights_of
+from .folder import OutputFolder
 
 DEFAULT = "voc_resnet50"
 
@@ -85,7 +86,7 @@ class Segment(Common):
         check_formats(self.format, dataset.classes)
         if (self.out / "model.json").is_file():
             raise InputError(f"{self.out} holds a model: choose another --out.")
-        prepare(self.out, self.data, (), overwrite=False, resume=True)
+        self.folder = OutputFolder(self.out, self.data, overwrite=False, resume=True)
         reporter = Reporter(self.quiet)
         compute = api.Compute(self.device, self.workers, self.precision)
         job = Job(self.out, reporter, compute)
@@ -105,6 +106,7 @@ class Segment(Common):
             overwrite=self.overwrite,
             compute=compute,
             progress=job.timed,
+            begin=partial(self.folder.begin, MANIFEST),
         )
         answer = {"command": "segment", "words": chosen(self), "scores": scores}
         if objects := self.until != "seed" and bool(self.model):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,11 @@ from .common import (
     Data,
     Settings,
     chosen,
-    first_process,
-    prepare,
     read_with_recipe,
     weights_of,
     words_of,
 )
+from .folder import OutputFolder, first_process
 
 if TYPE_CHECKING:
     Method = str
@@ -63,12 +63,14 @@ class Train(Common):
         weights, recipe = weights_of(self.weights), self.settings.of(self.recipe, self.method)
         check_needs(recipe, recipe.options, weights)
         dataset = data.read(self.data).with_background(*self.background).only("train", "")
-        prepare(self.out, self.data, MODEL, overwrite=self.overwrite, resume=self.resume)
+        self.folder = OutputFolder(self.out, self.data, overwrite=self.overwrite, resume=self.resume)
+        begin = partial(self.folder.begin, *MODEL)
         compute = api.Compute(self.device, self.workers, recipe.training.precision)
         job = Job(self.out, Reporter(self.quiet or not first_process()), compute)
         checked = job.check(dataset)
         job.say_untagged(checked, recipe)
-        job.train(checked, self.out, recipe, weights, resume=self.resume)
+        job.train(checked, self.out, recipe, weights, resume=self.resume, begin=begin)
+        begin()
         answer = {"command": "train", "words": chosen(self), "problems": checked.problems, "seconds": job.seconds}
         if first_process():
             write_manifest(self.out, answer)

@@ -7,6 +7,7 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -36,7 +37,7 @@ def inspect(dataset: Dataset, workers: int = 4, progress: Callable[[int, int], N
         progress: called as ``progress(done, total)`` after every photo.
     """
     samples, kept, problems = dataset.samples, [], []
-    with ThreadPoolExecutor(max(workers, 1)) as pool:
+    with ThreadPoolExecutor(max(workers, 1)) as pool, _cancelled(pool):
         for done, (sample, fault) in enumerate(zip(samples, _faults(samples, pool), strict=True), start=1):
             if fault.photo or fault.mask:
                 problems.append(Problem(sample.name, fault.photo or fault.mask))
@@ -46,6 +47,15 @@ def inspect(dataset: Dataset, workers: int = 4, progress: Callable[[int, int], N
                 progress(done, len(samples))
     problems += _contradictions(kept, dataset.classes)
     return replace(dataset, samples=tuple(kept), problems=(*dataset.problems, *problems))
+
+
+@contextmanager
+def _cancelled(pool: Executor) -> Iterator[None]:
+    """What is queued is not waited for when the block is left, by Ctrl-C for example."""
+    try:
+        yield
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def summary(dataset: Dataset) -> dict:

@@ -166,7 +166,7 @@ def score_maps(
     except KeyboardInterrupt:
         raise Interrupted(f"Stopped after {done} of {len(samples)} maps; what was counted is kept.") from None
     finally:
-        if state and done < len(samples):
+        if state and 0 < done < len(samples):
             _save(state, fingerprint, evaluator, done, table)
     return evaluator
 

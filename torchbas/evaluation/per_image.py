@@ -14,6 +14,8 @@ COLUMNS = ("row", "image", "class", "area", "iou", "top1", "top5")
 class PerImageTable:
     """CSV written image by image, one line per row of heatmaps; it gets its final name when the ``with`` ends well.
 
+    One that is stopped before the first image leaves nothing.
+
     ``area``: share of the image that the largest true box covers. ``iou``: of the box with the best fitting true box,
     at ``threshold``. ``top1``, ``top5``: 1 or 0, empty where nobody classified.
 
@@ -29,6 +31,7 @@ class PerImageTable:
         except OSError as error:
             raise write_error(path, error) from error
         self._writer = csv.writer(self._stream, lineterminator="\n")
+        self._empty = self._stream.tell() == 0
 
     def rewind(self, images: int) -> None:
         """Keep the lines of the first ``images`` images only; if any, they must have one line each."""
@@ -39,9 +42,11 @@ class PerImageTable:
         self._stream.seek(0)
         self._stream.truncate()
         self._writer.writerows([COLUMNS, *kept])
+        self._empty = not kept
 
     def add(self, target: EvalTarget, metrics_by_row: Mapping[str, ImageMetrics]) -> None:
         """One image and its metrics by row."""
+        self._empty = False
         for row, metrics in metrics_by_row.items():
             ranks = ("", "") if target.rank is None else (int(target.rank < 1), int(target.rank < 5))
             threshold = self.threshold[row] if isinstance(self.threshold, Mapping) else self.threshold
@@ -60,3 +65,5 @@ class PerImageTable:
         self._stream.close()
         if kind is None:
             self._partial.replace(self.path)
+        elif self._empty:
+            self._partial.unlink(missing_ok=True)

@@ -6,6 +6,8 @@ import re
 from typing import Any
 
 import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import InputError
 
@@ -43,6 +45,12 @@ def make_fabric(device: str, precision: str, *, unused_parameters: bool = False,
     fabric = Fabric(accelerator=accelerator, precision=resolve_precision(precision, accelerator), **extra)
     fabric.launch()
     return fabric
+
+
+def splits_batch_statistics(network: nn.Module) -> bool:
+    """Whether BatchNorm learns in several processes, each of which normalizes its own share of a batch."""
+    several = torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
+    return several and any(isinstance(layer, _BatchNorm) and layer.training for layer in network.modules())
 
 
 def _leave() -> None:

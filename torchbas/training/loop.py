@@ -113,6 +113,10 @@ class _Run:
         steps = self.training.steps
         return self.steps_per_epoch * self.training.epochs if steps is None else steps
 
+    @property
+    def interrupted(self) -> Interrupted:
+        return Interrupted(f"Stopped after step {self.state.step} of {self.steps}; all of it is saved.")
+
     def go(self, resume: bool) -> int:
         if resume:
             self.restore()
@@ -126,10 +130,12 @@ class _Run:
                 for _ in self.epoch():
                     if self.agree_to_stop(stopped):
                         self.save()
-                        raise Interrupted(f"Stopped after step {here.step} of {self.steps}; all of it is saved.")
+                        raise self.interrupted
                     if here.step % self.training.save_every == 0:
                         self.save()
             self.save()
+            if stopped and self.fabric.world_size == 1:  # in the last step
+                raise self.interrupted
         return here.step
 
     def epoch(self) -> Iterator[int]:
@@ -214,16 +220,28 @@ class _Run:
         self.fabric.barrier()
 
     def restore(self) -> None:
-        path = self.out / CHECKPOINT
-        if not path.exists():
+        content = read_checkpoint(self.out, self.fingerprint)
+        if content is None:
             return
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        if content["fingerprint"] != self.fingerprint:
-            raise InputError(f"{path} was made with other settings or data; give the same, or --overwrite to restart.")
         self.module.load_state_dict(content["module"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.fabric.strategy.precision.load_state_dict(content["precision"])
         self.state = TrainerState(**content["state"])
+
+
+def read_checkpoint(out: Path, fingerprint: str, *, mmap: bool = False) -> dict[str, Any] | None:
+    """The checkpoint in ``out``, None where there is none; with ``mmap`` its tensors are not read yet.
+
+    Raises:
+        InputError: it was made with other settings or data.
+    """
+    path = out / CHECKPOINT
+    if not path.exists():
+        return None
+    content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    if content["fingerprint"] != fingerprint:
+        raise InputError(f"{path} was made with other settings or data; give the same, or --overwrite to restart.")
+    return content
 
 
 @contextmanager

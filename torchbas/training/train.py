@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..methods.trained import TrainedModel
 from ..model.weights import CARD
 from .fabric import Fabric, make_fabric
-from .loop import CHECKPOINT, Hooks, Loader, fit
+from .loop import CHECKPOINT, Hooks, Loader, fit, read_checkpoint
 
 
 def _nothing(*_: object) -> None:
@@ -66,7 +66,8 @@ def train(
     """Train, and save the model into ``out``; with ``resume`` go on from a checkpoint there, bit for bit.
 
     Args:
-        hooks: makes the callbacks from the untrained model, before the first step.
+        hooks: makes the callbacks from the untrained model, when all that was given is found to be good and before
+            anything is written.
 
     Raises:
         InputError: ``out`` holds a model or checkpoint of other settings; see :func:`torchbas.training.loop.fit`.
@@ -83,9 +84,13 @@ def train(
         task.setup(fabric, trained)
     if training.channels_last:
         network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    if resume:
+        read_checkpoint(out, task.fingerprint, mmap=True)
+    chosen = hooks(trained)
     if training.steps != 0:
-        out.mkdir(parents=True, exist_ok=True)
-        loader, chosen = task.loader(fabric, trained), hooks(trained)
+        if fabric.is_global_zero:
+            out.mkdir(parents=True, exist_ok=True)
+        loader = task.loader(fabric, trained)
         fit(
             fabric,
             Trainee(network),

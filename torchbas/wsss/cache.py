@@ -67,6 +67,15 @@ class Stage:
         stamp = self._stamp()
         return stamp is not None and stamp["fingerprint"] == self.fingerprint and "result" in stamp
 
+    def refuse_other(self) -> None:
+        """Raise :class:`InputError` where the folder holds a stage of other settings or data."""
+        stamp = self._stamp()
+        if stamp and stamp["fingerprint"] != self.fingerprint:
+            raise InputError(
+                f"{self.folder} was made with other settings or data: give the same, or add --overwrite to make it and "
+                "what follows from it again."
+            )
+
     def begin(self, *, overwrite: bool = False) -> bool:
         """Whether the stage is complete already; if not, the folder is made this stage's.
 
@@ -75,13 +84,10 @@ class Stage:
         Raises:
             InputError: the folder holds a stage of other settings or data.
         """
+        if not overwrite:
+            self.refuse_other()
         stamp = self._stamp()
         if stamp and stamp["fingerprint"] != self.fingerprint:
-            if not overwrite:
-                raise InputError(
-                    f"{self.folder} was made with other settings or data: give the same, or add --overwrite to make "
-                    "it and what follows from it again."
-                )
             old = self.folder.with_name(f".{self.folder.name}.old")  # killed meanwhile, it is all there or all gone
             shutil.rmtree(old, ignore_errors=True)
             self.folder.rename(old)

@@ -1,6 +1,6 @@
 """Cache keys of the stages: a stage is done again when any part of its key is another."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..config import Segmentation
@@ -19,6 +19,21 @@ class CacheKeys:
     threshold_model: SeedNetwork | None
     settings: Segmentation
     weights: InitialWeights
+
+    def by_stage(self, until: str, *, instances: bool) -> Iterator[tuple[str, Parts]]:
+        """Name and key of each stage up to ``until`` that is made of the training samples."""
+        for source in (*self.sources, *([self.foreground] if self.foreground else [])):
+            yield f"seeds/{source.name}", self.source(source)
+        if self.settings.cam_eval_thres == "image_specific":
+            yield "thresholds", self.thresholds
+        if until != "seed":
+            if self.settings.refine == "irn":
+                yield from (("ir_labels", self.ir_labels), ("irn", self.irn))
+            yield "masks", self.masks
+            if instances:
+                yield "instances", self.masks
+        if until == "segmenter":
+            yield "segmenter", self.segmenter
 
     def source(self, source: SeedSource) -> Parts:
         """Of one source's seeds."""

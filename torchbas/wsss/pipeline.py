@@ -63,9 +63,13 @@ class Pipeline:
     objects: Objects = "semantic"
     overwrite: bool = False
 
-    def run(self, until: Until = "segmenter") -> dict[str, Report | None]:
-        """Every stage up to ``until``; the scores by name, None where no sample has ground truth."""
+    def run(self, until: Until = "segmenter", begin: Callable[[], None] = lambda: None) -> dict[str, Report | None]:
+        """Every stage up to ``until``; the scores by name, None where no sample has ground truth.
+
+        ``begin`` is called when all that was given is found to be good, before anything is written.
+        """
         self._check(until)
+        begin()
         scores = {"seed": self.make_seeds()}
         if self._image_specific:
             scores["image_threshold"] = self.choose_thresholds()
@@ -111,7 +115,7 @@ class Pipeline:
 
         Of VOC's test split also what its server takes: ``submission/results.tar.gz``.
         """
-        held_out = replace(self.dataset, samples=tuple(p for p in self.dataset.samples if p.split == split))
+        held_out = self._split(split)
         labels = LabelMaps(self.out / "predictions" / split, sample_paths(held_out.samples, ".png"))
         parts = self._keys.predictions
         self._once(f"predictions/{split}", parts, lambda _: self._predict(held_out, labels), held_out)
@@ -261,9 +265,11 @@ class Pipeline:
                 f"a label map holds {IGNORE_INDEX - 1} classes, but {self.dataset.root} has {count}: use fewer tags, "
                 "or stop at --until seed."
             )
-        for source in self.sources:
-            if isinstance(source, SeedFolder) and source.folder.resolve().is_relative_to(self.out.resolve()):
+        first = self.samples.samples[0]
+        for source in (one for one in self.sources if isinstance(one, SeedFolder)):
+            if source.folder.resolve().is_relative_to(self.out.resolve()):
                 raise InputError(f"--seeds {source.folder} lies in {self.out}, where stages are made: choose another.")
+            source.read(first, self.seeds.paths[first.name], self.samples.classes)
         if self._image_specific and not self._threshold_models:
             raise InputError(
                 "--cam-eval-thres image_specific needs a BAS model to choose thresholds: give one as "
@@ -275,11 +281,19 @@ class Pipeline:
                 "--objects instances needs IRN's boundaries: give --refine irn, and --until past the seed."
             )
         check_ground_truth(self.dataset)
+        if not self.overwrite:
+            for name, parts in self._keys.by_stage(until, instances=self.objects == "instances"):
+                self._stage(name, parts).refuse_other()
+            for split in self.held_out if until == "segmenter" else ():
+                self._stage(f"predictions/{split}", self._keys.predictions, self._split(split)).refuse_other()
         if learns and not self._stage("irn", self._keys.irn).complete:
             IRNet.initialized(BACKBONE, self.weights.irn)
         if until == "segmenter" and not self._stage("segmenter", self._keys.segmenter).complete:
             network, start = self.settings.segmenter_network, self.weights
             Segmenter.initialized(network, len(self.dataset.classes), start.initialization, start.segmenter)
+
+    def _split(self, split: str) -> Dataset:
+        return replace(self.dataset, samples=tuple(p for p in self.dataset.samples if p.split == split))
 
     def _pairs(self, maps: LabelMaps) -> list[tuple[Path, Path]]:
         """Training pairs: photos and their label maps; not of those without tags, for they may show anything."""
