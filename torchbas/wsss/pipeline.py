@@ -254,16 +254,15 @@ class Pipeline:
             write_labels(labels.path(todo[one.path]), one.labels)
 
     def _check(self, until: Until) -> None:
-        """Refuse what only a late stage would miss, before hours are spent."""
+        """Refuse what only a late stage would miss."""
         if not self.sources:
             raise InputError("there is nothing to make seeds with: give a model, or a folder of seeds.")
+        root = self.dataset.root
         if not any(sample.labels for sample in self.samples.samples):
-            root = self.dataset.root
             raise InputError(f"{root} has no tagged photos to learn from; run bas check {root}.")
         if until != "seed" and (count := len(self.dataset.classes)) >= IGNORE_INDEX:
             raise InputError(
-                f"a label map holds {IGNORE_INDEX - 1} classes, but {self.dataset.root} has {count}: use fewer tags, "
-                "or stop at --until seed."
+                f"a label map holds {IGNORE_INDEX - 1} classes, but {root} has {count}: use fewer tags, or --until seed."
             )
         first = self.samples.samples[0]
         for source in (one for one in self.sources if isinstance(one, SeedFolder)):
@@ -272,14 +271,11 @@ class Pipeline:
             source.read(first, self.seeds.paths[first.name], self.samples.classes)
         if self._image_specific and not self._threshold_models:
             raise InputError(
-                "--cam-eval-thres image_specific needs a BAS model to choose thresholds: give one as "
-                "--threshold-model, or a number."
+                "--cam-eval-thres image_specific needs a BAS model: give one as --threshold-model, or a number."
             )
         learns = self.settings.refine == "irn" and until != "seed"
         if self.objects == "instances" and not learns:
-            raise InputError(
-                "--objects instances needs IRN's boundaries: give --refine irn, and --until past the seed."
-            )
+            raise InputError("--objects instances needs IRN: give --refine irn, and --until past the seed.")
         check_ground_truth(self.dataset)
         if not self.overwrite:
             for name, parts in self._keys.by_stage(until, instances=self.objects == "instances"):
