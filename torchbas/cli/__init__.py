@@ -73,7 +73,7 @@ def _main(words: list[str], *, debug: bool) -> int:
 
 
 def _run(name: str, rest: list[str], debug: bool) -> int:
-    command = None
+    command: Any = None
     try:
         with interruptible(lambda: _stopped(command)):
             try:
