@@ -73,7 +73,7 @@ def _main(words: list[str], *, debug: bool) -> int:
 
 
 def _run(name: str, rest: list[str], debug: bool) -> int:
-    command: Any = None
+    command = None
     try:
         with interruptible(lambda: _stopped(command)):
             try:
@@ -95,7 +95,7 @@ def _run(name: str, rest: list[str], debug: bool) -> int:
         sentence, code = described(error)
         _say(sentence)
         return code
-    if command.json:
+    if command is not None and command.json:
         import json
 
         sys.stdout.write(json.dumps(answer, default=_plain) + "\n")

@@ -262,7 +262,7 @@ class Pipeline:
             raise InputError(f"{root} has no tagged photos to learn from; run bas check {root}.")
         if until != "seed" and (count := len(self.dataset.classes)) >= IGNORE_INDEX:
             raise InputError(
-                f"a label map holds {IGNORE_INDEX - 1} classes, but {root} has {count}: use fewer tags, or stop at seed."
+                f"a label map holds {IGNORE_INDEX - 1} classes, but {root} has {count}: use fewer tags, or --until seed"
             )
         first = self.samples.samples[0]
         for source in (one for one in self.sources if isinstance(one, SeedFolder)):
