@@ -96,8 +96,9 @@ class OutputFolder:
     def _plan(self) -> None:
         out = self.path
         try:
-            if out.exists() and not out.is_dir():
-                raise InputError(f"{out} is a file: choose another --out.")
+            nearest = next((place for place in (out, *out.parents) if place.exists()), out)
+            if not nearest.is_dir():
+                raise InputError(f"{out} cannot be written, for {nearest} is a file: choose another --out.")
             used = out.is_dir() and any(place.name != MARK for place in out.iterdir())
             mark = out / MARK
             if used and not mark.exists():

@@ -268,7 +268,7 @@ class Pipeline:
         for source in (one for one in self.sources if isinstance(one, SeedFolder)):
             if source.folder.resolve().is_relative_to(self.out.resolve()):
                 raise InputError(f"--seeds {source.folder} lies in {self.out}, where stages are made: choose another.")
-            source.read(first, self.seeds.paths[first.name], self.samples.classes)
+            source.check(first, self.seeds.paths[first.name], self.samples.classes)
         if self._image_specific and not self._threshold_models:
             raise InputError(
                 "--cam-eval-thres image_specific needs a BAS model: give one as --threshold-model, or a number."

@@ -49,6 +49,11 @@ class SeedFolder:
         files = [(path, path.stat()) for path in sorted(self.folder.rglob("*.np[yz]"))]
         return stable_hash([(path.name, info.st_size, info.st_mtime_ns) for path, info in files])
 
+    def check(self, sample: Sample, path: Path, classes: tuple[str, ...]) -> None:
+        """Raise what :attr:`fingerprint` and :meth:`read` would raise for this sample, before anything is written."""
+        assert self.fingerprint
+        self.read(sample, path, classes)
+
     def read(self, sample: Sample, path: Path, classes: tuple[str, ...]) -> Seed:
         """The sample's seed; ``path`` is its file's, relative to the folder.
 
