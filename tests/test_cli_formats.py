@@ -6,7 +6,7 @@ import pytest
 
 from torchbas import api
 from torchbas.cli import main
-from torchbas.cli.common import MARK
+from torchbas.cli.folder import MARK
 
 
 @pytest.fixture

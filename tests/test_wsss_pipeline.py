@@ -275,8 +275,8 @@ def test_the_test_photos_of_voc_become_a_submission(samples, tmp_path):
             "seed",
             "--cam-eval-thres image_specific needs a BAS model",
         ),
-        ({"settings": QUICK, "objects": "instances"}, "segmenter", "needs IRN's boundaries"),
-        ({"objects": "instances"}, "seed", "needs IRN's boundaries"),
+        ({"settings": QUICK, "objects": "instances"}, "segmenter", "needs IRN"),
+        ({"objects": "instances"}, "seed", "needs IRN"),
         ({"settings": replace(QUICK, segmenter_network="deeplabv9")}, "segmenter", "no segmentation network deeplabv9"),
     ],
 )
