@@ -14,7 +14,7 @@ from torchbas.cli.folder import OutputFolder
 from torchbas.cli.interrupts import interruptible
 
 START = """
-import hashlib, sys, time
+import hashlib, sys, threading, time
 from torchbas.cli import interrupts
 def say():
     print("busy", flush=True)
@@ -34,7 +34,7 @@ except KeyboardInterrupt:
 DEAF = """
 interrupts.PATIENCE = (0.2, 0.2, 0.2)
 with interrupts.interruptible(lambda: "Stopped. Go on."):
-    say()
+    threading.Timer(0.5, say).start()  # by then the compiled code runs
     hashlib.pbkdf2_hmac("sha512", b"compiled code that does not look", b"for signals", 10**9)
 """
 POOL = """
