@@ -10,6 +10,8 @@ LAYERS = [  # a room may import itself and the rooms above it in this list
     "errors",
     "io",
     "compiled",
+    "bounds",
+    "cards",
     "config",
     "structures",
     "crf",

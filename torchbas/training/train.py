@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..cards import CARD
 from ..config import Training
 from ..errors import InputError
 from ..methods.trained import TrainedModel
-from ..model.weights import CARD
 from .fabric import Fabric, make_fabric
 from .loop import CHECKPOINT, Hooks, Loader, fit
 
