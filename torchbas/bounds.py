@@ -85,7 +85,8 @@ def described(kind: Any, value: Any = None) -> str:
         return f"a list, each {each}" if members[-1] is ... else f"a list of {len(members)}, each {each}"
     if origin is dict:
         return "named"
-    return _NAMES.get(kind, f"settings of {kind.__name__}" if is_dataclass(kind) else str(kind))
+    name = getattr(kind, "__name__", str(kind))
+    return _NAMES.get(kind, f"settings of {name}" if is_dataclass(kind) else name)
 
 
 def checked(kind: Any, value: Any, name: str) -> Any:

@@ -176,8 +176,8 @@ def _locate(folder: str | Path) -> Path:
     path = Path(folder).expanduser()
     if path.is_dir():
         return path
-    named = isinstance(folder, str) and re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", folder)
-    if path.exists() or not named or path.parent.is_dir():  # runs/brids, where there is a folder runs, is misspelled
+    misspelled = path.parent.is_dir()  # runs/brids, where there is a folder runs
+    if misspelled or isinstance(folder, Path) or not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", folder):
         raise InputError(f"{folder} is no folder of a model: check the path.")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError

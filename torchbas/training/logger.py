@@ -109,7 +109,7 @@ class TrainingLogger:
             if header[:4] != [*POSITION, "total"] or any(len(line) != len(header) for line in lines):
                 raise ValueError("its columns are not those of a log")
             for line in lines:
-                [int(cell) for cell in line[:3]], [float(cell or 0) for cell in line[3:]]
+                _ = [*map(int, line[:3]), *(float(cell or 0) for cell in line[3:])]
         except (OSError, ValueError, csv.Error) as error:
             raise InputError(
                 f"{self.path} is damaged ({error}): bring back a copy of it, or move it away to go on without its rows."
