@@ -20,7 +20,7 @@ LARGEST = 2**30
 """Bytes of all arrays of a file together."""
 DAMAGED = (
     *(OSError, EOFError, MemoryError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError),
-    *(SyntaxError, RuntimeError, struct.error, tokenize.TokenError),
+    *(AssertionError, SyntaxError, RuntimeError, struct.error, tokenize.TokenError),
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, pickle.UnpicklingError),
 )
 """What zipfile, pickle, NumPy and torch raise for damaged bytes."""
@@ -63,7 +63,8 @@ def read_pickled(path: Path, more: dict[tuple[str, str], Callable[..., Any]] | N
         ValueError: one line on what is damaged, or wants to run something.
     """
     try:
-        with path.open("rb") as stream:
+        with path.open("rb") as stream, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, of damaged versions
             major, _ = np.lib.format.read_magic(stream)
             header = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
             header(stream)

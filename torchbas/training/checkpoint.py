@@ -61,7 +61,7 @@ def read_checkpoint(path: Path, fingerprint: str) -> tuple[Checkpoint, TrainerSt
         for name in ("module", "optimizer", "precision"):
             checked(dict[str, Any], content.get(name), name)
         return content, built(TrainerState, content.get("state"), "state")
-    except (*DAMAGED, AssertionError) as error:
+    except DAMAGED as error:
         raise damaged(path, error) from error
 
 
