@@ -11,6 +11,8 @@ LAYERS = [  # a room may import itself and the rooms above it in this list
     "inputs",
     "io",
     "compiled",
+    "bounds",
+    "cards",
     "config",
     "structures",
     "crf",

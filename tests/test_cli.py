@@ -77,10 +77,6 @@ def test_an_unknown_command_gets_a_suggestion(capsys):
     assert '"bas label"' in refused(capsys, "lable", "photos")
 
 
-def test_fewer_than_no_workers_are_refused(capsys):
-    assert "--workers -1" in refused(capsys, "label", "photos", "--out", "labels", "--workers", "-1")
-
-
 @pytest.mark.parametrize("command", ["label", "train"])
 def test_missing_data_is_named(command, tmp_path, capsys):
     said = refused(capsys, command, tmp_path / "photos", "--out", tmp_path / "out")

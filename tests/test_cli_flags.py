@@ -56,6 +56,34 @@ def test_a_value_out_of_range_is_named(words, capsys):
     assert words[0][2:] in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(f"label --{flag}" for flag in ("threshold nan", "threshold -1", "top-k -1", "seed -1", "lr inf", "crop 1")),
+        *(f"label --{flag}" for flag in ("new-layers nan", "resize 1000000", "padding 1e30", "workers -1")),
+        *(f"predict --model run --{flag}" for flag in ("threshold nan", "threshold 2", "top-k -1", "min-score nan")),
+        *(f"segment --{flag}" for flag in ("irn.steps 0", "segmenter.steps 0", "scales nan", "scales 0", "seed -1")),
+        *(f"segment --{flag}" for flag in ("irn.crop 1", "cam-power inf", f"seed {2**40}", "segmenter.lr -1")),
+        "segment --conf-bg-thres 0.5",
+        "analyze sweep --model run --workers -1",
+    ],
+)
+def test_every_number_is_checked_before_anything_is_touched(words, tmp_path, capsys):
+    command, *rest = words.split()
+    place = [rest.pop(0)] if command == "analyze" else []
+    (tmp_path / ".torchbas").touch()
+    (tmp_path / "run.json").write_text("{}")
+    try:  # the parser ends the program itself, where a flag has a prefix
+        code = main([command, *place, "photos", "--out", str(tmp_path), *rest, "--overwrite"])
+    except SystemExit as end:
+        code = end.code
+    said = capsys.readouterr().err
+    assert code == 2
+    assert rest[-2].lstrip("-").split(".")[-1] in said.replace("_", "-")
+    assert "must" in said
+    assert (tmp_path / "run.json").exists()
+
+
 @pytest.mark.parametrize("words", [["label", "photos"], ["predict", "samples"], ["train"]])
 def test_out_and_model_are_always_the_users_word(words, capsys):
     with pytest.raises(SystemExit) as end:

@@ -10,7 +10,7 @@ from torchbas.cli import main
 from torchbas.structures import Dataset
 
 TINY = [
-    *("--backbone", "test_resnet", "--weights", "none", "--hidden", "8", "--resize", "32", "--crop", "24"),
+    *("--backbone", "test_resnet", "--weights", "none", "--hidden", "8", "--resize", "40", "--crop", "36"),
     *("--steps", "2", "--batch-size", "8", "--precision", "32-true", "--quiet"),
 ]
 Content = dict[str, tuple[int, bytes] | None]

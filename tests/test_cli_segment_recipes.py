@@ -45,6 +45,28 @@ def test_a_card_that_names_a_file_runs_nothing(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("name", ["./own.py", "own.py ", "table9", "x:y", ["quick_segment"], {"a": 1}, None, 7])
+def test_a_card_names_a_built_in_recipe_or_none_and_no_loader_sees_what_it_says(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(recipes, "_from_file", lambda path: pytest.fail(f"ran {path}"))
+    trained(tmp_path / "run", name)
+    assert parse(["photos", "--out", "out", "--model", str(tmp_path / "run")]).recipe == "voc_resnet50"
+
+
+def test_the_users_own_file_is_run_only_where_it_is_typed_and_the_help_says_so(tmp_path, capsys):
+    (tmp_path / "own.py").write_text(
+        "import os\nfrom torchbas import recipes\nRECIPE = recipes.load('quick_segment')\n"
+        f"os.mkdir({str(tmp_path / 'ran')!r})"
+    )
+    with pytest.raises(SystemExit):
+        main(["segment", "--model", str(trained(tmp_path / "run", str(tmp_path / "own.py"))), "--help"])
+    assert not (tmp_path / "ran").exists()
+    assert settings_of("--recipe", tmp_path / "own.py").segmenter_network == "deeplabv2_resnet50"
+    assert (tmp_path / "ran").exists()
+    with pytest.raises(SystemExit):
+        main(["segment", "--help"])
+    assert "your own FILE.py, which is run" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
 def test_both_trainings_have_flags_of_their_own_and_passes_replace_steps():
     quick = settings_of("--recipe", "quick_segment")
     changed = settings_of("--recipe", "quick_segment", "--irn.steps", "60", "--segmenter.lr", "1e-3", "--scales", "1")

@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 
-from torchbas.config import Architecture, Inference, Objective, Recipe, Segmentation, Training
+from torchbas.config import IRN_TRAINING, Architecture, Inference, Objective, Recipe, Segmentation, Training
 
 
 @pytest.mark.parametrize(
     ("kind", "wrong", "sentence"),
     [
-        (Architecture, {"hidden": 0}, "hidden must be above 0, not 0."),
+        (Architecture, {"hidden": 0}, "hidden must be between 1 and 4096, not 0."),
         (Architecture, {"generator_stage": 0}, "generator_stage must be 1 or more, not 0."),
         (Training, {"sharing": -1.0}, "sharing must be 0 or more, not -1.0."),
         (Objective, {"guidance": -0.5}, "guidance must be 0 or more, not -0.5."),
@@ -35,23 +35,32 @@ from torchbas.config import Architecture, Inference, Objective, Recipe, Segmenta
         (Training, {"weight_decay": -1e-4}, "weight_decay must be 0 or more, not -0.0001."),
         (Training, {"step_epochs": 0}, "step_epochs must be above 0, not 0."),
         (Training, {"views": 0}, "views must be above 0, not 0."),
-        (Training, {"resize": 0}, "resize must be above 0, not 0."),
-        (Training, {"crop": 0}, "crop must be above 0, not 0."),
+        (Training, {"resize": 1}, "resize must be between 33 and 4096, not 1."),
+        (Training, {"crop": 1}, "crop must be between 33 and 4096, not 1."),
         (Training, {"crop": 257}, "crop (257) must not be larger than resize (256)."),
         (Training, {"accumulate": 0}, "accumulate must be above 0, not 0."),
         (Training, {"clip": 0.0}, "clip must be above 0, not 0.0."),
-        (Training, {"seed": -1}, "seed must be 0 or more, not -1."),
+        (Training, {"seed": -1}, "seed must be between 0 and 4294967295, not -1."),
         (Training, {"save_every": 0}, "save_every must be above 0, not 0."),
         (Inference, {"top_k": -1}, "top_k must be 0 or more, not -1."),
         (Inference, {"threshold": 1.5}, "threshold must be auto, image_specific or between 0 and 1, not 1.5."),
-        (Inference, {"padding": -0.1}, "padding must be 0 or more, not -0.1."),
+        (Inference, {"padding": -0.1}, "padding must be between 0 and 10, not -0.1."),
         (Inference, {"zoom": 1.5}, "zoom must be between 0 and 1, not 1.5."),
         (Objective, {"prompts": "words.json"}, "prompts are words for a CLIP: give it as clip_model."),
         (Segmentation, {"cam_eval_thres": 1.5}, "cam_eval_thres must be image_specific or between 0 and 1, not 1.5."),
         (Segmentation, {"conf_fg_thres": -0.1}, "conf_fg_thres must be between 0 and 1, not -0.1."),
         (Segmentation, {"conf_bg_thres": 0.5}, "conf_bg_thres (0.5) must not be above conf_fg_thres (0.3)."),
-        (Segmentation, {"cam_power": 0.0}, "cam_power must be above 0, not 0.0."),
-        (Segmentation, {"scales": (1.0, 0.0)}, "scales must be one or more numbers above 0, not (1.0, 0.0)."),
+        (Segmentation, {"cam_power": 0.0}, "cam_power must be above 0 and at most 100, not 0.0."),
+        (Segmentation, {"scales": (1.0, 0.0)}, "scales must be a list, each between 0.1 and 4, not (1.0, 0.0)."),
+        (Segmentation, {"scales": (float("nan"),)}, "scales must be a list, each between 0.1 and 4, not (nan,)."),
+        (Segmentation, {"scales": ()}, "scales must be one or more numbers."),
+        (
+            Segmentation,
+            {"irn": dataclasses.replace(IRN_TRAINING, steps=0)},
+            "steps of irn and of the segmenter must be above 0: only methods are read untrained.",
+        ),
+        (Training, {"lr": float("inf")}, "lr must be above 0, not inf."),
+        (Training, {"epochs": 2**63}, "epochs must be above 0, not 9223372036854775808."),
         (Inference, {"zoom": float("nan")}, "zoom must be between 0 and 1, not nan."),
         (Inference, {"threshold": float("nan")}, "threshold must be auto, image_specific or between 0 and 1, not nan."),
     ],

@@ -4,9 +4,12 @@ import pickle
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from torchbas.data import inspect, label_map, read, summary
+from torchbas.data.datasets.voc_array_tags import labels_in_npy
 from torchbas.data.datasets.voc_tags import COCO, VOC
 from torchbas.errors import InputError
 
@@ -288,3 +291,21 @@ def test_a_photo_of_one_pixel_is_a_photo(voc):
     photo(voc, "2007_000032.jpg", (1, 1))
     Image.new("L", (1, 1), 15).save(voc / "SegmentationClass/2007_000032.png")
     assert label_map(read(voc).samples[0]).tolist() == [[15]]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_a_table_of_irn_with_other_bytes_is_a_table_or_a_sentence(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / "cls_labels.npy"
+    np.save(path, np.array({"2007_000032": np.eye(20)[3]}, object), allow_pickle=True)
+    content = bytearray(path.read_bytes())
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=3)):
+        content[place] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    said = f"{path} is no table"
+    try:
+        labels_in_npy(path, 20)
+    except InputError as error:
+        said = str(error)
+    assert said.startswith(f"{path} is no table")
+    assert "\n" not in said

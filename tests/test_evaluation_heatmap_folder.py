@@ -7,9 +7,12 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from torchbas import api
 from torchbas.cli import main
+from torchbas.data import arrays
 from torchbas.errors import InputError, Interrupted
 from torchbas.evaluation import heatmap_folder as scoremaps
 from torchbas.evaluation.heatmap_folder import read_map, read_predictions, score_maps
@@ -74,6 +77,41 @@ def test_a_missing_or_damaged_map_names_the_image(maps):
     (folder / "c/3.jpg.npz").write_bytes(b"no zip")
     with pytest.raises(InputError, match=r"c/3.jpg.npz cannot be read as an array"):
         score_maps(folder, dataset, PROTOCOL)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".npy"])
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_a_map_with_other_bytes_is_a_map_or_a_sentence(tmp_path_factory, suffix, data):
+    path = tmp_path_factory.getbasetemp() / f"a{suffix}"
+    with path.open("wb") as stream:
+        (np.savez_compressed if suffix == ".npz" else np.save)(stream, np.eye(4))
+    content = bytearray(path.read_bytes())
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=2)):
+        content[place] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    said = f"{path} is still a map"
+    try:
+        read_map(path.parent, "a", 4)
+    except InputError as error:
+        said = str(error)
+    path.unlink()
+    assert said.startswith(str(path))
+    assert "\n" not in said
+
+
+def test_a_map_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(arrays, "LARGEST", 2**20)
+    np.savez_compressed(tmp_path / "a.npz", map=np.zeros(2**20))
+    with pytest.raises(InputError, match=r"a\.npz cannot be read as an array \(it holds more than 1 MB\)"):
+        read_map(tmp_path, "a", SIDE)
+
+
+def test_damaged_counts_are_not_counted_from(maps, tmp_path):
+    folder, dataset = maps
+    (tmp_path / "counts.npz").write_bytes(b"PK no counts")
+    with pytest.raises(InputError, match=r"counts\.npz is damaged: remove it, or --overwrite"):
+        score_maps(folder, dataset, PROTOCOL, state=tmp_path / "counts.npz")
 
 
 def test_objects_are_never_unpickled(tmp_path):

@@ -14,7 +14,7 @@ from torchbas.data import Order, standardize
 from torchbas.training.feature_cache import CachedLoader, cache_features, feature_bytes, passes, worthwhile_views
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.25)
-TRAINING = Training(batch_size=6, resize=20, crop=16, seed=3)
+TRAINING = Training(batch_size=6, resize=40, crop=36, seed=3)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def cached(model, tagged, tmp_path_factory):
 def test_the_features_are_f1_of_the_very_views_in_half_precision(cached, model, tagged):
     data, views = cached
     assert data.features.dtype == np.float16
-    assert data.features.shape == (2, len(tagged.samples), 8, 16, 16)
+    assert data.features.shape == (2, len(tagged.samples), 8, 36, 36)
     for features, images in zip(data.features, views, strict=True):
         with torch.no_grad():
             expected = model.f1(standardize(images, MEAN, STD))

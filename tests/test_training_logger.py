@@ -6,7 +6,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from torchbas.training.logger import Diverged, LogEntry, TrainingLogger
+from torchbas.errors import Diverged
+from torchbas.training.logger import LogEntry, TrainingLogger
 
 
 def _entry(step, **losses):

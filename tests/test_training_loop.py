@@ -4,6 +4,7 @@ import resource
 import signal
 import threading
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -14,10 +15,10 @@ from training_run import TRAINING, checkpoint, draw_photos, make_task, rows
 
 from torchbas.config import Objective, Training
 from torchbas.data import training_loader
-from torchbas.errors import InputError, Interrupted
+from torchbas.errors import Diverged, InputError, Interrupted
+from torchbas.training.checkpoint import CHECKPOINT, TrainerState
 from torchbas.training.fabric import make_fabric
-from torchbas.training.logger import Diverged
-from torchbas.training.loop import CHECKPOINT, Hooks, TrainerState, fit
+from torchbas.training.loop import Hooks, fit
 
 PLAIN = Training(epochs=2, lr=0.1, momentum=0.5, nesterov=False, weight_decay=0.0, precision="32-true")
 
@@ -257,6 +258,54 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
     fit(cpu(), Line(), points(3, 2), PLAIN, tmp_path, fingerprint="these")
     with pytest.raises(InputError, match=rf"{CHECKPOINT} was made with other settings"):
         fit(cpu(), Line(), points(3, 2), PLAIN, tmp_path, resume=True, fingerprint="those")
+
+
+@pytest.mark.parametrize("file", [CHECKPOINT, "log.csv"])
+@pytest.mark.parametrize("damage", ["half", "flip", "empty", "words"])
+def test_a_damaged_run_is_not_resumed_and_nothing_of_it_is_lost(tmp_path, file, damage):
+    fit(cpu(), Line(), points(3, 2), replace(PLAIN, steps=4), tmp_path)
+    path = tmp_path / file
+    content = path.read_bytes()
+    flipped = bytearray(content)
+    flipped[-40 if file == "log.csv" else len(content) // 3] ^= 0xFF
+    path.write_bytes({"half": content[:17], "flip": bytes(flipped), "empty": b"", "words": b"a,b\nc,d\n"}[damage])
+    before = {place: place.read_bytes() for place in tmp_path.iterdir()}
+    with pytest.raises(InputError, match=rf"{file} is damaged .*: bring back a copy of it, or"):
+        fit(cpu(), Line(), points(3, 2), replace(PLAIN, steps=6), tmp_path, resume=True)
+    assert {place: place.read_bytes() for place in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["module", "optimizer", "precision", "state", "fingerprint"])
+@pytest.mark.parametrize("value", [None, 3, {"step": -1}, {1: 2}])
+def test_a_checkpoint_of_other_content_is_refused(tmp_path, name, value):
+    fit(cpu(), Line(), points(3, 2), PLAIN, tmp_path)
+    torch.save({**checkpoint(tmp_path), name: value}, tmp_path / CHECKPOINT)
+    again = partial(fit, cpu(), Line(), points(3, 2), PLAIN, tmp_path, resume=True)
+    if name == "precision" and isinstance(value, dict):  # full precision has no state to read
+        assert again() == 6
+    else:
+        with pytest.raises(InputError, match=rf"{CHECKPOINT} is damaged"):
+            again()
+
+
+def test_a_row_that_a_killed_process_left_in_half_is_no_damage(tmp_path):
+    training = replace(PLAIN, save_every=2)
+    with pytest.raises(Crash):
+        fit(cpu(), Line(), points(3, 2), training, tmp_path, hooks=Hooks(every={5: crash}))
+    with (tmp_path / "log.csv").open("a") as log:
+        log.write("5,1,1,0.0")
+    assert fit(cpu(), Line(), points(3, 2), training, tmp_path, resume=True) == 6
+    assert [row["step"] for row in rows(tmp_path)] == [*"123456"]
+
+
+def test_weights_that_are_no_numbers_are_never_saved(tmp_path):
+    def spoil(_):
+        line.weight.data[0] = float("inf")
+
+    line = Line()
+    with pytest.raises(Diverged, match=r"weight is no number any more after step 6; lower --lr"):
+        fit(cpu(), line, points(3, 2), replace(PLAIN, save_every=2), tmp_path, hooks=Hooks(every={6: spoil}))
+    assert checkpoint(tmp_path)["state"]["step"] == 4
 
 
 def test_a_loss_that_is_no_number_never_reaches_the_checkpoint(tmp_path):

@@ -62,7 +62,7 @@ def test_two_processes_learn_what_one_does_and_stop_together(samples, tmp_path):
     training_run.train_together(samples.root, alone)
     for name in ("plain", "eased", "probe"):
         ours, theirs = load_file(together / f"{name}.safetensors"), load_file(alone / f"{name}.safetensors")
-        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)  # sums in another order
         logged = [[float(row["total"]) for row in rows(folder / name)] for folder in (together, alone)]
         assert logged[0] == pytest.approx(logged[1], abs=1e-5)
     ours, theirs = (np.load(together / f"background_{rank}.npy") for rank in (0, 1))

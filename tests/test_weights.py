@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 from authors_networks import NETWORKS, ResSegmentation
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from torchbas import api
@@ -117,6 +119,45 @@ def test_weights_of_a_plain_classifier_are_no_checkpoint_of_the_authors(tmp_path
     torch.save({"layer4.0.conv1.weight": torch.rand(1)}, tmp_path / "resnet.pth.tar")
     with pytest.raises(InputError, match=r"resnet\.pth\.tar is no BAS checkpoint"):
         read_authors(tmp_path / "resnet.pth.tar")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("classifier_loc.0.weight", torch.tensor(3.0)),
+        ("classifier_loc.0.weight", torch.zeros(1, 1, 1, 1).expand(10**9, 1024, 3, 3)),
+        ("classifier_loc.0.weight", torch.zeros(0, 1024, 3, 3)),
+        ("classifier_loc.0.weight", torch.zeros(3, 3).to_sparse()),
+        ("classifier_loc.0.weight", torch.zeros(3, 1024, 3, 3, device="meta")),
+        ("classifier_loc.0.weight", torch.zeros(3, 1024, 3, 3, dtype=torch.complex64)),
+        ("conv1.weight", torch.full((64, 3, 7, 7), float("nan"))),
+        ("conv1.weight", torch.zeros(())),
+        ("classifier_cls", torch.zeros(3)),
+    ],
+)
+def test_a_strange_checkpoint_of_the_authors_is_refused_by_name(tmp_path, name, value):
+    state = {**_hollow("resnet50_wsss").state_dict(), name: value}
+    torch.save({"model": state}, tmp_path / "strange.pth.tar")
+    with pytest.raises(InputError, match=r"strange\.pth\.tar"):
+        api.load(tmp_path / "strange.pth.tar")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_a_checkpoint_of_the_authors_with_other_bytes_is_read_or_refused_by_name(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / "bytes.pth.tar"
+    state = {"layer4.0.conv1.weight": torch.rand(1), "classifier_loc.0.weight": torch.rand(1, 1, 1, 1)}
+    torch.save(state, path, _use_new_zipfile_serialization=data.draw(st.booleans()))
+    content = bytearray(path.read_bytes())
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=3)):
+        content[place] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    said = str(path)
+    try:
+        read_authors(path)
+    except InputError as error:
+        said = str(error)
+    assert said.startswith(str(path))
 
 
 ARCHITECTURE = Architecture("resnet18", hidden=8)

@@ -1,6 +1,7 @@
 """A seed is read as it was written, from our form or IRN's; anything else is one sentence with the file's name."""
 
 import math
+import os
 import tempfile
 import zipfile
 from pathlib import Path
@@ -198,6 +199,39 @@ def test_files_of_irn_that_do_not_fit_are_refused(tmp_path):
     large = _refusal(read_irn, _irn(path, keys=(1,), size=(700, 800)), CLASSES)
     assert "maps (1, 175, 200)" in large
     assert "need (1, 140, 160)" in large
+
+
+class _Code:
+    """What a hostile pickle holds: Python's own reader would make the folder."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+def test_a_pickle_runs_nothing(tmp_path):
+    path, folder = tmp_path / "a.npy", tmp_path / "ran"
+    assert f"wants to run {os.mkdir.__module__}.mkdir" in _refusal(read_irn, _irn(path, x=_Code(folder)), CLASSES)
+    assert not folder.exists()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_a_damaged_pickle_is_a_sentence_or_still_a_seed(tmp_path_factory, data):
+    path = _irn(tmp_path_factory.getbasetemp() / "damaged.npy")
+    content = bytearray(path.read_bytes())
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=3)):
+        content[place] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(st.sampled_from([None, len(content) // 2, len(content) - 1]))])
+    said = f"{path} is still a seed"
+    try:
+        read_irn(path, CLASSES)
+    except InputError as error:
+        said = str(error)
+    assert said.startswith(str(path))
+    assert "\n" not in said
 
 
 def _rewritten(path, content):

@@ -65,11 +65,9 @@ def test_what_is_missing_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("where", ["a/1.npy", "1.npy"])
-def test_pickles_are_read_only_when_their_writer_is_trusted(tmp_path, where):
+def test_irns_files_are_read_at_their_photos_path_or_name(tmp_path, where):
     irn(tmp_path / where, [2, 0])
-    with pytest.raises(InputError, match=r"1\.npy is pickled, .* add --trust-pickle"):
-        SeedFolder("x", tmp_path).read(PHOTO, PATH, CLASSES)
-    found = SeedFolder("x", tmp_path, trusted=True).read(PHOTO, PATH, CLASSES)
+    found = SeedFolder("x", tmp_path).read(PHOTO, PATH, CLASSES)
     assert found.tags == ("cat", "owl")
     assert np.array_equal(found.maps, MAPS[::-1])
 

@@ -15,7 +15,8 @@ from torchbas.config import SEGMENTER_TRAINING
 from torchbas.data.pairs import PairBatch, pair_loader
 from torchbas.errors import InputError, Interrupted
 from torchbas.methods.trained import TrainedModel
-from torchbas.training.loop import CHECKPOINT, Hooks
+from torchbas.training.checkpoint import CHECKPOINT
+from torchbas.training.loop import Hooks
 from torchbas.training.optim import sgd
 from torchbas.wsss.segmenter.network import COLORS, DEEPLABS, Segmenter
 from torchbas.wsss.segmenter.predict import predict

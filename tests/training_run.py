@@ -19,11 +19,12 @@ from torchbas.errors import Interrupted
 from torchbas.methods.bas import BASMethod
 from torchbas.model.extractor import Extractor
 from torchbas.structures import Dataset, Sample
+from torchbas.training.checkpoint import CHECKPOINT
 from torchbas.training.fabric import make_fabric
-from torchbas.training.loop import CHECKPOINT, Hooks, fit
+from torchbas.training.loop import Hooks, fit
 from torchbas.training.train import Trainee
 
-TRAINING = Training(epochs=2, batch_size=2, lr=0.01, resize=20, crop=16, save_every=3, precision="32-true")
+TRAINING = Training(epochs=2, batch_size=2, lr=0.01, resize=40, crop=36, save_every=3, precision="32-true")
 """Twelve photos: six steps an epoch, a checkpoint in the middle of an epoch and one at its end."""
 OBJECTIVE = Objective(classifier_steps=4)
 BACKGROUND = Objective(classifier_steps=2, background_class=True)

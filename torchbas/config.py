@@ -1,79 +1,15 @@
 """Settings of a recipe as frozen dataclasses, checked when built. No torch here: the command line must start fast."""
 
-import math
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal
+
+from .bounds import Bound, Checked, NonNegative, Positive, Share
+from .errors import SettingError
 
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
-T = TypeVar("T", int, float)
-
-
-class Bound(NamedTuple):
-    """Range of a number, written in the annotation of a field."""
-
-    low: float | int
-    high: float | int = math.inf
-    above: bool = False
-    """Whether ``low`` itself is excluded."""
-
-    def allows(self, value: float | int) -> bool:
-        """Whether the value is inside; NaN never is."""
-        return (self.low < value if self.above else self.low <= value) and value <= self.high
-
-    def __str__(self) -> str:
-        if self.high < math.inf:
-            return f"between {self.low:g} and {self.high:g}"
-        return f"above {self.low:g}" if self.above else f"{self.low:g} or more"
-
-
-Positive = Annotated[T, Bound(0, above=True)]
-NonNegative = Annotated[T, Bound(0)]
-Share = Annotated[float, Bound(0, 1)]
-
-
-class Rule(NamedTuple):
-    """Values that the annotation of a field allows."""
-
-    words: tuple[Any, ...]
-    """Those of a :class:`~typing.Literal`; None among them where the field is optional."""
-    bound: Bound | None
-    """Range of numbers, if any are allowed."""
-
-    def allows(self, value: Any) -> bool:
-        """Whether the value is one of the words, or a number inside the bound."""
-        return value in self.words or (
-            self.bound is not None and not isinstance(value, str) and self.bound.allows(value)
-        )
-
-    def __str__(self) -> str:
-        words = ", ".join(word for word in self.words if word)
-        return " or ".join(filter(None, (words, str(self.bound)))) if self.bound else f"one of {words}"
-
-
-@cache
-def _rules(config: type) -> dict[str, Rule]:
-    rules = {}
-    for name, annotation in get_type_hints(config, include_extras=True).items():
-        members = (annotation, *get_args(annotation))
-        bounds = [bound for one in members for bound in getattr(one, "__metadata__", ()) if isinstance(bound, Bound)]
-        words = [word for one in members if get_origin(one) is Literal for word in get_args(one)]
-        if bounds or words:
-            rules[name] = Rule((*words, *([None] if type(None) in members else [])), next(iter(bounds), None))
-    return rules
-
-
-class Checked:
-    """Checks every field against the :class:`Bound` and the :class:`~typing.Literal` of its annotation.
-
-    Raises:
-        ValueError: one sentence that names the field and what it may be.
-    """
-
-    def __post_init__(self) -> None:
-        for name, rule in _rules(type(self)).items():
-            if not rule.allows(getattr(self, name)):
-                raise ValueError(f"{name} must be {rule}, not {getattr(self, name)}.")
+Seed = Annotated[int, Bound(0, 2**32 - 1)]
+Side = Annotated[int, Bound(33, 4096)]
+"""Side of a view in pixels: smaller ones leave a network of stride 32 a single cell, whose BatchNorm cannot train."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +24,7 @@ class Architecture(Checked):
     """Activation of MobileNetV1: the authors' weights need relu, timm's and most others relu6."""
     head: Literal["conv", "linear"] = "conv"
     """conv: two 3x3 convolutions and a 1x1 (WSOL). linear: one 1x1 convolution without bias (WSSS)."""
-    hidden: Positive[int] = 1024
+    hidden: Annotated[int, Bound(1, 4096)] = 1024
     """Channels of the conv head."""
     relu_before_pooling: bool = False
     """A ReLU on the class maps, as in the conference version (Fig. 4, Table 5)."""
@@ -138,13 +74,13 @@ class Objective(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         if (self.area_form == "relative" or self.bas_target is not None) and not self.suppression:
-            raise ValueError("area_form relative and bas_target need a suppression above 0, for S_b.")
+            raise SettingError("area_form relative and bas_target need a suppression above 0, for S_b.")
         if self.classifier == "probe" and self.classifier_steps:
-            raise ValueError("classifier probe is fit before the first step: leave out classifier_steps.")
+            raise SettingError("classifier probe is fit before the first step: leave out classifier_steps.")
         if self.fill == "mean" and self.classifier != "probe":
-            raise ValueError("fill mean needs classifier probe: only scores that stand can be measured from it.")
+            raise SettingError("fill mean needs classifier probe: only scores that stand can be measured from it.")
         if self.prompts and not self.clip_model:
-            raise ValueError("prompts are words for a CLIP: give it as clip_model.")
+            raise SettingError("prompts are words for a CLIP: give it as clip_model.")
 
 
 @dataclass(frozen=True)
@@ -187,9 +123,9 @@ class Training(Checked):
     """Random views of each photo whose features are kept when F1 is cached."""
     view: Literal["squeeze", "long_side"] = "squeeze"
     """squeeze: to a square of resize, then a crop. long_side: to 5/8 to 5/4 of the crop, padded or cropped (IRN)."""
-    resize: Positive[int] = 256
+    resize: Side = 256
     """Both sides of the image before the crop (aspect ratio is not kept, as in the paper)."""
-    crop: Positive[int] = 224
+    crop: Side = 224
     """Both sides of the random crop."""
     accumulate: Positive[int] = 1
     """Batches whose gradients are added before one step."""
@@ -199,7 +135,7 @@ class Training(Checked):
     """auto: bf16 where the hardware multiplies it faster, else fp32."""
     channels_last: bool = True
     """Memory layout; the faster one on current CPUs and GPUs."""
-    seed: NonNegative[int] = 0
+    seed: Seed = 0
     """Seed of weights, order and augmentation."""
     save_every: Positive[int] = 50
     """Steps between two resumable checkpoints."""
@@ -207,9 +143,9 @@ class Training(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.nesterov and not self.momentum:
-            raise ValueError("nesterov needs a momentum above 0.")
+            raise SettingError("nesterov needs a momentum above 0.")
         if self.crop > self.resize:
-            raise ValueError(f"crop ({self.crop}) must not be larger than resize ({self.resize}).")
+            raise SettingError(f"crop ({self.crop}) must not be larger than resize ({self.resize}).")
 
 
 @dataclass(frozen=True)
@@ -236,13 +172,13 @@ class Inference(Checked):
     """crf: draw masks and boxes to the photo's edges by a dense CRF; heatmaps, and so bas eval's scores, stay."""
     zoom: Share = 0.0
     """Localize again in a crop around what was found, where that is less than this share of the image (Sec. 6)."""
-    padding: NonNegative[float] = 0.5
+    padding: Annotated[float, Bound(0, 10)] = 0.5
     """Margin of that crop on each side, as a share of the longer side of what was found."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.enlarge != "never" and self.zoom:
-            raise ValueError("enlarge and zoom are two second passes: choose one (--enlarge never).")
+            raise SettingError("enlarge and zoom are two second passes: choose one (--enlarge never).")
 
     @property
     def enlarges(self) -> bool:
@@ -280,7 +216,7 @@ SEGMENTER_TRAINING = Training(
 class Segmentation(Checked):
     """Settings from seeds to the segmenter (Sec. 5); the defaults are those of the authors' VOC code."""
 
-    scales: tuple[float, ...] = (1.0, 0.5, 1.5, 2.0)
+    scales: tuple[Annotated[float, Bound(0.1, 4)], ...] = (1.0, 0.5, 1.5, 2.0)
     """Sizes of the photo, each also mirrored, whose maps are added to the seed."""
     strategy: Literal["average", "replace"] = "average"
     """Seed where a class's map is above the class-agnostic one of --foreground: both' mean, or that one (Table 13)."""
@@ -294,7 +230,7 @@ class Segmentation(Checked):
     """irn: a seed above this, after a CRF, is a confident foreground label."""
     conf_bg_thres: Share = 0.17
     """irn: a pixel where all seeds are below this, after a CRF, is a confident background label."""
-    cam_power: Positive[float] = 1.5
+    cam_power: Annotated[float, Bound(0, 100, above=True)] = 1.5
     """irn: power that the seed is raised to before the random walk."""
     sem_seg_bg_thres: Share = 0.22
     """irn: threshold after the random walk; a pixel below it is background."""
@@ -309,10 +245,12 @@ class Segmentation(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.scales or min(self.scales) <= 0:
-            raise ValueError(f"scales must be one or more numbers above 0, not {self.scales}.")
+        if not self.scales:
+            raise SettingError("scales must be one or more numbers.")
+        if 0 in (self.irn.steps, self.segmenter.steps):
+            raise SettingError("steps of irn and of the segmenter must be above 0: only methods are read untrained.")
         if self.conf_bg_thres > self.conf_fg_thres:
-            raise ValueError(
+            raise SettingError(
                 f"conf_bg_thres ({self.conf_bg_thres}) must not be above conf_fg_thres ({self.conf_fg_thres})."
             )
 

@@ -5,5 +5,17 @@ class InputError(Exception):
     """Something the user gave cannot be used: one sentence that names it and the next move. Exit code 2."""
 
 
+class SettingError(InputError, ValueError):
+    """A setting cannot have the value that it was given."""
+
+
+class Diverged(InputError):
+    """A loss or a weight of a training is NaN or infinite."""
+
+
+CALMER = "lower --lr or use --precision 32-true, and start again with --overwrite."
+"""The next move where a training diverged."""
+
+
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C or SIGTERM: the work is saved and can be resumed. Exit code 130."""

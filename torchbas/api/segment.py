@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from .. import data, recipes
+from ..cards import CARD, read_card
 from ..config import Recipe, Segmentation
 from ..errors import InputError
 from ..inference.localizer import Localizer
 from ..localization import Localization
-from ..model.weights import CARD, read_card
 from ..structures import Dataset
 from ..wsss.cache import SampleFiles, sample_paths
 from ..wsss.objects import ObjectMasks
@@ -33,7 +33,6 @@ def segment(
     foreground: str | Path | None = None,
     threshold_model: str | Path | None = None,
     seeds: Sequence[str | Path] = (),
-    trust_pickle: bool = False,
     objects: Objects = "semantic",
     until: Until = "segmenter",
     weights: InitialWeights = IMAGENET,
@@ -53,8 +52,7 @@ def segment(
         foreground: a run of a class-agnostic model, which weakens the seeds (Table 13).
         threshold_model: a run of BAS that chooses image-specific thresholds where none of ``models`` is one, such as
             for the seeds of CAM (Table 15).
-        seeds: folders of seeds that are added, too.
-        trust_pickle: also unpickle IRN's ``.npy`` in them, which runs what their writer put in.
+        seeds: folders of seeds that are added, too, our ``.npz`` or IRN's ``.npy``.
         objects: ``instances`` also writes the masks of single objects, ``instances/instances.coco.json``.
         weights: initial weights of IRN and the segmenter.
         seed: of both trainings; their own in the recipe where not given.
@@ -86,7 +84,7 @@ def segment(
     names = _distinct([_name(place) for place in (*models, *filter(None, [foreground]), *seeds)])
     networks = [SeedNetwork(next(names), opened[run].model) for run in models]
     weaker = SeedNetwork(next(names), opened[foreground].model) if foreground else None
-    folders = [SeedFolder(next(names), Path(folder), trust_pickle) for folder in seeds]
+    folders = [SeedFolder(next(names), Path(folder)) for folder in seeds]
     pipeline = Pipeline(
         dataset,
         Path(out),

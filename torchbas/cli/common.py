@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from .. import methods, recipes
+from ..bounds import Bound, Checked
 from ..config import Architecture, Inference, Objective, Recipe, Training
 from ..errors import InputError
 from ..export import FORMATS
@@ -18,12 +19,12 @@ from .folder import OutputFolder
 
 
 @dataclass
-class Common:
+class Common(Checked):
     """Flags of every command."""
 
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
-    workers: int = 0
+    workers: Annotated[int, Bound(0, 1024)] = 0
     """Processes that decode photos beside the one that computes."""
     offline: bool = False
     """Never touch the network."""
@@ -35,9 +36,8 @@ class Common:
     """Show the traceback of an error that is ours."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.folder: OutputFolder | None = None  # of commands that write
-        if self.workers < 0:
-            raise InputError(f"--workers {self.workers} makes no sense: give 0 or more.")
 
 
 @dataclass

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ..errors import InputError
+from ..bounds import NonNegative, Share
 from ..export import check_formats
 from .common import Background, Common, Data, Formats, Objects, alone, chosen
 from .common import parse as read
@@ -30,12 +30,12 @@ class Predict(Common):
     """With --tags known, tags that were background when the model was trained."""
     objects: Objects = "largest"
     """The largest component of each heatmap, or all."""
-    threshold: float | Literal["auto", "image_specific"] | None = None
+    threshold: Share | Literal["auto", "image_specific"] | None = None
     """Heatmap value above which a pixel is foreground; auto and image_specific choose per image; the model's own when
     not given."""
-    top_k: int | None = None
+    top_k: NonNegative[int] | None = None
     """k: how many classes' maps to average (0: all); the model's own when not given."""
-    min_score: float = 0.25
+    min_score: Share = 0.25
     """Lowest score of an object where tags are predicted, so that photos of something else get none; 0 keeps all."""
     format: Formats = ("coco", "voc", "gallery")
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
@@ -50,8 +50,6 @@ class Predict(Common):
         from .progress import Reporter
 
         alone("predict")
-        if not 0 <= self.min_score <= 1:
-            raise InputError(f"--min-score must be between 0 and 1, not {self.min_score:g}.")
         known = self.tags == ("known",)
         dataset = data.read(self.data).with_background(*self.background) if known else data.read_untagged(self.data)
         self.folder = OutputFolder(self.out, self.data, overwrite=self.overwrite)

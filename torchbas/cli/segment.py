@@ -1,6 +1,5 @@
 """``bas segment``: tags to pseudo masks to a segmenter."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -10,7 +9,8 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from .. import recipes
-from ..config import Precision, Segmentation, Training
+from ..cards import CARD, read_card
+from ..config import Precision, Seed, Segmentation, Training
 from ..errors import InputError
 from ..export import check_formats
 from ..io import MANIFEST
@@ -37,9 +37,7 @@ class Segment(Common):
     threshold_model: str | None = None
     """Folder of a BAS run that chooses thresholds for --cam-eval-thres image_specific, where no --model is one."""
     seeds: tuple[Path, ...] = ()
-    """Folders of seeds (.npz) that are added, too."""
-    trust_pickle: bool = False
-    """Also read IRN's .npy in --seeds. This runs whatever their writer put in."""
+    """Folders of seeds (.npz, or IRN's .npy) that are added, too."""
     objects: Literal["semantic", "instances"] = "semantic"
     """instances: after the masks also those of single objects, as COCO, for which --refine irn has learned."""
     until: Literal["seed", "refine", "segmenter"] = "segmenter"
@@ -58,7 +56,7 @@ class Segment(Common):
     recipe: str = DEFAULT
     """Whose settings of the stages are the defaults (bas recipes lists them), or your own FILE.py, which is run; when
     not given, the recipe that the first --model was trained by."""
-    seed: int | None = None
+    seed: Seed | None = None
     """Seed of order and augmentation in both trainings, which have seeds of their own."""
     precision: Precision = "auto"
     """auto: bf16 where the hardware multiplies it faster, else fp32."""
@@ -98,7 +96,6 @@ class Segment(Common):
             recipe=recipe,
             **runs,
             seeds=self.seeds,
-            trust_pickle=self.trust_pickle,
             objects=self.objects,
             until=self.until,
             weights=InitialWeights(irn, segmenter, self.segmenter_initialization if segmenter else "none"),
@@ -185,8 +182,6 @@ def parse(words: Sequence[str]) -> Segment:
 
 def _trained_by(models: Sequence[str]) -> str:
     """The built-in recipe that the first run's card names, so that its stages follow; VOC's where it names none."""
-    try:
-        name = json.loads((Path(models[0]) / "model.json").read_text("utf-8"))["recipe"]
-        return DEFAULT if name.endswith(".py") else recipes.load(name).name
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, InputError):
-        return DEFAULT
+    folders = [folder for folder in map(Path, models[:1]) if (folder / CARD).is_file()]
+    name = str(read_card(folders[0]).get("recipe")) if folders else DEFAULT
+    return name if name in recipes.built_in() else DEFAULT

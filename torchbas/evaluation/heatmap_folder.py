@@ -1,7 +1,6 @@
 """Heatmaps (score maps) of any method from a folder: read, checked, scored in any number of processes, resumable."""
 
 import csv
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from ..cam import auto_threshold
+from ..data.arrays import read_arrays
 from ..data.datasets.reading import exists
 from ..data.images import image_size
 from ..data.loader import init_worker
@@ -88,12 +88,9 @@ def read_map(folder: Path, name: str, side: int) -> Float64[np.ndarray, "H W"]:
     if not found:
         raise InputError(f"{folder} has no map of {name}: write it as {stems[0]}.npz or {stems[0]}.npy.")
     path = found[0]
-    try:
-        with path.open("rb") as stream:
-            content = np.load(stream, allow_pickle=False)
-            heatmap = content[next(iter(content.files))] if path.suffix == ".npz" else content
-    except (OSError, ValueError, StopIteration, zipfile.BadZipFile, EOFError) as error:
-        raise InputError(f"{path} cannot be read as an array ({error}): write it again.") from error
+    heatmap = next(iter(read_arrays(path).values()), None)
+    if heatmap is None:
+        raise InputError(f"{path} holds no array: write it again.")
     if heatmap.shape != (side, side):
         raise InputError(
             f"{path} has the shape {heatmap.shape}, not ({side}, {side}): resize the map, then write it again."
@@ -208,8 +205,12 @@ def _restore(path: Path | None, fingerprint: str, protocol: EvalProtocol) -> tup
     evaluator = Evaluator(protocol)
     if path is None or not path.is_file():
         return evaluator, 0
-    with np.load(path, allow_pickle=False) as kept:
-        if str(kept["fingerprint"]) != fingerprint:
-            raise InputError(f"{path} was made with other settings or data; give the same, or --overwrite to restart.")
-        evaluator.restore({name: kept[name] for name in kept.files})
-        return evaluator, int(kept["done"])
+    try:
+        kept = read_arrays(path)
+        same = str(kept["fingerprint"]) == fingerprint
+    except (InputError, KeyError) as error:
+        raise InputError(f"{path} is damaged: remove it, or --overwrite to count from the start.") from error
+    if not same:
+        raise InputError(f"{path} was made with other settings or data; give the same, or --overwrite to restart.")
+    evaluator.restore(kept)
+    return evaluator, int(kept["done"])

@@ -13,8 +13,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..bounds import Checked, Share
 from ..cam import class_activation, normalize
-from ..config import Architecture, Checked, Inference, Share
+from ..config import Architecture, Inference
 from ..data import Batch
 from ..losses import classification
 from ..model.classifier import Encoded, build_head, pool

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..config import Checked, Share
+from ..bounds import Checked, Share
 from .cam import CAM
 
 

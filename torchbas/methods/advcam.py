@@ -17,7 +17,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..config import Inference, NonNegative, Positive, Share
+from ..bounds import NonNegative, Positive, Share
+from ..config import Inference
 from ..model.amc import frozen
 from ..model.classifier import Encoded
 from .irn import IRN

@@ -10,12 +10,15 @@ import torch
 from jaxtyping import Float, Float16, Int, Int64
 from torch import Tensor
 
+from ..bounds import built
+from ..cards import value_of
 from ..config import Architecture, Inference, Training
 from ..data import Batch, standardize
 from ..errors import InputError
 from ..losses import with_background
 from ..model.classifier import Classifier, Encoded
 from ..model.extractor import Extractor, extractor_of
+from ..model.weights import normalization_of
 from ..structures import Dataset
 
 Normalization = tuple[tuple[float, ...], tuple[float, ...]]
@@ -114,8 +117,8 @@ class Method(Classifier, ABC):
         if not isinstance(options, Mapping):
             return options
         try:
-            return cls.Options(**{name: _as_tuples(value) for name, value in options.items()})
-        except (TypeError, ValueError) as error:
+            return built(cls.Options, options, "options")
+        except ValueError as error:
             raise InputError(f"the method {cls.name} cannot have the options {dict(options)}: {error}") from error
 
     @classmethod
@@ -189,18 +192,13 @@ class Method(Classifier, ABC):
         }
 
     @classmethod
-    def from_card(cls: type[M], card: Mapping[str, Any]) -> M:
+    def from_card(cls: type[M], card: dict[str, Any]) -> M:
         """Network of a model card, with random weights.
 
         Raises:
-            KeyError, TypeError, ValueError: a card with missing or malformed fields.
+            ValueError: a card with missing or malformed fields.
+            InputError: a network that is not known.
         """
-        architecture = Architecture(**card["architecture"])
-        normalization = tuple(card["mean"]), tuple(card["std"])
-        options = cls.read_options(card["options"])
-        return cls.build(architecture, len(card["classes"]), False, normalization, options)
-
-
-def _as_tuples(value: Any) -> Any:
-    """Lists, as JSON has them, to tuples."""
-    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
+        architecture = built(Architecture, value_of(card, "architecture", dict[str, Any]), "architecture")
+        options = cls.read_options(value_of(card, "options", dict[str, Any]))
+        return cls.build(architecture, len(card["classes"]), False, normalization_of(card), options)

@@ -11,7 +11,8 @@ from typing import Annotated
 from jaxtyping import Float
 from torch import Tensor
 
-from ..config import Bound, Training
+from ..bounds import Bound
+from ..config import Training
 from ..data import Batch
 from ..errors import InputError
 from ..structures import Dataset

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..config import Checked, Positive, Share
+from ..bounds import Checked, Positive, Share
 from ..data import Batch
 from ..losses import classification
 from .cam import CAM

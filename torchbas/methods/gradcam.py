@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ..config import Checked, Inference
+from ..bounds import Checked
+from ..config import Inference
 from ..model.amc import frozen
 from ..model.classifier import Classifier, Encoded, pool
 from .cam import CAM

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from ..config import Checked, Positive, Share
+from ..bounds import Checked, Positive, Share
 from ..data import Batch
 from .cam import CAM
 

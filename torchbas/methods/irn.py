@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..config import Checked
+from ..bounds import Checked
 from ..data import Batch
 from ..model.classifier import pool
 from .base import FeatureBatch

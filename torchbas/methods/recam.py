@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from ..bounds import NonNegative
 from ..cam import class_activation
-from ..config import Architecture, Inference, NonNegative
+from ..config import Architecture, Inference
 from ..data import Batch
 from ..model.classifier import Encoded, pool
 from ..model.extractor import Extractor

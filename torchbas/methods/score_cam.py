@@ -17,8 +17,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..bounds import Checked, Positive
 from ..cam import class_activation, normalize, upsample
-from ..config import Checked, Inference, Positive
+from ..config import Inference
 from ..model.classifier import Encoded
 from .cam import CAM
 

@@ -18,8 +18,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..bounds import Checked, Positive
 from ..cam import class_activation, normalize, upsample
-from ..config import Architecture, Checked, Positive
+from ..config import Architecture
 from ..data import Batch
 from ..losses import classification
 from ..model.classifier import pool

@@ -7,7 +7,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from torch import nn
 
-from ..config import Inference
+from ..bounds import built
+from ..cards import value_of
+from ..config import Inference, Side
 from ..model.weights import load_network, save_network
 from . import load as load_method
 
@@ -23,6 +25,15 @@ class Network(Protocol):
         ...
 
 
+STORED = {
+    "classes": tuple[str, ...],
+    "resize": Side,
+    "crop": Side,
+    "recipe": str,
+    "changes": dict[str, Any],
+    "fingerprint": str,
+}
+"""Fields of :class:`TrainedModel` that its card holds, and their types."""
 N = TypeVar("N", bound=nn.Module)
 T = TypeVar("T", bound="TrainedModel")
 
@@ -49,8 +60,7 @@ class TrainedModel(Generic[N]):
         """Write ``model.safetensors`` and ``model.json``, which :meth:`load` reads on any machine."""
         network: Any = self.model
         card = {"method": network.name, "classes": list(self.classes), **network.card()}
-        for name in ("resize", "crop", "recipe", "changes", "fingerprint"):
-            card[name] = getattr(self, name)
+        card |= {name: getattr(self, name) for name in STORED if name != "classes"}
         save_network(self.model, folder, card | {"inference": asdict(self.inference)})
 
     @classmethod
@@ -65,20 +75,14 @@ class TrainedModel(Generic[N]):
         """
 
         def build(card: dict[str, Any]) -> Any:
-            name = str(card["method"])
+            name = value_of(card, "method", str)
+            if networks is not None and name not in networks:
+                raise ValueError(f"a {name}, where a {' or '.join(networks)} belongs")
             kind: Any = load_method(name) if networks is None else networks[name]
-            read.update(
-                classes=tuple(card["classes"]),
-                inference=Inference(**{name: _as_tuple(value) for name, value in card["inference"].items()}),
-                **{key: card[key] for key in ("resize", "crop", "recipe", "changes", "fingerprint")},
-            )
+            read.update({field: value_of(card, field, kind) for field, kind in STORED.items()})
+            read["inference"] = built(Inference, value_of(card, "inference", dict[str, Any]), "inference")
             return kind.from_card(card)
 
         read: dict[str, Any] = {}
         network, _ = load_network(folder, build)
         return cls(network, **read)
-
-
-def _as_tuple(value: Any) -> Any:
-    """A list, as JSON has it, as a tuple."""
-    return tuple(value) if isinstance(value, list) else value

@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from ..config import NonNegative, Positive, Share, Training
+from ..bounds import NonNegative, Positive, Share
+from ..config import Training
 from ..data import Batch, Draw, center_view, evaluation_loader, read_untagged, standardize, training_loader
 from ..data.loader import SampleViews
 from ..errors import InputError

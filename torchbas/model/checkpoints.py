@@ -39,11 +39,12 @@ def read_authors(path: str | Path) -> AuthorsFile:
         "layer4.0.conv1.weight": "resnet50_wsss" if linear else "resnet50",
     }
     family = next((family for mark, family in marks.items() if mark in state), None)
-    if family is None or "classifier_loc.0.weight" not in state:
+    maps = state.get("classifier_loc.0.weight")
+    if family is None or maps is None or maps.dim() != 4 or not len(maps):
         raise InputError(
             f"{path} is no BAS checkpoint: give a file that the authors' training saved, or a folder of ours."
         )
-    return AuthorsFile(family, len(state["classifier_loc.0.weight"]), state)
+    return AuthorsFile(family, len(maps), state)
 
 
 def load_authors(model: BAS, path: str | Path) -> None:
@@ -68,7 +69,7 @@ def _ours(model: BAS, found: AuthorsFile) -> dict[str, Tensor]:
     for name, tensor in found.state.items():
         place, _, rest = name.partition(".")
         if place == "classifier_cls":
-            ours = f"head.{rest}" if rest[0].isdigit() else f"head.0.{rest}"
+            ours = f"head.{rest}" if rest[:1].isdigit() else f"head.0.{rest}"
         elif place == "classifier_loc":
             ours = f"generator.conv.{rest.removeprefix('0.')}"
         else:

@@ -1,6 +1,7 @@
 """Pretrained: a trunk's weights from a local file, checked by name and shape."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -11,6 +12,8 @@ from ..errors import InputError
 from .authors import timm_name
 
 State = dict[str, Tensor]
+LARGEST = 2**28
+"""Numbers of a tensor; the largest layer of the authors' networks, of 22,000 classes, has fewer."""
 
 _LATE_INCEPTION = {"Mixed_7b", "Mixed_7c"}
 _FAMILIES = {
@@ -53,7 +56,7 @@ def read_state(path: str | Path) -> State:
     """The tensors of a file by name, in float32, without the wrappings that training scripts add.
 
     Raises:
-        InputError: a missing or unreadable file, or one that holds no tensors by name.
+        InputError: a missing or unreadable file, or one that holds no tensors by name, or what is no number.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -69,7 +72,22 @@ def read_state(path: str | Path) -> State:
     state = {str(name).removeprefix("module."): value for name, value in tensors if isinstance(value, Tensor)}
     if not state:
         raise InputError(f"{path} holds no weights by name: save the state_dict of the network.")
+    foreign = (name for name, value in state.items() if not _is_plain(value))
+    if name := next(foreign, "") or not_finite(state):
+        raise InputError(f"{path} cannot be read as weights, {name} holds what is no real number: train or save again.")
     return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+
+
+def not_finite(state: Mapping[str, Tensor]) -> str:
+    """Name of the first of the tensors that holds NaN or infinity; empty where there is none."""
+    floating = ((name, tensor) for name, tensor in state.items() if tensor.is_floating_point())
+    return next((name for name, tensor in floating if not torch.isfinite(tensor.float()).all()), "")
+
+
+def _is_plain(value: Tensor) -> bool:
+    """Whether it is dense, real and there; a file may also name tensors larger than what it stores."""
+    there = value.layout == torch.strided and not value.is_meta and not value.is_quantized and not value.is_complex()
+    return there and value.numel() <= LARGEST
 
 
 def _place(name: str) -> str:

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeGuard, TypeVar
+from typing import Annotated, Any, TypeGuard, TypeVar
 
 import timm
 from safetensors import SafetensorError
@@ -12,14 +12,18 @@ from safetensors.torch import load_file, save_file
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..bounds import Bound
+from ..cards import CARD, read_card, value_of
+from ..errors import CALMER, Diverged, InputError
 from ..io import atomic_write
 from .authors import NETWORKS
+from .pretrained import not_finite
 
 WEIGHTS = "model.safetensors"
-CARD = "model.json"
 
 Color = tuple[float, ...]
+_Share = Annotated[float, Bound(0, 1)]
+_Spread = Annotated[float, Bound(1e-3, 1)]
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -33,11 +37,22 @@ def normalization(backbone: str, weights: bool | str | Path = True) -> tuple[Col
     if is_run(weights):
         card = read_card(Path(weights).expanduser())
         if card.keys() >= {"mean", "std"}:
-            return tuple(card["mean"]), tuple(card["std"])
+            return normalization_of(card)
     network = NETWORKS.get(backbone)
     fetched = weights is True and (network is None or network.timm_normalization)
     config = timm.get_pretrained_cfg(network.timm if network else backbone) if fetched else None
     return (config.mean, config.std) if config else (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+
+
+def normalization_of(card: dict[str, Any]) -> tuple[Color, Color]:
+    """Mean and standard deviation that a card names.
+
+    Raises:
+        SettingError: they are missing, or are not three numbers in [0, 1] each.
+    """
+    colors = tuple[_Share, _Share, _Share], tuple[_Spread, _Spread, _Spread]
+    mean, std = (value_of(card, name, kind) for name, kind in zip(("mean", "std"), colors, strict=True))
+    return mean, std
 
 
 def is_run(weights: bool | str | Path) -> TypeGuard[str | Path]:
@@ -74,7 +89,7 @@ def start_from(network: nn.Module, folder: str | Path, classes: tuple[str, ...],
     same = tuple(card["classes"]) == classes
     parts = ("",) if whole else ("f1.", "f2.", "head.") if same else ("f1.", "f2.")
     wanted = [name for name in own if name.startswith(parts) and not name.endswith("num_batches_tracked")]
-    wrong = [name for name in wanted if name not in state or state[name].shape != own[name].shape]
+    wrong = [name for name in wanted if name not in state or not _alike(state[name], own[name])]
     if wrong:
         raise InputError(
             f"{folder} cannot be started from: its {wrong[0]} does not fit. Train both with the same backbone and head."
@@ -87,9 +102,15 @@ def save_network(network: nn.Module, folder: str | Path, card: dict[str, Any]) -
     """Write ``model.safetensors`` and ``model.json`` into ``folder``; a file appears whole or not at all.
 
     ``card`` is JSON with at least ``classes`` (names).
+
+    Raises:
+        Diverged: a weight is NaN or infinite; nothing is written.
+        InputError: the disk refuses.
     """
     folder = Path(folder)
     state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    if name := not_finite(state):
+        raise Diverged(f"the training ended with {name} no number any more, so no model is saved; {CALMER}")
     text = json.dumps(card, indent=2, ensure_ascii=False)
     with atomic_write(folder / WEIGHTS) as partial:
         save_file(state, partial)
@@ -101,19 +122,25 @@ def load_network(folder: str | Path, build: Callable[[dict[str, Any]], Network])
     """The network that ``build`` makes of the card, filled, and the card.
 
     Args:
-        folder: what :func:`save_network` wrote, or a Hugging Face repository ``user/name`` where no such path exists.
+        folder: what :func:`save_network` wrote, or a Hugging Face repository ``user/name`` where neither that path
+            nor a folder ``user`` exists.
 
     Raises:
         InputError: files that are missing, broken or of different models; a Hub that cannot be reached.
     """
     folder = _locate(folder)
     card, state = read_card(folder), _read_weights(folder / WEIGHTS)
+    largest = max((side for tensor in state.values() for side in tensor.shape), default=0)
     try:
+        if len(card["classes"]) > largest:  # before a network of a million classes fills the memory
+            raise ValueError(f"{len(card['classes'])} classes, but no layer of {WEIGHTS} has as many channels")
         network = build(card)
-    except (KeyError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         raise InputError(
             f"{folder / CARD} describes a network that this version does not know ({error}): copy it again."
         ) from error
+    except InputError as error:
+        raise InputError(f"{folder / CARD}: {error}") from error
     fill(network, state, folder / WEIGHTS)
     return network, card
 
@@ -122,48 +149,35 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise InputError(f"{path.parent} has no {WEIGHTS}: give the folder of a finished training run.")
     try:
-        return load_file(path)
-    except SafetensorError as error:
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is broken: copy it again, or train again.") from error
+    if name := not_finite(state):
+        raise InputError(f"{path} is broken, {name} holds what is no number: copy it again, or train again.")
+    return state
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:
     """Load ``state`` into the network. Raises :class:`InputError`, naming ``path``, where the two differ."""
     own = network.state_dict()
     names = {name for name in own if not name.endswith("num_batches_tracked")} | (own.keys() & state.keys())
-    wrong = sorted(names ^ state.keys()) or [name for name in names if state[name].shape != own[name].shape]
+    wrong = sorted(names ^ state.keys()) or sorted(name for name in names if not _alike(state[name], own[name]))
     if wrong:
         raise InputError(f"{path} does not hold the network that was asked for: {wrong[0]} does not fit.")
     network.load_state_dict(state, strict=False)
 
 
-def read_card(folder: Path) -> dict[str, Any]:
-    """``model.json`` of a run's folder.
-
-    Raises:
-        InputError: it is missing, or describes no model.
-    """
-    path = folder / CARD
-    if not path.is_file():
-        raise InputError(f"{folder} has no {CARD}: give the folder of a finished training run.")
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is not valid JSON ({error}): copy it again, or train again.") from error
-    if not isinstance(card, dict) or not _are_names(card.get("classes")):
-        raise InputError(f"{path} does not describe a model: it needs a method and the names of its classes.")
-    return card
-
-
-def _are_names(classes: object) -> bool:
-    return isinstance(classes, list) and bool(classes) and all(isinstance(name, str) for name in classes)
+def _alike(a: Tensor, b: Tensor) -> bool:
+    """Whether one tensor can stand for another."""
+    return a.shape == b.shape and not a.is_complex()
 
 
 def _locate(folder: str | Path) -> Path:
     path = Path(folder).expanduser()
     if path.is_dir():
         return path
-    if path.exists() or isinstance(folder, Path) or not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", folder):
+    misspelled = path.parent.is_dir()  # runs/brids, where there is a folder runs
+    if misspelled or isinstance(folder, Path) or not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", folder):
         raise InputError(f"{folder} is no folder of a model: check the path.")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError

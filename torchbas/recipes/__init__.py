@@ -67,19 +67,25 @@ def families() -> dict[str, dict[str, Recipe]]:
     return {name: _modules()[name].VARIANTS for name in in_order}
 
 
+def built_in() -> dict[str, Recipe]:
+    """The built-in recipes by name, ``family:variant`` included."""
+    known = {name: _modules()[name].RECIPE for name in names()}
+    for family, variants in families().items():
+        known |= {f"{family}:{variant}": recipe for variant, recipe in variants.items()}
+    return known
+
+
 def load(name: str) -> Recipe:
     """A recipe by name, ``family:variant`` included, or one of the user's own: a Python file that defines ``RECIPE``.
 
-    A file is run, so give only one that you trust.
+    A file is run, so give only one that you trust, and never a name that stands in a file: :func:`built_in` has those.
 
     Raises:
         InputError: no such recipe or file, or a file without a ``RECIPE``.
     """
     if name.endswith(".py"):
         return _from_file(Path(name))
-    known = {name: _modules()[name].RECIPE for name in names()}
-    for family, variants in families().items():
-        known |= {f"{family}:{variant}": recipe for variant, recipe in variants.items()}
+    known = built_in()
     if name not in known:
         raise InputError(f'There is no recipe "{name}": {_hint(name, list(known))}')
     return known[name]

@@ -10,14 +10,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import CALMER, Diverged, InputError
 from ..io import atomic_write
 
 POSITION = ("step", "epoch", "batch")
-
-
-class Diverged(InputError):
-    """A loss is NaN or infinite."""
 
 
 class LogEntry(NamedTuple):
@@ -104,10 +100,21 @@ class TrainingLogger:
             self._rewrite([*self._read(), *rows])
 
     def _read(self) -> list[dict[str, Any]]:
+        """The whole rows, as text; a process that was killed may have left a part of one at the end."""
         if not self.path.exists():
             return []
-        with self.path.open(newline="") as file:
-            return list(csv.DictReader(file))
+        try:
+            content = self.path.read_bytes().decode("utf-8")
+            header, *lines = csv.reader(content[: content.rfind("\n") + 1].splitlines(), strict=True)
+            if header[:4] != [*POSITION, "total"] or any(len(line) != len(header) for line in lines):
+                raise ValueError("its columns are not those of a log")
+            for line in lines:
+                _ = [*map(int, line[:3]), *(float(cell or 0) for cell in line[3:])]
+        except (OSError, ValueError, csv.Error) as error:
+            raise InputError(
+                f"{self.path} is damaged ({error}): bring back a copy of it, or move it away to go on without its rows."
+            ) from error
+        return [dict(zip(header, line, strict=True)) for line in lines]
 
     def _rewrite(self, rows: list[dict[str, Any]]) -> None:
         self._columns = list(dict.fromkeys([*POSITION, "total", *(name for row in rows for name in row)]))
@@ -135,5 +142,5 @@ def _refuse_no_number(entry: LogEntry, losses: dict[str, float]) -> None:
         named = ", ".join(f"{name} {value:g}" for name, value in losses.items())
         raise Diverged(
             f"the loss is no number any more at step {entry.step} (epoch {entry.epoch}, batch {entry.batch}: {named}); "
-            "lower --lr or use --precision 32-true, and start again with --overwrite."
+            f"{CALMER}"
         )

@@ -18,13 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from ..config import Training
-from ..errors import InputError, Interrupted
-from ..io import atomic_write
+from ..errors import CALMER, Diverged, InputError, Interrupted
+from ..model.pretrained import not_finite
+from .checkpoint import CHECKPOINT, Checkpoint, TrainerState, damaged, read_checkpoint, write_checkpoint
 from .fabric import Fabric
 from .logger import LogEntry, TrainingLogger
 from .optim import learning_rate, sgd
-
-CHECKPOINT = "checkpoint.pt"
 
 
 @runtime_checkable
@@ -36,15 +35,6 @@ class Loader(Protocol):
     def set_epoch(self, epoch: int, start_batch: int = 0) -> None: ...
 
     def __iter__(self) -> Iterator[Any]: ...
-
-
-@dataclass
-class TrainerState:
-    """Progress of a run: ``step`` optimizer steps are done, ``batch`` of ``epoch`` is next."""
-
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,8 +69,9 @@ def fit(
 
     Raises:
         Interrupted: Ctrl-C or SIGTERM, after saving.
-        Diverged: the loss is NaN or infinite; names step, epoch and batch. The last checkpoint is still good.
-        InputError: there is no batch; the checkpoint belongs to other settings, or cannot be written.
+        Diverged: a loss is NaN or infinite (names step, epoch and batch), or a weight is. The last checkpoint is good.
+        InputError: there is no batch; the checkpoint or the log is damaged, belongs to other settings, or cannot be
+            written.
     """
     if not len(loader):
         raise InputError("There are fewer training photos than processes; add photos, or start fewer processes.")
@@ -201,47 +192,34 @@ class _Run:
         return bool(self.fabric.all_reduce(torch.tensor(float(len(stopped))), reduce_op="sum"))
 
     def save(self) -> None:
-        """Write the checkpoint atomically, after the losses up to here were found finite."""
+        """Write the checkpoint atomically, after the losses up to here and the weights were found finite."""
         self.logger.flush()
-        content = {
-            "module": self.module.state_dict(),
+        weights = self.module.state_dict()
+        if name := not_finite(weights):
+            raise Diverged(f"{name} is no number any more after step {self.state.step}; {CALMER}")
+        content: Checkpoint = {
+            "module": weights,
             "optimizer": self.optimizer.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
             "state": vars(self.state),
             "fingerprint": self.fingerprint,
         }
         if self.fabric.is_global_zero:
-            path = self.out / CHECKPOINT
-            with atomic_write(path) as partial:
-                try:
-                    torch.save(content, partial)
-                except (OSError, RuntimeError) as error:
-                    raise InputError(f"{path} cannot be written; make room on the disk and --resume.") from error
+            write_checkpoint(self.out / CHECKPOINT, content)
         self.fabric.barrier()
 
     def restore(self) -> None:
-        content = read_checkpoint(self.out, self.fingerprint)
-        if content is None:
+        path = self.out / CHECKPOINT
+        if not path.exists():
             return
-        self.module.load_state_dict(content["module"])
-        self.optimizer.load_state_dict(content["optimizer"])
-        self.fabric.strategy.precision.load_state_dict(content["precision"])
-        self.state = TrainerState(**content["state"])
-
-
-def read_checkpoint(out: Path, fingerprint: str, *, mmap: bool = False) -> dict[str, Any] | None:
-    """The checkpoint in ``out``, None where there is none; with ``mmap`` its tensors are not read yet.
-
-    Raises:
-        InputError: it was made with other settings or data.
-    """
-    path = out / CHECKPOINT
-    if not path.exists():
-        return None
-    content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    if content["fingerprint"] != fingerprint:
-        raise InputError(f"{path} was made with other settings or data; give the same, or --overwrite to restart.")
-    return content
+        content, state = read_checkpoint(path, self.fingerprint)
+        try:
+            self.module.load_state_dict(content["module"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            self.fabric.strategy.precision.load_state_dict(content["precision"])
+        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise damaged(path, error) from error
+        self.state = state
 
 
 @contextmanager

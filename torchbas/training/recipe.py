@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import methods
+from ..cards import read_card
 from ..config import Recipe, Training
 from ..data import Batch, Order, too_few_tags, training_loader
 from ..errors import InputError
@@ -14,7 +15,7 @@ from ..inference.localizer import Localizer, Progress, silent
 from ..io import stable_hash
 from ..methods.base import FeatureBatch, Method
 from ..methods.trained import TrainedModel
-from ..model.weights import is_run, normalization, origin, read_card, start_from
+from ..model.weights import is_run, normalization, origin, start_from
 from ..structures import Dataset
 from .fabric import Fabric
 from .feature_cache import FEATURES, LARGEST, CachedLoader, cache_features, feature_bytes, worthwhile_views

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..cards import CARD
 from ..config import Training
 from ..errors import InputError
 from ..methods.trained import TrainedModel
-from ..model.weights import CARD
+from .checkpoint import CHECKPOINT, read_checkpoint
 from .fabric import Fabric, make_fabric
-from .loop import CHECKPOINT, Hooks, Loader, fit, read_checkpoint
+from .loop import Hooks, Loader, fit
 
 
 def _nothing(*_: object) -> None:
@@ -84,8 +85,8 @@ def train(
         task.setup(fabric, trained)
     if training.channels_last:
         network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    if resume:
-        read_checkpoint(out, task.fingerprint, mmap=True)
+    if resume and (checkpoint := out / CHECKPOINT).exists():
+        read_checkpoint(checkpoint, task.fingerprint)
     chosen = hooks(trained)
     if training.steps != 0:
         if fabric.is_global_zero:

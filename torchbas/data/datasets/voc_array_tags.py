@@ -1,14 +1,13 @@
 """Tags of a VOC-style folder that stand in arrays: in its true masks, or in IRN's ``cls_labels.npy``."""
 
-import pickle
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from ...errors import InputError
 from ...structures import IGNORE_INDEX
+from ..arrays import read_pickled
 from ..ground_truth import read_mask
 from .reading import folder_name
 
@@ -24,30 +23,12 @@ def labels_in_mask(file: Path, classes: tuple[str, ...]) -> tuple[int, ...]:
 def labels_in_npy(file: Path, num_classes: int) -> dict[str, tuple[int, ...]]:
     """IRN's ``cls_labels.npy``: a dictionary from id to a 0 or 1 per class; VOC's ids are numbers in it."""
     try:
-        with file.open("rb") as stream:
-            table = _load(stream)
+        table = read_pickled(file)
         return {_id_of(key): _present(row, num_classes) for key, row in table.items()}
     except FileNotFoundError as error:
         raise InputError(f"{folder_name(file.parent)} has no {file.name}. Copy it there.") from error
-    except Exception as error:  # damaged pickles answer with nearly every kind of exception
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(f"{file} is no table of {num_classes} labels a photo ({error}). Copy it again.") from error
-
-
-def _load(stream: BinaryIO) -> dict[Any, Any]:
-    np.lib.format.read_magic(stream)
-    np.lib.format.read_array_header_1_0(stream)
-    return _Arrays(stream).load().item()
-
-
-class _Arrays(pickle.Unpickler):
-    """Builds arrays only: a pickle that names any other function is refused before it runs."""
-
-    _ALLOWED = frozenset({"_reconstruct", "scalar", "ndarray", "dtype"})
-
-    def find_class(self, module: str, name: str) -> Callable[..., Any]:
-        if module.partition(".")[0] != "numpy" or name not in self._ALLOWED:
-            raise pickle.UnpicklingError(f"it wants to run {module}.{name}")
-        return getattr(np if hasattr(np, name) else np._core.multiarray, name)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _id_of(key: Any) -> str:

@@ -1,6 +1,6 @@
 """IRNet (Ahn et al. 2019, Sec. 4): boundary probability, and displacement from each cell to its object's center."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -12,12 +12,13 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 
+from ...cards import value_of
 from ...data import open_image, standardize
 from ...data.pairs import PairBatch
 from ...errors import InputError
 from ...methods.base import Normalization
 from ...model.extractor import build_extractor
-from ...model.weights import normalization
+from ...model.weights import normalization, normalization_of
 from ..seeds.multi_scale import native_view
 from .affinity import pair_losses
 
@@ -165,9 +166,9 @@ class IRNet(nn.Module):
         return {"backbone": self.backbone_name, "mean": list(mean), "std": list(std)}
 
     @classmethod
-    def from_card(cls, card: Mapping[str, Any]) -> "IRNet":
-        """The network that a model card describes, with random weights."""
-        return cls(card["backbone"], False, (tuple(card["mean"]), tuple(card["std"])))
+    def from_card(cls, card: dict[str, Any]) -> "IRNet":
+        """The network that a model card describes, with random weights. Raises ValueError for a malformed one."""
+        return cls(value_of(card, "backbone", str), False, normalization_of(card))
 
 
 def boundaries_of(

@@ -1,11 +1,14 @@
 """Seeds on disk: class maps of one photo before refinement, as ``.npz`` without pickle; the format of any method."""
 
+import io
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Float32
 
+from ...data.arrays import one_line, read_arrays, read_pickled
 from ...errors import InputError
 from ...io import atomic_write
 from ...structures import LARGEST, working_size
@@ -45,36 +48,53 @@ def read_seed(path: Path) -> Seed:
         InputError: no such file, a damaged one, or arrays that do not fit together.
     """
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as kept:
-            maps, tags, size = kept["maps"], tuple(map(str, kept["tags"])), tuple(map(int, kept["size"]))
+        kept = read_arrays(path)
+        maps, tags, size = kept["maps"], tuple(map(str, kept["tags"])), tuple(map(int, kept["size"]))
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing: make the seeds again, for all of the photos.") from error
-    except Exception as error:  # zip, zlib and numpy answer damaged bytes with nearly every kind
-        raise InputError(f"{path} cannot be read as a seed ({error}): make it again.") from error
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{path} cannot be read as a seed ({one_line(error)}): make it again.") from error
     return _checked(path, maps, tags, size)
 
 
 def read_irn(path: Path, classes: tuple[str, ...]) -> Seed:
     """Read a seed as IRN's code and its descendants write it: a pickled dictionary, class numbers in ``classes``.
 
-    Unpickling runs whatever the file says, so call this only for files whose writer you trust.
+    Of the pickle arrays and tensors of numbers are built; nothing in it is run.
 
     Raises:
         InputError: no such file, or not such a dictionary.
     """
     try:
-        with path.open("rb") as stream:
-            content = np.load(stream, allow_pickle=True).item()
-        keys = np.asarray(content["keys"]).astype(int)
-        maps, size = np.asarray(content["cam"]), np.asarray(content["high_res"]).shape[-2:]
-        if len(maps) != len(keys):
-            raise ValueError(f"{len(maps)} maps for {len(keys)} keys")
-    except Exception as error:  # unpickling runs the writer's code
-        raise InputError(f"{path} is no seed of IRN ({error}): give a folder of its cam_out_dir.") from error
+        content = read_pickled(path, _TENSORS)
+        keys, maps = np.asarray(content["keys"]), np.asarray(content["cam"])
+        size = np.asarray(content["high_res"]).shape[-2:]
+        if maps.ndim != 3 or keys.shape != (len(maps),) or len(keys) > len(classes):
+            raise ValueError(f"{len(maps)} maps for {len(keys)} keys of {len(classes)} classes")
+        keys = keys.astype(int)
+    except (OSError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{path} is no seed of IRN ({one_line(error)}): give a folder of its cam_out_dir.") from error
     if unknown := sorted(set(keys.tolist()) - set(range(len(classes)))):
         raise InputError(f"{path} has maps of class {unknown[0]}, but there are {len(classes)}: give IRN's class list.")
     order = np.argsort(keys)
     return _checked(path, maps[order], tuple(classes[key] for key in keys[order]), size)
+
+
+def _storage(content: bytes) -> torch.TypedStorage:
+    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+
+
+def _tensor(storage: torch.TypedStorage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> Any:
+    """The numbers of a pickled tensor; torch refuses what lies outside its storage."""
+    return torch.empty(0, dtype=storage.dtype).set_(storage, offset, size, stride).numpy()
+
+
+_TENSORS = {
+    ("torch.storage", "_load_from_bytes"): _storage,
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("collections", "OrderedDict"): dict,
+}
+"""What a pickle with tensors in it calls, as functions that run nothing else."""
 
 
 def _checked(path: Path, maps: np.ndarray, tags: tuple[str, ...], size: tuple[int, ...]) -> Seed:

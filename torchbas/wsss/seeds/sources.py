@@ -31,11 +31,10 @@ class SeedNetwork:
 
 @dataclass(frozen=True)
 class SeedFolder:
-    """A folder of seeds: our ``.npz``, or IRN's pickled ``.npy`` where its writer is trusted."""
+    """A folder of seeds: our ``.npz``, or IRN's pickled ``.npy``."""
 
     name: str
     folder: Path
-    trusted: bool = False
 
     @cached_property
     def fingerprint(self) -> str:
@@ -58,15 +57,10 @@ class SeedFolder:
         """The sample's seed; ``path`` is its file's, relative to the folder.
 
         Raises:
-            InputError: it is missing, damaged, of other tags, or pickled and not trusted.
+            InputError: it is missing, damaged, or of other tags.
         """
         pickles = path.with_suffix(".npy"), Path(f"{path.stem}.npy")
         pickled = next((place for place in pickles if (self.folder / place).is_file()), None)
-        if pickled and not self.trusted:
-            raise InputError(
-                f"{self.folder / pickled} is pickled, and reading it runs what its writer put in: "
-                "add --trust-pickle if that was you."
-            )
         seed = read_irn(self.folder / pickled, classes) if pickled else read_seed(self.folder / path)
         tags = tuple(classes[label] for label in sample.labels)
         if seed.tags != tags:

@@ -1,6 +1,5 @@
 """Segmenter: a segmentation network with its own preprocessing."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -9,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from ...cards import value_of
 from ...data.pairs import PairBatch
 from ...errors import InputError
 from ...model.weights import normalization
@@ -145,10 +145,11 @@ class Segmenter(nn.Module):
         }
 
     @classmethod
-    def from_card(cls, card: Mapping[str, Any]) -> "Segmenter":
-        """The network that a model card describes, with random weights."""
-        initial = card["initialization"], card["style"]
-        return cls(card["network"], len(card["classes"]), *initial, frozen=card["frozen"])
+    def from_card(cls, card: dict[str, Any]) -> "Segmenter":
+        """The network that a model card describes, with random weights. Raises ValueError for a malformed one."""
+        initial = value_of(card, "initialization", Initialization), value_of(card, "style", Style)
+        network, frozen = value_of(card, "network", str), value_of(card, "frozen", bool)
+        return cls(network, len(card["classes"]), *initial, frozen=frozen)
 
 
 def _check_initialization(initialization: Initialization, weights: bool | str | Path) -> None:

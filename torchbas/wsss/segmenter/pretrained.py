@@ -47,8 +47,10 @@ def fetch_trunk(network: str) -> TrunkWeights:
     deeplab = re.fullmatch(r"deeplabv2_(resnet\d+)", network)
     name = f"{deeplab[1]}.tv_in1k" if deeplab else network.partition(":")[2]
     try:
+        if not timm.is_model(name.partition(".")[0]):
+            raise ValueError(f"no network {name}")  # timm would look for an address or a folder of that name
         state = timm.create_model(name, pretrained=True).state_dict()
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise InputError(
             f"ImageNet weights of {name} for the segmenter {network} cannot be fetched: give a file as "
             "--segmenter-weights FILE, or start from scratch with none."

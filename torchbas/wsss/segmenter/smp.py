@@ -3,6 +3,7 @@
 import importlib
 from typing import Any
 
+import timm
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -33,10 +34,12 @@ class SMPNetwork(nn.Module):
             install = "pip install 'segmentation-models-pytorch>=0.5'"
             raise InputError(f"{name} needs a library that is not installed: {install}.") from error
         architecture, _, encoder = name.partition(":")
-        known = encoder in library.encoders.get_encoder_names()
+        own = encoder in library.encoders.get_encoder_names()
         try:
+            if not own and not timm.is_model(encoder.partition(".")[0]):
+                raise ValueError(f"no encoder {encoder}")  # timm would look for an address or a folder of that name
             self.model = library.create_model(
-                architecture, encoder if known else f"tu-{encoder}", encoder_weights=None, classes=labels
+                architecture, encoder if own else f"tu-{encoder}", encoder_weights=None, classes=labels
             )
         except (KeyError, RuntimeError, ValueError, TypeError) as error:  # each part of the library has its own way
             raise InputError(
