@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tiny import tiny_bas
 
 from torchbas.inference.boxes import components
-from torchbas.inference.separate import markers, nearest, region, separate
+from torchbas.inference.separate import markers, nearest, separate
 
 
 def bumps(*centers: tuple[int, int], width: float = 3.0) -> np.ndarray:
@@ -51,17 +51,6 @@ def test_pixels_of_different_parts_do_not_connect():
     assert not (first.mask & second.mask).any()
     assert ((first.mask | second.mask) == large).all()
     assert {first.mask[32, 16], first.mask[32, 44]} == {True, False}
-
-
-def test_a_region_is_the_square_around_a_part_inside_the_image():
-    part = np.zeros((10, 20), bool)
-    part[2:4, 4:8] = True  # a fifth of either side, so with the margin .28 of them
-    assert np.allclose(region(part), (0.16, 0.16, 0.28))
-    part[:] = True
-    assert region(part) == (0.0, 0.0, 1.0)
-    corner = np.zeros((10, 10), bool)
-    corner[9, 9] = True
-    assert np.allclose(region(corner), (0.86, 0.86, 0.14))
 
 
 def asked(score: float) -> list:

@@ -16,7 +16,7 @@ from training_run import TRAINING, checkpoint, draw_photos, make_task, rows
 from torchbas.config import Objective, Training
 from torchbas.data import training_loader
 from torchbas.errors import Diverged, InputError, Interrupted
-from torchbas.training.checkpoint import CHECKPOINT, TrainerState
+from torchbas.training.checkpoint import CHECKPOINT
 from torchbas.training.fabric import make_fabric
 from torchbas.training.loop import Hooks, fit
 
@@ -356,7 +356,3 @@ def test_it_also_runs_outside_the_main_thread(tmp_path):
     thread.start()
     thread.join()
     assert done == [6]
-
-
-def test_a_run_starts_at_step_epoch_and_batch_zero():
-    assert TrainerState() == TrainerState(step=0, epoch=0, batch=0)

@@ -116,7 +116,7 @@ def class_heatmaps(
         raw = model.heatmaps(encoded, label, inference)
     fitted = _in_range(raw, model, inference)
     if inference is not None and inference.mirror:
-        raw = fitted = (fitted + _mirrored(model, encoded.images, encoded.logits, label, inference)) / 2
+        raw = fitted = _with_mirrored(fitted, model, encoded, label, inference)
     grid = encoded.features.shape[2:]
     if fitted.shape[1:] != grid:
         fitted = upsample(fitted.float(), (grid[0], grid[1]))
@@ -189,31 +189,31 @@ def _second_pass(
     inference: Inference,
 ) -> Float[Tensor, "Q _ _"]:
     """Heatmaps of enlarged images in [0, 1]; the averaged classes (``top_k``) stay those of the first pass' logits."""
-    maps = _maps(model, images, logits, label, inference)
-    return (maps + _mirrored(model, images, logits, label, inference)) / 2 if inference.mirror else maps
+    encoded = _encoded(model, images, logits)
+    return _with_mirrored(_heatmaps(model, encoded, label, inference), model, encoded, label, inference)
 
 
-def _mirrored(
-    model: Method,
-    images: Float[Tensor, "Q 3 H W"],
-    logits: Float[Tensor, "Q K"],
-    label: Int[Tensor, " Q"],
-    inference: Inference,
-) -> Float[Tensor, "Q _ _"]:
-    """Heatmaps of the mirrored images, mirrored back."""
-    return _maps(model, images.flip(3), logits, label, inference).flip(2)
+def _with_mirrored(
+    maps: Float[Tensor, "Q h w"], model: Method, encoded: Encoded, label: Int[Tensor, " Q"], inference: Inference
+) -> Float[Tensor, "Q h w"]:
+    """The maps, averaged with those of the mirrored images where ``inference`` says so."""
+    if not inference.mirror:
+        return maps
+    mirrored = _encoded(model, encoded.images.flip(3), encoded.logits)
+    return (maps + _heatmaps(model, mirrored, label, inference).flip(2)) / 2
 
 
-def _maps(
-    model: Method,
-    images: Float[Tensor, "Q 3 H W"],
-    logits: Float[Tensor, "Q K"],
-    label: Int[Tensor, " Q"],
-    inference: Inference,
-) -> Float[Tensor, "Q _ _"]:
-    """Heatmaps in [0, 1] of images whose logits are given, so that k = 1 needs no F2."""
+def _encoded(model: Method, images: Float[Tensor, "Q 3 H W"], logits: Float[Tensor, "Q K"]) -> Encoded:
+    """Images whose logits are given, so that k = 1 needs no F2."""
     encoded = model.encode(images.contiguous(memory_format=torch.channels_last))
     encoded.logits = logits
+    return encoded
+
+
+def _heatmaps(
+    model: Method, encoded: Encoded, label: Int[Tensor, " Q"], inference: Inference
+) -> Float[Tensor, "Q _ _"]:
+    """Heatmaps of the method in [0, 1]."""
     return _in_range(model.heatmaps(encoded, label, inference).float(), model, inference)
 
 

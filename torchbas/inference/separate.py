@@ -7,11 +7,11 @@ around its part alone keeps the class's score, so that one thing with two bright
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Int32
+from jaxtyping import Float, Int, Int32
 from torch import Tensor
 
 from ..methods.base import Method
-from .zoom import crop_regions
+from .zoom import crop_regions, regions
 
 MARGIN = 0.2
 """Margin of a crop on each side, as a share of the longer side of the part."""
@@ -39,19 +39,21 @@ def separate(
     """
     maps, levels = heatmaps.float().cpu().numpy(), thresholds.tolist()
     found = [markers(one, level) for one, level in zip(maps, levels, strict=True)]
-    query = [q for q, parts in enumerate(found) for _ in range(parts.max()) if parts.max() > 1]
-    if not query:
-        return [None] * len(found)
-    squares = [
-        region((nearest(found[q]) == k) & (maps[q] > levels[q]))
-        for q in dict.fromkeys(query)
-        for k in range(1, found[q].max() + 1)
-    ]
-    places = torch.tensor(query, device=label.device)
-    good = _keep(model, views, index[places], label[places], scores[places], heatmaps.new_tensor(squares), size)
     result: list[Int32[np.ndarray, "h w"] | None] = [None] * len(found)
-    for q in dict.fromkeys(query):
-        kept = 1 + np.flatnonzero([ok for ok, owner in zip(good, query, strict=True) if owner == q])
+    several = [
+        (query, number) for query, one in enumerate(found) if one.max() > 1 for number in range(1, one.max() + 1)
+    ]
+    if not several:
+        return result
+    places, numbers = torch.tensor(several, device=label.device).unbind(1)
+    owner = {q: nearest(found[q]) for q, _ in several}
+    owners = torch.from_numpy(np.stack([owner[q] for q, _ in several])).to(label.device)
+    # Outside the part the heatmap is below every threshold.
+    parts = torch.where(owners == numbers[:, None, None], heatmaps[places].float(), -1.0)
+    squares = regions(parts, thresholds[places], MARGIN)
+    good = _keep(model, views, index[places], label[places], scores[places], squares, size)
+    for q in owner:
+        kept = [number for (query, number), ok in zip(several, good, strict=True) if ok and query == q]
         if len(kept) > 1:
             result[q] = nearest(np.where(np.isin(found[q], kept), found[q], 0))
     return result
@@ -75,20 +77,6 @@ def nearest(markers: Int32[np.ndarray, "h w"]) -> Int32[np.ndarray, "h w"]:
     numbers = np.zeros(piece.max() + 1, np.int32)
     numbers[piece[markers > 0]] = markers[markers > 0]  # each place of a marker has a piece of its own
     return numbers[piece]
-
-
-def region(part: Bool[np.ndarray, "h w"]) -> tuple[float, float, float]:
-    """Square ``(left, top, side)`` around a part with a margin, in shares of width and height, inside the image."""
-    x, y, width, height = cv2.boundingRect(part.astype(np.uint8))
-    left, right, top, bottom = (
-        x / part.shape[1],
-        (x + width) / part.shape[1],
-        y / part.shape[0],
-        (y + height) / part.shape[0],
-    )
-    side = min(max(right - left, bottom - top) * (1 + 2 * MARGIN), 1.0)
-    corner = (min(max((a + b - side) / 2, 0.0), 1 - side) for a, b in ((left, right), (top, bottom)))
-    return *corner, side
 
 
 def _keep(

@@ -18,9 +18,7 @@ def bas_ratios(encoded: Encoded, label: Int[Tensor, " Q"], masks: Float[Tensor, 
 
     Masks finer than the features are averaged over the cells of their grid.
     """
-    reference = encoded.reference_logits
-    origin = 0.0 if reference is None else reference[label]
-    whole = encoded.scores(label)
+    origin, whole = encoded.origin(label), encoded.scores(label)
     ratios = []
     for mask in masks.unbind(1):  # one batch through F2 at a time keeps memory flat
         share = F.adaptive_avg_pool2d(mask[:, None], (encoded.features.shape[2], encoded.features.shape[3]))

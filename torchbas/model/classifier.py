@@ -136,8 +136,11 @@ class Encoded:
 
     def scores(self, label: Int[Tensor, " B"]) -> Float[Tensor, " B"]:
         """S: the logit of each image's ``label``, less that of an image with everything masked."""
-        origin = 0.0 if self.reference_logits is None else self.reference_logits[label]
-        return self.logits.gather(1, label[:, None])[:, 0] - origin
+        return self.logits.gather(1, label[:, None])[:, 0] - self.origin(label)
+
+    def origin(self, label: Int[Tensor, " B"]) -> Float[Tensor, " B"] | float:
+        """The logit of each image's ``label`` with everything masked, from which S and S_b are measured."""
+        return 0.0 if self.reference_logits is None else self.reference_logits[label]
 
     def at(self, index: Int[Tensor, " Q"]) -> "Encoded":
         """The images at these positions; nothing is computed for them again."""
