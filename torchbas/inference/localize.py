@@ -69,21 +69,33 @@ def detect(
     else:
         index, label = labels.nonzero(as_tuple=True)
     queries = encoded.at(index)
-    heatmaps = class_heatmaps(model, views, index, queries, label, inference, enlarged).fitted
-    own = inference.normalized or _as_they_are(model, inference)  # a threshold of BAS's maps is none for other methods'
-    threshold, ratio = choose_thresholds(queries, label, heatmaps, inference.threshold if own else "auto")
-    confidence = model.probabilities(queries.logits).gather(1, label[:, None])[:, 0]
     other = torch.isin(label, label.new_tensor(replaced))
+    own = inference.normalized or _as_they_are(model, inference)  # a threshold of BAS's maps is none for other methods'
+    groups: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+    if not other.all() or not len(label):
+        rows, some = _rows(~other, queries)
+        maps = class_heatmaps(model, views, index[rows], some, label[rows], inference, enlarged).fitted
+        groups.append((rows, maps, *choose_thresholds(some, label[rows], maps, inference.threshold if own else "auto")))
     if other.any():
-        rows = other.nonzero()[:, 0]
-        maps = gradient_heatmaps(model, queries.at(rows), label[rows], "f1", layercam)
-        heatmaps[rows] = upsample(normalize(maps), (heatmaps.shape[1], heatmaps.shape[2])).to(heatmaps.dtype)
-        threshold[rows], ratio[rows] = choose_thresholds(queries.at(rows), label[rows], heatmaps[rows], "auto")
+        rows, some = _rows(other, queries)
+        grid = groups[0][1].shape[1:] if groups else some.features.shape[2:]
+        maps = normalize(gradient_heatmaps(model, some, label[rows], "f1", layercam))
+        maps = upsample(maps, (grid[0], grid[1])).to(some.features.dtype)
+        groups.append((rows, maps, *choose_thresholds(some, label[rows], maps, "auto")))
+    rows, heatmaps, threshold, ratio = (torch.cat(column) for column in zip(*groups, strict=True))
+    heatmaps, threshold, ratio = (column[rows.argsort()] for column in (heatmaps, threshold, ratio))
+    confidence = model.probabilities(queries.logits).gather(1, label[:, None])[:, 0]
     parts: list[Int32[np.ndarray, "h w"] | None] = [None] * len(label)
     if objects == "all":
         size = (images.shape[2], images.shape[3])
         parts = separate(model, views, index, label, queries.scores(label), heatmaps, threshold, size)
     return Detections(index, label, confidence, heatmaps, threshold, ratio, other, parts)
+
+
+def _rows(wanted: Bool[Tensor, " Q"], queries: Encoded) -> tuple[Int[Tensor, " R"], Encoded]:
+    """Positions of the wanted queries, and these alone; nothing is copied where that is all of them."""
+    rows = wanted.nonzero()[:, 0]
+    return rows, queries if len(rows) == len(wanted) else queries.at(rows)
 
 
 class Heatmaps(NamedTuple):
