@@ -24,7 +24,7 @@ class OwnTags(NamedTuple):
     """The model, with the tags to enlarge, and those whose maps are empty or full and give way to Layer-CAM."""
 
 
-SMALL = 0.2
+SMALL = 0.1
 """Median share of its photos below which a tag's objects may be small."""
 TRIED = 8
 """Photos of such a tag that are localized at twice the size, to see how stable its maps are there."""

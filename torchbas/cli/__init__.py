@@ -10,6 +10,7 @@ from ..errors import InputError
 from .failures import described
 from .folder import first_process
 from .interrupts import STOPPED, interruptible
+from .memory import keep_freed_memory
 from .streams import unbreakable
 
 COMMANDS = {
@@ -74,6 +75,7 @@ def _main(words: list[str], *, debug: bool) -> int:
 
 def _run(name: str, rest: list[str], debug: bool) -> int:
     command = None
+    keep_freed_memory()
     try:
         with interruptible(lambda: _stopped(command)):
             try:
