@@ -79,7 +79,7 @@ class Localizer(TrainedModel[Method]):
             objects: ``largest`` connected component of a heatmap, or ``all``, those that touch told apart.
             min_score: localizations with a lower certainty are left out.
             masks: in place of the heatmap's own, such as a segmenter's; ``objects`` then says nothing.
-            workers: processes that decode, and threads that make masks.
+            workers: processes that decode; threads that make masks are at least as many as PyTorch's.
             precision: context manager of the forward pass, e.g. autocast.
             progress: receives the batches and their number, and passes them on.
 
@@ -98,7 +98,7 @@ class Localizer(TrainedModel[Method]):
         extract = partial(_localizations, objects=objects, method=self.model.name, masks=masks)
         replaced = [self.label_of(tag) for tag in self.inference.layercam]
         enlarged = enlarged_classes(self.inference, self.classes)
-        with ThreadPoolExecutor(max(1, workers)) as pool:
+        with ThreadPoolExecutor(max(workers, torch.get_num_threads())) as pool:  # the network waits meanwhile
             for batch in progress(loader, len(loader)):
                 images = standardize(batch.images.to(device, non_blocking=True), *self.model.normalization)
                 labels = batch.labels.to(device) if tags == "known" else None
