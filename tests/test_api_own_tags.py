@@ -52,7 +52,6 @@ def test_small_tags_with_stable_maps_are_enlarged_and_no_others():
 
 def test_score_and_stability_by_hand():
     one = one_of(SAMPLES[1], 1, Inference())
-    assert one.certainty == 0.9 * 0.8
     assert one.stability == 1.0  # 16 cells above .3 and above .7
     assert abs(one.score - 0.8) < 1e-6  # every cell is .4 from .5, of .5
     assert abs(replace(one, agreement=0.5).score - 0.4) < 1e-6

@@ -73,7 +73,9 @@ def test_image_specific_takes_the_threshold_with_the_least_bas_ratio_and_area(ma
     found = detect(model, IMAGES, LABELS, Inference(threshold="image_specific"))
     candidates = np.linspace(0, 1, CANDIDATES + 2)[1:-1]
     chosen = set()
-    for (index, label), grid, threshold, ratio in zip(QUERIES, *found[3:6], strict=True):
+    for (index, label), grid, threshold, ratio in zip(
+        QUERIES, found.heatmaps, found.threshold, found.bas_ratio, strict=True
+    ):
         costs = [
             _bas_ratio(model, index, label, grid > t) + (grid > t).float().mean().item() for t in candidates.tolist()
         ]

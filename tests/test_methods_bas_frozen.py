@@ -182,3 +182,14 @@ def test_the_weight_of_the_area_rises_where_too_little_is_left_and_falls_where_t
     model.log_area_factor.fill_(1.4)
     model.steer(evidence._replace(activation_background=torch.zeros(4)), 0.5)
     assert float(model.log_area_factor) == pytest.approx(1.4)
+
+
+def test_photos_are_compared_with_one_view_of_each_tagged_photo():
+    model = network()
+    views = [batch([0, 1, 2, 3, 0, -1]), batch([0, 1, 2, 3, 0, -1])]
+    views[1] = views[1]._replace(features=views[1].features.flip(3))
+    model.fit_first(iter(views))
+    assert model.familiarity is not None
+    pooled = pool(model.deep_features(FEATURES.float()))[:5]
+    torch.testing.assert_close(model.familiarity.features[:5], nn.functional.normalize(pooled, dim=1))
+    assert not model.familiarity.features[5:].any()

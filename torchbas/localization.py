@@ -38,16 +38,14 @@ class Localization:
     agreement: float = 1.0
     """IoU of what exceeds the threshold with the masks of all objects of the tag, where these are another's: of the
     CRF, or of a segmenter."""
+    certainty: float = 1.0
+    """Whether the photo shows any of the tags at all, in [0, 1]. Where the model's classifier is a probe: how familiar
+    the photo is, see :mod:`torchbas.model.familiarity`, times the probability of all tags together. Else confidence
+    times the share of the class's activation that lies in the foreground, 1 - S_b / S."""
     method: str = "bas"
     """Method whose heatmap it is: the model's, or layercam where the model's maps of the tag are empty or full."""
     ground_truth: tuple[Box, ...] = ()
     """Ground-truth boxes of the sample, to draw beside the predicted one."""
-
-    @property
-    def certainty(self) -> float:
-        """Whether the tag is there at all: confidence times the share of the class's activation that lies in the
-        foreground, 1 - S_b / S; in [0, 1]."""
-        return self.confidence * (1 - self.bas_ratio)
 
     @property
     def stability(self) -> float:

@@ -32,6 +32,8 @@ class Detections(NamedTuple):
     """Index of the class."""
     confidence: Float[Tensor, " Q"]
     """Softmax probability of the class, in [0, 1]."""
+    certainty: Float[Tensor, " Q"]
+    """Whether any of the classes is there, in [0, 1], see :attr:`torchbas.localization.Localization.certainty`."""
     heatmaps: Float[Tensor, "Q h w"]
     """In [0, 1]; on the grid of F, after a second pass finer."""
     threshold: Float[Tensor, " Q"]
@@ -85,11 +87,13 @@ def detect(
     rows, heatmaps, threshold, ratio = (torch.cat(column) for column in zip(*groups, strict=True))
     heatmaps, threshold, ratio = (column[rows.argsort()] for column in (heatmaps, threshold, ratio))
     confidence = model.probabilities(queries.logits).gather(1, label[:, None])[:, 0]
+    known = model.certainty(encoded)
+    certainty = confidence * (1 - ratio) if known is None else known[index]
     parts: list[Int32[np.ndarray, "h w"] | None] = [None] * len(label)
     if objects == "all":
         size = (images.shape[2], images.shape[3])
         parts = separate(model, views, index, label, queries.scores(label), heatmaps, threshold, size)
-    return Detections(index, label, confidence, heatmaps, threshold, ratio, other, parts)
+    return Detections(index, label, confidence, certainty, heatmaps, threshold, ratio, other, parts)
 
 
 def _rows(wanted: Bool[Tensor, " Q"], queries: Encoded) -> tuple[Int[Tensor, " R"], Encoded]:

@@ -111,10 +111,9 @@ class Localizer(TrainedModel[Method]):
                     [wanted[i] for i in index],
                     batch.size[found.index.cpu()].tolist(),
                     [self.classes[label] for label in found.label.tolist()],
-                    *(
-                        column.tolist()
-                        for column in (found.confidence, found.threshold, found.bas_ratio, found.replaced)
-                    ),
+                    *(column.tolist() for column in (found.confidence, found.certainty, found.threshold)),
+                    found.bas_ratio.tolist(),
+                    found.replaced.tolist(),
                     found.heatmaps.float().cpu().numpy(),
                     self._photos_to_refine(batch, found.index),
                     found.parts,
@@ -161,6 +160,7 @@ def _localizations(
     size: list[int],
     label: str,
     confidence: float,
+    certainty: float,
     threshold: float,
     bas_ratio: float,
     replaced: bool,
@@ -195,6 +195,7 @@ def _localizations(
             rle=dict(coco_mask.encode(np.asfortranarray(one.mask, dtype=np.uint8))),
             grid=grid,
             confidence=confidence,
+            certainty=certainty,
             bas_ratio=bas_ratio,
             threshold=threshold,
             agreement=agreement,

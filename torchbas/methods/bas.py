@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..cam import top_classes
@@ -15,6 +15,7 @@ from ..errors import InputError
 from ..losses import area, bas_ratio, classification, objective
 from ..model.bas import BAS
 from ..model.classifier import Encoded, pool
+from ..model.familiarity import Familiarity
 from ..model.outputs import Evidence
 from ..model.preconditioner import FilterPreconditioner
 from ..structures import Dataset
@@ -38,6 +39,8 @@ class BASMethod(Method, BAS):
     options: Objective
     preconditioner: FilterPreconditioner | None = None
     clip_loss: CLIPLoss | None = None
+    familiarity: Familiarity | None
+    """Of photos with those that a probe is fit to."""
     untagged: bool = False
     """Training photos without a class are learned from."""
     mean_feature: Tensor
@@ -51,6 +54,7 @@ class BASMethod(Method, BAS):
             self.register_buffer("mean_feature", torch.zeros(self.generator.conv.in_channels))
         if self.options.bas_target is not None:
             self.register_buffer("log_area_factor", torch.zeros(()))
+        self.familiarity = Familiarity(self.head.get_parameter("0.weight").shape[1]) if self.fits_first else None
 
     @classmethod
     def needs_images(cls, architecture: Architecture, options: Any) -> bool:
@@ -84,13 +88,14 @@ class BASMethod(Method, BAS):
 
     @torch.no_grad()
     def fit_first(self, batches: Iterable[Batch | FeatureBatch], /) -> None:
-        """The mean feature, and the head as a linear probe on F2, which stands from now on."""
+        """The mean feature, the head as a linear probe on F2, which stands from now on, and what photos look like."""
         self.freeze_classifier()
-        pooled, labels, means, grid = [], [], [], (1, 1)
+        pooled, labels, index, means, grid = [], [], [], [], (1, 1)
         for batch in batches:
             features = self.batch_features(batch)
             pooled.append(pool(self.deep_features(features)))
             labels.append(batch.labels)
+            index.append(batch.index)
             means.append(features.float().mean(dim=(2, 3)))
             grid = features.shape[2:]
         blank = None
@@ -99,6 +104,9 @@ class BASMethod(Method, BAS):
             if self.options.background_class:
                 example = self.mean_feature[None, :, None, None].expand(1, -1, *grid)
                 blank = pool(self.deep_features(example))[0]
+        if self.familiarity is not None:
+            first = _first_of_each(torch.cat(index), torch.cat(labels).any(dim=1))
+            self.familiarity.fit(torch.cat(pooled)[first])
         weights = linear_probe(
             torch.cat(pooled),
             torch.cat(labels),
@@ -182,3 +190,17 @@ class BASMethod(Method, BAS):
     def seed_maps(self, images: Float[Tensor, "B 3 H W"], labels: Float[Tensor, "B K"]) -> Float[Tensor, "B K h w"]:
         """Foreground map of every class, present or not (Sec. 5.1)."""
         return self.generator(self.features(images))
+
+    def certainty(self, encoded: Encoded) -> Float[Tensor, " B"] | None:
+        """Familiarity times the probability of all classes together."""
+        if self.familiarity is None:
+            return None
+        return self.familiarity(pool(encoded.deep_features)) * self.probabilities(encoded.logits).sum(dim=1)
+
+
+def _first_of_each(index: Int[Tensor, " N"], wanted: Bool[Tensor, " N"]) -> Int[Tensor, " M"]:
+    """Positions of the first view of each wanted photo, by the photos' own order."""
+    order = index.argsort(stable=True)
+    changes = torch.ones_like(order, dtype=torch.bool)
+    changes[1:] = index[order][1:] != index[order][:-1]
+    return order[changes & wanted[order]]

@@ -166,6 +166,10 @@ class Method(Classifier, ABC):
             return logits.softmax(dim=1)
         return with_background(logits).softmax(dim=1)[:, :-1]
 
+    def certainty(self, encoded: Encoded) -> Float[Tensor, " B"] | None:
+        """Whether a photo shows any of the classes, in [0, 1]; None where the method has no answer of its own."""
+        return None
+
     def seed_maps(self, images: Float[Tensor, "B 3 H W"], labels: Float[Tensor, "B K"]) -> Float[Tensor, "B K h w"]:
         """Unnormalized maps, 0 or more, of the classes in ``labels`` (multi-hot), from standardized images: seeds of
         segmentation. Comparable across image sizes; undefined for other classes."""

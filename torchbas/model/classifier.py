@@ -120,9 +120,14 @@ class Encoded:
         return self.classifier.features(self.images)
 
     @cached_property
+    def deep_features(self) -> Float[Tensor, "B C2 h2 w2"]:
+        """The head's input."""
+        return self.classifier.deep_features(self.features)
+
+    @cached_property
     def class_maps(self) -> Float[Tensor, "B K ch cw"]:
         """P."""
-        return self.classifier.class_maps(self.features)
+        return self.classifier.head(self.deep_features)
 
     @cached_property
     def logits(self) -> Float[Tensor, "B K"]:
@@ -165,6 +170,10 @@ class _Rows(Encoded):
     @cached_property
     def features(self) -> Float[Tensor, "Q C h w"]:
         return self._whole.features[self._index]
+
+    @cached_property
+    def deep_features(self) -> Float[Tensor, "Q C2 h2 w2"]:
+        return self._whole.deep_features[self._index]
 
     @cached_property
     def class_maps(self) -> Float[Tensor, "Q K ch cw"]:
