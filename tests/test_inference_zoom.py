@@ -20,7 +20,7 @@ from torchbas.evaluation.evaluator import Row, evaluate
 from torchbas.evaluation.protocol import EvalProtocol
 from torchbas.inference.localize import detect, zoomed_heatmaps
 from torchbas.inference.localizer import Localizer
-from torchbas.inference.zoom import CLOSEST, DETAIL, crop_regions, detail, paste_regions, reduce, regions, tiles
+from torchbas.inference.zoom import CLOSEST, DETAIL, crop_regions, detail, paste_regions, reduce, regions
 from torchbas.methods.bas import BASMethod
 from torchbas.model.extractor import Extractor
 from torchbas.structures import Dataset, Sample
@@ -138,35 +138,6 @@ def test_zoom_brings_the_boxes_of_small_objects_closer_to_the_ground_truth(spott
         assert (after.label, after.confidence) == (before.label, pytest.approx(before.confidence))
 
 
-@pytest.mark.parametrize("count", [2, 4])
-def test_tiles_bring_the_boxes_of_small_objects_closer_to_the_ground_truth(spotter, spots, count):
-    way = replace(NEVER, tiles=count, normalized=False)
-    plain, tiled = (list(_localizer(spotter, one).stream(spots)) for one in (NEVER, way))
-    gains = [_iou(b.xyxy, t) - _iou(a.xyxy, t) for a, b, t in zip(plain, tiled, BOXES, strict=True)]
-    assert np.mean(gains) > 0.1
-    assert {one.grid.shape for one in tiled} == {(count * SIDE // 8,) * 2}
-    one_by_one = _localizer(spotter, way).stream(spots, batch_size=1)
-    assert [found.xyxy for found in one_by_one] == [found.xyxy for found in tiled]
-
-
-@given(st.integers(1, 8), st.floats(0, 1), st.floats(0, 1))
-def test_every_place_is_in_a_tile(count, x, y):
-    left, top, side = tiles(count).double().unbind(1)
-    assert len(left) == count**2
-    assert side.max() == side.min() <= 1.25 / count + 1e-6
-    slack = 1e-6
-    assert ((left - slack <= x) & (x <= left + side + slack) & (top - slack <= y) & (y <= top + side + slack)).any()
-
-
-def test_what_is_everywhere_alike_is_alike_in_tiles(spotter):
-    views = torch.full((2, 3, 3 * 64, 3 * 64), 0.6)
-    plain = Inference(threshold=0.5, normalized=False)
-    found = detect(spotter, views, torch.eye(2), replace(plain, tiles=3)).heatmaps
-    inner = detect(spotter, views[:, :, :64, :64], torch.eye(2), plain).heatmaps[0, 3, 3]  # the map fades at rims
-    assert found.shape == (2, 24, 24)
-    assert found[:, 9:14, 9:14].sub(inner).abs().max() < 1e-5
-
-
 @pytest.mark.parametrize("batch_size", [1, 2])
 def test_zoom_does_not_depend_on_the_batch(spotter, spots, batch_size):
     localizer = _localizer(spotter, Inference(zoom=0.5))
@@ -214,7 +185,6 @@ def test_zooming_into_the_whole_image_gives_nearly_the_heatmap_of_the_first_pass
 def test_only_who_zooms_needs_a_larger_view():
     assert detail(NEVER, None) == 1
     assert detail(NEVER, ALWAYS) == DETAIL
-    assert detail(replace(NEVER, enlarge="always", tiles=3)) == 3
     images = torch.rand(1, 3, 8, 8)
     assert reduce(images, 1) is images
     assert reduce(torch.full((1, 3, 8, 6), 0.25), 2).flatten().tolist() == pytest.approx([0.25] * 36)

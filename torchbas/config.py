@@ -174,13 +174,11 @@ class Inference(Checked):
     """Localize again in a crop around what was found, where that is less than this share of the image (Sec. 6)."""
     padding: Annotated[float, Bound(0, 10)] = 0.5
     """Margin of that crop on each side, as a share of the longer side of what was found."""
-    tiles: Annotated[int, Bound(1, 8)] = 1
-    """Localize in n x n overlapping tiles of the image, for small objects in large photos; nothing is then enlarged."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if (self.enlarge != "never" or self.tiles > 1) and self.zoom:
-            raise SettingError("enlarge, tiles and zoom are second passes: choose one (--enlarge never --zoom 0).")
+        if self.enlarge != "never" and self.zoom:
+            raise SettingError("enlarge and zoom are two second passes: choose one (--enlarge never).")
 
     @property
     def enlarges(self) -> bool:

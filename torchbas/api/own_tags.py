@@ -61,7 +61,7 @@ def _better_enlarged(
     dataset: Dataset, localizer: Localizer, found: list[Localization], reports: list[TagReport], localize: Localize
 ) -> tuple[str, ...]:
     """Tags of little area whose maps are as stable at twice the size, by some photos of each."""
-    if localizer.inference.enlarge != "auto" or localizer.inference.tiles > 1:
+    if localizer.inference.enlarge != "auto":
         return ()
     small = [one.tag for one in reports if one.state in ("alive", "unknown") and 0 < one.area < SMALL]
     if not small:

@@ -20,7 +20,7 @@ from ..methods.gradcam import gradient_heatmaps, layercam
 from ..model.classifier import Encoded
 from .separate import separate
 from .thresholds import choose_thresholds
-from .zoom import DETAIL, crop_regions, detail, paste_regions, reduce, regions, tiles
+from .zoom import DETAIL, crop_regions, detail, paste_regions, reduce, regions
 
 
 class Detections(NamedTuple):
@@ -131,14 +131,12 @@ def class_heatmaps(
     else:
         raw = model.heatmaps(encoded, label, inference)
     fitted = _in_range(raw, model, inference)
-    if inference is not None and inference.mirror and inference.tiles == 1:
+    if inference is not None and inference.mirror:
         raw = fitted = _with_mirrored(fitted, model, encoded, label, inference)
     grid = encoded.features.shape[2:]
     if fitted.shape[1:] != grid:
         fitted = upsample(fitted.float(), (grid[0], grid[1]))
-    if inference is not None and inference.tiles > 1:
-        raw = fitted = tiled_heatmaps(model, views, index, encoded, label, inference)
-    elif inference is not None and inference.zoom:
+    if inference is not None and inference.zoom:
         raw = fitted = zoomed_heatmaps(model, views, index, encoded, label, fitted, inference)
     elif inference is not None and inference.enlarges:
         raw = fitted = enlarged_heatmaps(model, views, index, encoded, label, fitted, inference, enlarged)
@@ -197,27 +195,6 @@ def zoomed_heatmaps(
         inside = _second_pass(model, crops, encoded.logits[small], label[small], inference)
         result[small] = paste_regions(inside, squares[small], size)
     return result
-
-
-def tiled_heatmaps(
-    model: Method,
-    views: Float[Tensor, "B 3 H W"],
-    index: Int[Tensor, " Q"],
-    encoded: Encoded,
-    label: Int[Tensor, " Q"],
-    inference: Inference,
-) -> Float[Tensor, "Q _ _"]:
-    """Heatmaps of tiles of the views, each as large as the network's input; the mean where tiles overlap."""
-    count, grid = inference.tiles, encoded.features.shape[2:]
-    size = (views.shape[2] // count, views.shape[3] // count)
-    total = encoded.features.new_zeros(len(label), grid[0] * count, grid[1] * count, dtype=torch.float32)
-    covered = torch.zeros_like(total[:1])
-    for tile in tiles(count).to(views):
-        square = tile[None].expand(len(label), -1)
-        inside = _second_pass(model, crop_regions(views, index, square, size), encoded.logits, label, inference)
-        total += paste_regions(inside, square, (total.shape[1], total.shape[2]))
-        covered += paste_regions(torch.ones_like(inside[:1]), tile[None], (total.shape[1], total.shape[2]))
-    return total / covered
 
 
 def _second_pass(

@@ -92,7 +92,6 @@ class Localizer(TrainedModel[Method]):
             wanted = [replace(sample, labels=()) for sample in dataset.samples]
         data = Dataset(dataset.root, self.classes, tuple(wanted))
         side = self.resize * detail(self.inference)
-        batch_size = max(1, batch_size // self.inference.tiles)  # memory stays about the same
         loader = evaluation_loader(data, partial(whole_view, size=side), batch_size, workers, at_least=side)
         device = next(self.model.parameters()).device
         self.model.eval()

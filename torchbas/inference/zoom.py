@@ -14,8 +14,6 @@ from ..config import Inference
 
 DETAIL = 2
 """Side of a view over that of the network's input, where crops may follow; it bounds the memory."""
-OVERLAP = 1.25
-"""Side of a tile over that of a grid without overlap: what lies at one tile's rim is inside another."""
 CLOSEST = 0.25
 """Side of the smallest region: a smaller crop would be mostly interpolated."""
 
@@ -55,23 +53,12 @@ def paste_regions(
     return F.grid_sample(heatmaps[:, None], places, padding_mode="border", align_corners=False)[:, 0] * inside
 
 
-def tiles(count: int) -> Float[Tensor, "T 3"]:
-    """Regions of equal size that cover the image, ``count`` x ``count``, row by row."""
-    side = min(OVERLAP / count, 1.0)
-    starts = torch.linspace(0, 1 - side, count)
-    top, left = torch.meshgrid(starts, starts, indexing="ij")
-    return torch.stack([left.flatten(), top.flatten(), torch.full((count * count,), side)], dim=1)
-
-
 def detail(*settings: Inference | None) -> int:
-    """Side of the views over that of the network's input: of tiles their number, :data:`DETAIL` for another second
-    pass, else 1.
+    """Side of the views over that of the network's input: :data:`DETAIL` where there may be a second pass, else 1.
 
     Not only where a tag is enlarged, so that the maps of the others are the same whether one is or not.
     """
-    own = [one for one in settings if one is not None]
-    second = any(one.zoom or one.enlarge != "never" for one in own)
-    return max([one.tiles for one in own if one.tiles > 1], default=DETAIL if second else 1)
+    return DETAIL if any(one is not None and (one.zoom or one.enlarge != "never") for one in settings) else 1
 
 
 def reduce(images: Float[Tensor, "B 3 H W"], times: int) -> Float[Tensor, "B 3 _ _"]:
