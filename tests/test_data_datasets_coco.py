@@ -147,6 +147,22 @@ def test_words_in_the_form_of_outlines_are_unchanged(coco):
     assert read(coco).classes == (name,)
 
 
+@pytest.mark.parametrize("below", ["", "images", "images/default"])
+def test_one_file_of_an_annotation_tool_is_read(tmp_path, below):
+    annotations = [annotation(1, 9, 18), annotation(2, 30, 1)]
+    write(tmp_path, "train", [9, 30], annotations).rename(tmp_path / "annotations/instances_default.json")
+    (tmp_path / below).mkdir(parents=True, exist_ok=True)
+    for photo in (tmp_path / "train2014").iterdir():
+        photo.rename(tmp_path / below / photo.name)
+    (tmp_path / "train2014").rmdir()
+    dataset = read(tmp_path)
+    assert dataset.classes == ("person", "dog", "toothbrush")
+    assert [(sample.labels, sample.split, sample.path.is_file()) for sample in dataset.samples] == [
+        ((1,), "", True),
+        ((0,), "", True),
+    ]
+
+
 def test_years_are_not_mixed(coco):
     write(coco, "val", [42], [annotation(6, 42, 1)], year=2017)
     with pytest.raises(InputError, match="annotations of two years"):

@@ -335,3 +335,25 @@ def test_a_folder_of_photos_has_no_photos_elsewhere(tmp_path):
     _make(tmp_path, "cat/1.jpg")
     with pytest.raises(InputError, match=r"holds no lists, so its photos cannot lie elsewhere"):
         read(tmp_path, images=tmp_path)
+
+
+def test_a_list_beside_one_folder_of_photos_is_read(tmp_path):
+    _make(tmp_path, "img/1.jpg", "img/2.jpg", "_background/3.jpg")
+    (tmp_path / "tags.csv").write_text("file,tags\nimg/1.jpg,cat\nimg/2.jpg,dog")
+    dataset = read(tmp_path)
+    assert _tags(dataset) == {"img/1.jpg": {"cat"}, "img/2.jpg": {"dog"}}
+    assert [(problem.name, "was read" in problem.reason) for problem in dataset.problems] == [("tags.csv", True)]
+
+
+def test_a_list_beside_folders_of_tags_is_named_and_left(tmp_path):
+    _make(tmp_path, "cat/1.jpg", "dog/2.jpg")
+    (tmp_path / "prices.csv").write_text("what,price")
+    dataset = read(tmp_path)
+    assert dataset.classes == ("cat", "dog")
+    assert [(problem.name, "was not read" in problem.reason) for problem in dataset.problems] == [("prices.csv", True)]
+
+
+def test_the_output_of_a_command_is_no_folder_of_tags(tmp_path):
+    _make(tmp_path, "masks/1.png", "run.json", "boxes.coco.json")
+    with pytest.raises(InputError, match="is the output of a command"):
+        read(tmp_path)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 Item = TypeVar("Item")
 SECONDS = 10.0
@@ -18,8 +19,17 @@ class Reporter:
 
     def __init__(self, quiet: bool = False) -> None:
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.bars = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
+        # The note takes the room that is left.
+        columns = (
+            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+            MofNCompleteColumn(),
+            BarColumn(20),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+        )
+        self.bars = Progress(
+            *columns, console=self.console, transient=True, expand=True, disable=not self.console.is_terminal
+        )
         self._open = 0
 
     def say(self, sentence: str) -> None:
@@ -48,8 +58,9 @@ class Stage:
 
     def __init__(self, reporter: Reporter, what: str) -> None:
         self.reporter, self.what = reporter, what
-        self.task = reporter.bars.add_task(what, total=None, visible=False)
+        self.task = reporter.bars.add_task(what, total=None, visible=False, note="")
         self.done, self.total, self.note = 0, 0, ""
+        self._start = 0
         self._first = self._last = self._line = time.monotonic()
 
     @property
@@ -61,13 +72,20 @@ class Stage:
         """``done`` of ``total`` are through."""
         self._last = time.monotonic()
         if not self.total:
-            self._first = self._last
+            self._first, self._start = self._last, done
         self.done, self.total, self.note = done, total, note and f", {note}"
-        described = f"{self.what}{self.note}"
-        self.reporter.bars.update(self.task, completed=done, total=total, description=described, visible=done < total)
+        self.reporter.bars.update(self.task, completed=done, total=total, note=note, visible=done < total)
         if not self.reporter.console.is_terminal and self._last - self._line > SECONDS:
             self._line = self._last
-            self.reporter.say(f"{self.what}: {done} of {total}{self.note}")
+            self.reporter.say(f"{self.what}: {done} of {total}{self._left()}{self.note}")
+
+    def _left(self) -> str:
+        """The time that is left, from the pace so far; nothing before there is one."""
+        done = self.done - self._start
+        if not done or self.done == self.total:
+            return ""
+        seconds = self.seconds / done * (self.total - self.done)
+        return f", {seconds / 60:.0f} min left" if seconds >= 90 else f", {seconds:.0f} s left"
 
     def each(self, items: Iterable[Item], total: int) -> Iterator[Item]:
         """The items, counted as they pass."""
@@ -82,12 +100,14 @@ class Stage:
 
 
 def table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
-    """A table on stderr, beside the JSON that may go to stdout."""
+    """A table below its title on stderr, beside the JSON that may go to stdout."""
     from rich.table import Table
 
-    drawn = Table(title=title, title_justify="left")
+    drawn = Table()
     for name in columns:
         drawn.add_column(name, justify="left" if name == columns[0] else "right")
     for row in rows:
         drawn.add_row(*(value if isinstance(value, str) else f"{value:.1f}" for value in row))
-    Console(file=sys.stderr).print(drawn, markup=False)
+    console = Console(file=sys.stderr)
+    console.print(title, markup=False, highlight=False, soft_wrap=True)
+    console.print(drawn, markup=False)

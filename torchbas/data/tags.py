@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import InputError
-from ..structures import Dataset, Sample
+from ..structures import Dataset, Problem, Sample
 from .datasets import FORMATS, TAG_FOLDERS, format_of
 from .datasets.reading import ACCEPTED_FORMS, Places, Reading, TagSource, collector_paused, error_of, folder_name
 from .datasets.tag_folders import photos_below
@@ -79,13 +79,42 @@ def read_untagged(path: str | os.PathLike[str]) -> Dataset:
     return Dataset(path, (), tuple(Sample(file, file.relative_to(path).as_posix()) for file in files), problems)
 
 
+LISTS = ("tags.csv", "tags.json")
+"""Names of lists that count beside folders."""
+
+
 def _read(path: Path, places: Places) -> Reading:
     format_here = format_of(path)
+    if format_here is TAG_FOLDERS:
+        return _read_folders(path, places)
     if format_here:
         return format_here.read(path, places)
     if format_of(path.parent) is not TAG_FOLDERS:
         raise InputError(f"{path} is one of several lists. Give their folder, {folder_name(path.parent)}")
     raise InputError(f"{path} holds no tags. Give {ACCEPTED_FORMS}.")
+
+
+def _read_folders(path: Path, places: Places) -> Reading:
+    """Folders of tags, or the list beside them where they would be one tag only; a note says which was read."""
+    if (path / "run.json").is_file() and (path / "boxes.coco.json").is_file():
+        raise InputError(f"{folder_name(path)} is the output of a command. Give the photos that it was made from.")
+    lists = [path / name for name in LISTS if (path / name).is_file()] or sorted(path.glob("*.csv"))
+    folders = [one.name for one in path.iterdir() if one.is_dir() and not one.name.startswith((".", "_"))]
+    if len(lists) != 1:
+        return TAG_FOLDERS.read(path, places)
+    name = lists[0].name
+    if len(folders) > 1:
+        reading, note = (
+            TAG_FOLDERS.read(path, places),
+            "was not read: tags are the folders' names. Give the list itself",
+        )
+        note = f"{note} for what it says."
+    else:
+        chosen = format_of(lists[0]) or TAG_FOLDERS
+        reading = chosen.read(lists[0], places)
+        note = "was read for the tags, for the photos lie in one folder at most."
+    dataset = reading.dataset
+    return reading._replace(dataset=replace(dataset, problems=(*dataset.problems, Problem(name, note))))
 
 
 def _folder(path: str | os.PathLike[str] | None, holds: str) -> Path | None:

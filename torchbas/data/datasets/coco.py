@@ -14,6 +14,7 @@ from .reading import Places, Reading, folder_name, normalize_tag
 from .records import name_of, size_of
 
 _FILE = re.compile(r"instances_(train|val)(20\d\d)\.json")
+_TOOL = re.compile(r"instances_(\w+)\.json")
 _OUTLINES = re.compile(r'"(segmentation|counts|bbox)":\s*\[[-+\[\]\d.,eE\s]*\]', re.ASCII)
 
 
@@ -26,7 +27,7 @@ class Annotations(NamedTuple):
 
     @property
     def image_folder(self) -> str:
-        """The folder of its photos."""
+        """The folder of its photos; none where the file is a tool's."""
         return self.split + self.year
 
     def load(self, outlines: bool) -> Any:
@@ -51,7 +52,8 @@ class _Split(NamedTuple):
 
 
 def is_coco(folder: Path) -> bool:
-    """Whether the folder or its ``annotations/`` holds ``instances_train2014.json`` or a file named like it."""
+    """Whether the folder or its ``annotations/`` holds ``instances_train2014.json`` or a file named like it, or
+    ``annotations/`` one file ``instances_default.json``, as tools export it."""
     return bool(annotations_in(folder))
 
 
@@ -61,8 +63,9 @@ def read_coco(folder: Path, places: Places) -> Reading:
     A photo has the classes of all its annotations, crowds too; classes are numbered by their ids, without gaps.
     Photos without annotations are left out and counted in a note, as in the paper (82,081 remain of train2014,
     40,137 of val2014). They lie in ``train2014/`` and so on below ``places.images`` or the folder, or in its
-    ``images/``; or all in ``places.images`` itself. Masks are files called like the photos, ``.png``, in
-    ``places.masks`` or ``SegmentationClass/``; see
+    ``images/``; or all in ``places.images`` itself. One file of another name has no split, and its photos lie in
+    ``images/``, or there in a folder of the file's name, such as ``images/default/``. Masks are files called like the
+    photos, ``.png``, in ``places.masks`` or ``SegmentationClass/``; see
     :func:`~torchbas.data.datasets.coco_masks.paint`.
     """
     masks = pictures_below(places.masks or folder / "SegmentationClass")
@@ -105,6 +108,8 @@ def annotations_in(folder: Path) -> list[Annotations]:
     found = next((files for place in places if (files := sorted(place.glob("instances_*.json")))), [])
     named = [(file, name) for file in found if (name := _FILE.fullmatch(file.name))]
     annotations = [Annotations(file, name[1], name[2]) for file, name in named]
+    if not named and len(found) == 1 and found[0].parent != folder:
+        return [Annotations(found[0], "", "")]
     if len({one.year for one in annotations}) > 1:
         raise InputError(
             f"{folder_name(folder)} holds annotations of two years, of the same photos. Keep those of one."
@@ -113,8 +118,12 @@ def annotations_in(folder: Path) -> list[Annotations]:
 
 
 def _root(folder: Path, places: Places) -> Path:
-    images = places.images or folder
-    folders = [annotations.image_folder for annotations in annotations_in(folder)]
+    images, annotations = places.images or folder, annotations_in(folder)
+    if not annotations[0].image_folder:
+        name = _TOOL.fullmatch(annotations[0].file.name)
+        below = (images / "images" / (name[1] if name else ""), images / "images")
+        return next((root for root in below if root.is_dir()), images)
+    folders = [one.image_folder for one in annotations]
     return next((root for root in (images, images / "images") if any((root / f).is_dir() for f in folders)), images)
 
 
