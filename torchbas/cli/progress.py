@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..errors import printable
+
 Item = TypeVar("Item")
 SECONDS = 10.0
 
@@ -24,7 +26,7 @@ class Reporter:
 
     def say(self, sentence: str) -> None:
         """One line that stays."""
-        self.console.print(sentence, markup=False)
+        self.console.print(printable(sentence), markup=False)
 
     @contextmanager
     def stage(self, what: str) -> Iterator["Stage"]:
