@@ -91,10 +91,7 @@ def campaign(numbers: Sequence[int], seed: int, place: Path) -> Iterator[tuple[i
     torch.set_num_threads(1)
     inputs, names = place / "in", list(COMMANDS)
     inputs.mkdir()
-    if not (maker := os.fork()):  # no thread of a training may be alive here, where processes begin
-        campaign_commands.make_inputs(inputs)
-        os._exit(0)
-    assert os.waitpid(maker, 0)[1] == 0
+    campaign_commands.make_apart(inputs)
     whole: dict[str, tuple[Files, float]] = {}
     for number in numbers:
         rng, began = np.random.default_rng((seed, number)), time.perf_counter()
