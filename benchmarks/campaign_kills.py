@@ -34,7 +34,7 @@ MOST = 3
 PASSING = ("events.out.tfevents.", ".torchbas")
 """Starts of the names of files that hold times, or nothing."""
 TIMES = ("seconds", "words")
-"""Entries of ``run.json`` that differ: how long it took, and the flag that was added."""
+"""Entries of ``run.json`` and ``scores.json`` that differ: how long it took, and the flag that was added."""
 Files = dict[str, Any]
 
 
@@ -72,7 +72,7 @@ def outputs(folder: Path) -> Files:
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.name.startswith(PASSING):
             content: Any = path.read_bytes()
-            if path.name == "run.json":
+            if path.name in ("run.json", "scores.json"):
                 content = {key: value for key, value in json.loads(content).items() if key not in TIMES}
             files[path.relative_to(folder).as_posix()] = content
     return files
