@@ -255,6 +255,15 @@ def test_weights_are_read_from_the_runs(tmp_path):
             draw_weights([odd], tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    "content", ["[" * 9999, "{}", '{"scores": {"seed": {"miou": 5}}, "words": []}', '{"scores": 3}']
+)
+def test_a_manifest_of_another_form_is_refused(tmp_path, content):
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(InputError, match=tmp_path.name):
+        draw_weights([tmp_path], tmp_path / "out")
+
+
 @pytest.mark.parametrize("figure", ["seeds", "masks"])
 def test_a_figure_of_photos_by_command(figure, pets, tmp_path, capsys):
     folder = seeds(tmp_path / "it", pets) if figure == "seeds" else label_maps(tmp_path / "it", 1)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import zipfile
 from dataclasses import replace
 
 import cv2
@@ -15,10 +16,12 @@ from torchbas.cli import main
 from torchbas.data import arrays
 from torchbas.errors import InputError, Interrupted
 from torchbas.evaluation import heatmap_folder as scoremaps
+from torchbas.evaluation.accumulator import MetricAccumulator
+from torchbas.evaluation.evaluator import Evaluator
 from torchbas.evaluation.heatmap_folder import read_map, read_predictions, score_maps
 from torchbas.evaluation.metrics import box_ious
 from torchbas.evaluation.per_image import PerImageTable
-from torchbas.evaluation.protocol import EvalProtocol
+from torchbas.evaluation.protocol import EvalProtocol, evaluable_samples
 from torchbas.structures import Dataset, Sample
 
 SIDE = 48
@@ -112,6 +115,28 @@ def test_damaged_counts_are_not_counted_from(maps, tmp_path):
     (tmp_path / "counts.npz").write_bytes(b"PK no counts")
     with pytest.raises(InputError, match=r"counts\.npz is damaged: remove it, or --overwrite"):
         score_maps(folder, dataset, PROTOCOL, state=tmp_path / "counts.npz")
+
+
+@pytest.mark.parametrize("odd", [{"done": -1}, {"names": "[["}, {"array0": np.zeros(3)}, {"array1": np.zeros(3)}])
+def test_counts_of_another_form_are_not_counted_from(maps, tmp_path, odd):
+    folder, dataset = maps
+    state = tmp_path / "counts.npz"
+    samples = evaluable_samples(dataset, PROTOCOL)
+    fingerprint = scoremaps._fingerprint(folder, samples, PROTOCOL, None, None)
+    evaluator = Evaluator(PROTOCOL)
+    evaluator.accumulators["maps"] = MetricAccumulator(PROTOCOL)
+    scoremaps._save(state, fingerprint, evaluator, 1, None)
+    with np.load(state) as kept:
+        np.savez(state, **{**kept, **{name: np.array(value) for name, value in odd.items()}})
+    with pytest.raises(InputError, match=r"counts\.npz is damaged"):
+        score_maps(folder, dataset, PROTOCOL, state=state)
+
+
+def test_an_archive_of_other_things_holds_no_map(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("words.txt", "no array")
+    with pytest.raises(InputError, match=r"a\.npz cannot be read as an array \(words\.txt in it is no array\)"):
+        read_map(tmp_path, "a", SIDE)
 
 
 def test_objects_are_never_unpickled(tmp_path):

@@ -2,12 +2,13 @@
 
 import json
 import math
+import os
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torchbas.errors import InputError
+from torchbas.errors import InputError, printable
 from torchbas.inputs import LARGEST, number, open_text, parse_json, read_json, read_text
 
 
@@ -67,3 +68,15 @@ def test_a_number_is_finite_and_bounded_in_either_form(value):
 def test_what_is_no_number_is_refused(value):
     with pytest.raises(ValueError):
         number(value)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "tags.csv")
+    with pytest.raises(InputError, match=r"tags\.csv is no file but a pipe"):
+        read_text(tmp_path / "tags.csv")
+
+
+def test_a_sentence_is_one_line_and_moves_no_cursor():
+    error = InputError("a\x1b[2Jb\nc\u2028d\u202ee\ud800 \u00e9\u4e2d is no photo.")
+    assert str(error) == r"a\x1b[2Jb\nc\u2028d\u202ee\ud800" + " \u00e9\u4e2d is no photo."
+    assert printable("tag 1") == "tag 1"

@@ -6,6 +6,7 @@ from typing import Any
 
 from .bounds import checked
 from .errors import InputError, SettingError
+from .inputs import regular
 
 CARD = "model.json"
 LARGEST = 16 * 2**20
@@ -20,7 +21,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     """
     path = folder / CARD
     try:
-        with path.open("rb") as file:
+        with regular(path).open("rb") as file:
             content = file.read(LARGEST + 1)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{folder} has no {CARD}: give the folder of a finished training run.") from error

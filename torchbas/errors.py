@@ -1,8 +1,18 @@
 """What goes wrong on the user's side. Without torch, so that the command line can say it at once."""
 
 
+def printable(text: str) -> str:
+    """The text with line breaks and control characters, which files may hold and terminals obey, as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 class InputError(Exception):
     """Something the user gave cannot be used: one sentence that names it and the next move. Exit code 2."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class SettingError(InputError, ValueError):

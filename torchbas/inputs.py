@@ -3,8 +3,9 @@
 import json
 import re
 import reprlib
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
@@ -16,6 +17,19 @@ LARGEST = 2.0**31
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
+def regular(file: Path) -> Path:
+    """The file, unless opening it would wait for another program, or reading it would never end.
+
+    Raises:
+        InputError: a pipe, a device or a socket.
+    """
+    with suppress(OSError, ValueError):  # what is missing is said where it is opened
+        mode = file.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise InputError(f"{file} is no file but a pipe, a device or a socket. Put a file in its place.")
+    return file
+
+
 @contextmanager
 def open_text(file: Path, newline: str | None = None) -> Iterator[TextIO]:
     """A text file in UTF-8, with or without a byte order mark, open for reading.
@@ -24,7 +38,7 @@ def open_text(file: Path, newline: str | None = None) -> Iterator[TextIO]:
         InputError: the file is missing, may not be read, or turns out not to be UTF-8 while it is read.
     """
     try:
-        with file.open(encoding="utf-8-sig", newline=newline) as stream:
+        with regular(file).open(encoding="utf-8-sig", newline=newline) as stream:
             yield stream
     except FileNotFoundError as error:
         raise InputError(f"{file.parent} has no {file.name}. Copy it there.") from error

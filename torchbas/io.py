@@ -15,6 +15,7 @@ from typing import Any
 
 from . import __version__
 from .errors import InputError
+from .inputs import regular
 
 MANIFEST = "run.json"
 """What a command did; it is written last, so a folder that has one is complete."""
@@ -112,10 +113,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(regular(path).read_text("utf-8"))
     except OSError as error:
         raise InputError(f"{folder} has no readable {MANIFEST}: its command did not finish. Run it again.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged ({error}). Run the command that made it again.") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} is no manifest of torchbas. Check the folder.")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import InputError
+from ..inputs import regular
 
 _NEXT = "make it again with the command that wrote it."
 
@@ -32,7 +33,7 @@ def read_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[st
     """
     rows = 0
     try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
+        with regular(file).open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream, strict=True)
             missing = [name for name in columns if name not in (reader.fieldnames or ())]
             if missing:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import InputError
+from ..inputs import number
 from ..io import read_manifest
 from ..viz.plots import Line, panels
 
@@ -30,17 +31,30 @@ def read_weighted_run(folder: Path) -> WeightedRun:
         InputError: unfinished, without true masks, of several models, or of a model that ``bas train`` did not make.
     """
     made = read_manifest(folder)
-    score = (made.get("scores") or {}).get("seed")
-    if not score:
-        raise InputError(f"{folder} has no score of seeds: give the --out of bas segment, of photos with true masks.")
-    words = made["words"]
-    if len(words["model"]) != 1 or words["seeds"] or words["foreground"]:
-        raise InputError(f"{folder} is of several models, so its weights are not those of one: give it one --model.")
-    run = Path(words["model"][0])
-    trained: dict[str, Any] = read_manifest(run)["words"].get("settings", {}).get("options", {})
-    if not SIGNS.keys() <= trained.keys():
-        raise InputError(f"{run}, the model of {folder}, does not say how it was trained: use a run of bas train.")
-    return WeightedRun(trained["guidance"], trained["area"], trained["suppression"], score["miou"])
+    try:
+        miou = number(_within(made, "scores", "seed").get("miou"))
+    except ValueError as error:
+        reason = "has no score of seeds: give the --out of bas segment, of photos with true masks"
+        raise InputError(f"{folder} {reason}.") from error
+    words = _within(made, "words")
+    models = words.get("model")
+    if not isinstance(models, list) or len(models) != 1 or words.get("seeds") or words.get("foreground"):
+        raise InputError(f"{folder} is of several models or none, not of one with its weights: give it one --model.")
+    run = Path(str(models[0]))
+    trained = _within(read_manifest(run), "words", "settings", "options")
+    try:
+        return WeightedRun(*(number(trained.get(name)) for name in SIGNS), miou)
+    except ValueError as error:
+        reason = "does not say how it was trained: use a run of bas train"
+        raise InputError(f"{run}, the model of {folder}, {reason}.") from error
+
+
+def _within(content: dict[str, Any], *names: str) -> dict[str, Any]:
+    """What lies that deep in a manifest; nothing where another command, or nobody, has written it."""
+    for name in names:
+        found = content.get(name)
+        content = found if isinstance(found, dict) else {}
+    return content
 
 
 def lines_of(points: Sequence[WeightedRun], varied: str) -> dict[str, Line]:

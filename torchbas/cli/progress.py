@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
+from ..errors import printable
+
 Item = TypeVar("Item")
 SECONDS = 10.0
 
@@ -34,7 +36,7 @@ class Reporter:
 
     def say(self, sentence: str) -> None:
         """One line that stays."""
-        self.console.print(sentence, markup=False)
+        self.console.print(printable(sentence), markup=False)
 
     @contextmanager
     def stage(self, what: str) -> Iterator["Stage"]:

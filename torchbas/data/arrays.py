@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..inputs import regular
 
 LARGEST = 2**30
 """Bytes of all arrays of a file together."""
@@ -34,14 +35,17 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         InputError: a damaged file, or one of more than :data:`LARGEST` bytes.
     """
     try:
-        with path.open("rb") as stream, warnings.catch_warnings():
+        with regular(path).open("rb") as stream, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # NumPy's, of headers that Python 2 wrote
             content: Any = np.load(stream, allow_pickle=False)
             if isinstance(content, np.ndarray):
                 return {"": content}
             if sum(member.file_size for member in content.zip.infolist()) > LARGEST:
                 raise ValueError(f"it holds more than {LARGEST >> 20} MB")
-            return {name: content[name] for name in content.files}
+            arrays = {name: content[name] for name in content.files}
+            if odd := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+                raise ValueError(f"{odd[0]} in it is no array")  # NumPy gives bytes
+            return arrays
     except FileNotFoundError:
         raise
     except DAMAGED as error:
@@ -63,7 +67,7 @@ def read_pickled(path: Path, more: dict[tuple[str, str], Callable[..., Any]] | N
         ValueError: one line on what is damaged, or wants to run something.
     """
     try:
-        with path.open("rb") as stream, warnings.catch_warnings():
+        with regular(path).open("rb") as stream, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's, of damaged versions
             major, _ = np.lib.format.read_magic(stream)
             header = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0

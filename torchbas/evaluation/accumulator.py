@@ -10,6 +10,13 @@ from .metrics import DELTAS, BoxAccuracySweep, PixelHistogram, max_box_acc_v2, t
 from .protocol import SIZES, EvalProtocol, EvalTarget, ImageMetrics, Threshold
 
 
+def counts_like(own: np.ndarray, stored: np.ndarray) -> np.ndarray:
+    """Stored counts in place of one's own. Raises :class:`ValueError` for another shape or type."""
+    if stored.shape != own.shape or stored.dtype != own.dtype:
+        raise ValueError(f"counts of {stored.shape} {stored.dtype}, not {own.shape} {own.dtype}")
+    return stored
+
+
 @dataclass
 class MetricAccumulator:
     """Counts of one row of heatmaps, from which all its metrics are computed."""
@@ -40,9 +47,9 @@ class MetricAccumulator:
         """Take over one stored array of a sweep."""
         sweep = self._sweep(kind)
         if what == "histogram":
-            sweep.histogram = array
+            sweep.histogram = counts_like(sweep.histogram, array)
         elif what == "hits":
-            sweep.hits[group[0]] = array
+            sweep.hits[group[0]] = counts_like(np.empty((len(DELTAS), len(sweep.thresholds)), np.int64), array)
         else:
             sweep.images[group[0]] = int(array)
 

@@ -20,7 +20,7 @@ from ..inference.zoom import detail, reduce
 from ..methods.base import Method
 from ..model.classifier import Encoded
 from ..structures import Dataset
-from .accumulator import MetricAccumulator, Scores
+from .accumulator import MetricAccumulator, Scores, counts_like
 from .metrics import CenterPrior
 from .protocol import EvalProtocol, EvalTarget, ImageMetrics, Threshold, evaluable_samples, score_heatmap, target_of
 
@@ -98,17 +98,18 @@ class Evaluator:
         return {"names": np.array(json.dumps(list(named))), **arrays}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Take over what :meth:`arrays` gave."""
+        """Take over what :meth:`arrays` gave. Raises what arrays of other names, shapes or types lead to."""
         for i, (what, *place) in enumerate(json.loads(str(arrays["names"]))):
             array = arrays[f"array{i}"]
             if what == "correct":
                 self.correct[place[0]] = int(array)
             elif what == "center_prior":
-                self.center_prior.hits, self.center_prior.images = array[:-1], int(array[-1])
+                self.center_prior.hits = counts_like(self.center_prior.hits, array[:-1])
+                self.center_prior.images = int(array[-1])
             else:
                 accumulator = self.accumulators.setdefault(place[0], MetricAccumulator(self.protocol))
                 if what == "pixels":
-                    accumulator.pixels.counts = array
+                    accumulator.pixels.counts = counts_like(accumulator.pixels.counts, array)
                 else:
                     accumulator.restore(what, place[1], place[2:], array)
 

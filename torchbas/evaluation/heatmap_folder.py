@@ -12,12 +12,14 @@ from jaxtyping import Float64
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from ..bounds import NonNegative, checked
 from ..cam import auto_threshold
-from ..data.arrays import read_arrays
+from ..data.arrays import DAMAGED, read_arrays
 from ..data.datasets.reading import exists
 from ..data.images import image_size
 from ..data.loader import init_worker
 from ..errors import InputError, Interrupted
+from ..inputs import regular
 from ..io import atomic_write, stable_hash
 from ..structures import Dataset, Sample
 from .evaluator import Evaluator
@@ -114,7 +116,7 @@ def read_predictions(path: Path) -> dict[str, list[str]]:
         InputError: a file that cannot be read, or a line without a class.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
+        with regular(path).open(newline="", encoding="utf-8-sig") as stream:
             rows = [row for row in csv.reader(stream) if row]
     except (OSError, csv.Error, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read ({error}): give a CSV image,class,class,...") from error
@@ -208,9 +210,9 @@ def _restore(path: Path | None, fingerprint: str, protocol: EvalProtocol) -> tup
     try:
         kept = read_arrays(path)
         same = str(kept["fingerprint"]) == fingerprint
-    except (InputError, KeyError) as error:
+        if same:
+            evaluator.restore(kept)
+            return evaluator, checked(NonNegative[int], int(kept["done"]), "done")
+    except (InputError, *DAMAGED) as error:
         raise InputError(f"{path} is damaged: remove it, or --overwrite to count from the start.") from error
-    if not same:
-        raise InputError(f"{path} was made with other settings or data; give the same, or --overwrite to restart.")
-    evaluator.restore(kept)
-    return evaluator, int(kept["done"])
+    raise InputError(f"{path} was made with other settings or data; give the same, or --overwrite to restart.")

@@ -36,7 +36,10 @@ class PerImageTable:
     def rewind(self, images: int) -> None:
         """Keep the lines of the first ``images`` images only; if any, they must have one line each."""
         self._stream.seek(0)
-        kept = [line for line, _ in zip(csv.reader(self._stream), range(images + 1), strict=False)][1:]
+        try:
+            kept = [line for line, _ in zip(csv.reader(self._stream), range(images + 1), strict=False)][1:]
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise InputError(f"{self._partial} is damaged ({error}): add --overwrite to start again.") from error
         if len(kept) < images:
             raise InputError(f"{self._partial} is incomplete: add --overwrite to start again.")
         self._stream.seek(0)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..data import standardize
 from ..errors import InputError
+from ..inputs import regular
 from ..losses import background_text_matching, cooccurring_background_suppression, object_text_matching
 from ..model.clip import CLIP, load_clip
 
@@ -52,10 +53,10 @@ def read_sentences(classes: tuple[str, ...], file: str | Path | None = None) -> 
 def _read(file: Path, classes: tuple[str, ...]) -> dict:
     example = '{"template": "a photo of {}.", "classes": {"person": "player"}, "surroundings": ["tree", "river"]}'
     try:
-        said = json.loads(file.read_text(encoding="utf-8-sig"))
+        said = json.loads(regular(file).read_text(encoding="utf-8-sig"))
         words = (*said.get("classes", {}).values(), *said.get("surroundings", []), said.get("template", TEMPLATE))
         understood = said.keys() <= {"template", "classes", "surroundings"} and all(isinstance(w, str) for w in words)
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise InputError(f"{file} is not understood ({error}): it must look like {example}.") from error
     if not understood or "{}" not in said.get("template", TEMPLATE):
         raise InputError(f"{file} is not understood: it must look like {example}.")

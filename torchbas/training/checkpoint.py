@@ -11,6 +11,7 @@ from torch import Tensor
 from ..bounds import NonNegative, built, checked
 from ..data.arrays import DAMAGED, one_line
 from ..errors import InputError
+from ..inputs import regular
 from ..io import atomic_write
 
 CHECKPOINT = "checkpoint.pt"
@@ -51,7 +52,7 @@ def read_checkpoint(path: Path, fingerprint: str) -> tuple[Checkpoint, TrainerSt
         InputError: it is damaged, of other settings or data, or no checkpoint.
     """
     try:
-        with zipfile.ZipFile(path) as archive:  # torch itself does not compare the check sums
+        with zipfile.ZipFile(regular(path)) as archive:  # torch itself does not compare the check sums
             broken = archive.testzip()
         if broken is not None:
             raise ValueError(f"{broken} has another check sum")

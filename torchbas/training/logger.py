@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CALMER, Diverged, InputError
+from ..inputs import regular
 from ..io import atomic_write
 
 POSITION = ("step", "epoch", "batch")
@@ -104,7 +105,7 @@ class TrainingLogger:
         if not self.path.exists():
             return []
         try:
-            content = self.path.read_bytes().decode("utf-8")
+            content = regular(self.path).read_bytes().decode("utf-8")
             header, *lines = csv.reader(content[: content.rfind("\n") + 1].splitlines(), strict=True)
             if header[:4] != [*POSITION, "total"] or any(len(line) != len(header) for line in lines):
                 raise ValueError("its columns are not those of a log")

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from ..data.loader import init_worker
 from ..errors import InputError
+from ..inputs import regular
 from ..io import atomic_write, output_paths, stable_hash
 from ..structures import Dataset, Sample
 
@@ -107,14 +108,14 @@ class Stage:
 
     def _stamp(self) -> dict[str, Any] | None:
         try:
-            stamp = json.loads((self.folder / STAMP).read_text("utf-8"))
+            stamp = json.loads(regular(self.folder / STAMP).read_text("utf-8"))
             return stamp | {"fingerprint": stamp["fingerprint"]}
         except FileNotFoundError:
             # A process killed while it wrote the first stamp has left a part of it, under a hidden name.
             if self.folder.is_dir() and not all(file.name.startswith(".") for file in self.folder.iterdir()):
                 raise InputError(f"{self.folder} holds files of something else: choose another --out.") from None
             return None
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise InputError(f"{self.folder / STAMP} is damaged ({error}): remove {self.folder}.") from error
 
 

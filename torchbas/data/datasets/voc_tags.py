@@ -8,7 +8,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from ...errors import InputError
-from ...inputs import open_text
+from ...inputs import open_text, regular
 from ...structures import IGNORE_INDEX
 from .reading import SPLITS, TagSource, exists, folder_name, normalize_tag
 from .records import class_names, multi_labeled, records
@@ -136,7 +136,7 @@ def _known(names: Iterable[str], number: Mapping[str, int], where: str) -> tuple
 
 def _objects(file: Path, number: Mapping[str, int]) -> tuple[int, ...]:
     try:
-        names = [normalize_tag(name.text or "") for name in ElementTree.parse(file).iterfind("object/name")]
+        names = [normalize_tag(name.text or "") for name in ElementTree.parse(regular(file)).iterfind("object/name")]
     except (ElementTree.ParseError, ValueError, LookupError) as error:  # the last two: an encoding it does not have
         raise InputError(f"{file} is no XML that can be read ({error}). Copy it again.") from error
     return _known(names, number, str(file))

@@ -15,6 +15,7 @@ from pycocotools import mask as coco_mask
 from torch import Tensor
 
 from ...export.coco import ScoredMask, write_objects
+from ...inputs import read_json
 from ...io import atomic_write
 from ...structures import Sample, working_size
 from ..cache import SampleFiles
@@ -78,7 +79,7 @@ def read_objects(path: Path) -> list[tuple[str, Bool[np.ndarray, "H W"]]]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text("utf-8"))
+    return read_json(path)
 
 
 def instances(

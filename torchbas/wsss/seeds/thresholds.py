@@ -12,6 +12,7 @@ from jaxtyping import Float32
 
 from ...data import standardize
 from ...inference.thresholds import evenly_spaced, image_thresholds
+from ...inputs import read_json
 from ...io import atomic_write
 from ...methods.base import Normalization
 from ...model.classifier import Classifier
@@ -29,7 +30,7 @@ class Thresholds(SampleFiles):
     """A folder of thresholds by tag, one JSON for each sample."""
 
     def __call__(self, sample: Sample) -> dict[str, float]:
-        return json.loads(self.path(sample).read_text("utf-8"))
+        return read_json(self.path(sample))
 
     def write(self, sample: Sample, thresholds: Mapping[str, float]) -> None:
         """Write a sample's thresholds."""
