@@ -7,6 +7,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,7 @@ def _png(width: int, height: int, rows: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
+@cache
 def bombs() -> dict[str, tuple[str, str, bytes]]:
     """By name: the kind of reader, the file and bytes that want far more memory than they are."""
     large = struct.pack(
@@ -94,7 +96,6 @@ def bombs() -> dict[str, tuple[str, str, bytes]]:
             _zip("a/data.pkl", b"N.", 0),
         ),
         "PNG of 4 gigapixels": ("png", "photo.png", _png(1 << 16, 1 << 16, 1)),
-        "PNG of 30 megapixels, one row": ("png", "photo.png", _png(6000, 5000, 1)),
         "mask of 4 gigapixels": ("mask_png", "mask.png", _png(1 << 16, 1 << 16, 1)),
         "PNG with a comment of 64 MB": ("png", "photo.png", _comment(64)),
     }

@@ -43,7 +43,7 @@ def read_weighted_run(folder: Path) -> WeightedRun:
     run = Path(str(models[0]))
     trained = _within(read_manifest(run), "words", "settings", "options")
     try:
-        return WeightedRun(*(number(trained.get(name)) for name in SIGNS), miou)
+        return WeightedRun(**{name: number(trained.get(name)) for name in SIGNS}, miou=miou)
     except ValueError as error:
         reason = "does not say how it was trained: use a run of bas train"
         raise InputError(f"{run}, the model of {folder}, {reason}.") from error

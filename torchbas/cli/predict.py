@@ -37,7 +37,7 @@ class Predict(Common):
     """k: how many classes' maps to average (0: all); the model's own when not given."""
     min_score: Share = 0.05
     """Lowest certainty where tags are predicted, so that photos of something else get no object; 0 keeps all. With a
-    model of bas label, .05 leaves out about 5 % of the photos that are like those it was trained on."""
+    model of bas label, .05 leaves out some 5 to 10 % of the photos that are like those it was trained on."""
     format: Formats = ("coco", "voc", "gallery")
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     """auto: bf16 where the hardware multiplies it faster, else fp32."""
