@@ -5,7 +5,7 @@ python benchmarks/folders.py --list
 
 For each folder and seed one `bas label` as a user types it, into results/folders/<name>_<seed>.json: BAS, CAM and
 Layer-CAM of the same network, and a centered box of 80 % of the sides. With more flags it is BAS alone, into
-results/folders/changed/.
+results/changed/.
 """
 
 import argparse
@@ -206,7 +206,7 @@ def measure(name: str, seed: int, more: list[str]) -> None:
         scores["centered_box"] = score({key: centered(one) for key, one in sizes_of(truth, photos).items()}, truth)
     states = [one["state"] for one in run.get("tags", [])]
     record(
-        "folders/changed" if more else "folders",
+        "changed" if more else "folders",
         "_".join([name, str(seed), *(word.strip("-") for word in more)]),
         data=f"{name}, {len(truth)} photos with {len(states)} tags, {run['photos'] - len(truth)} without",
         recipe=" ".join([localizer.recipe, *more]),

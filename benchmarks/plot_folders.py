@@ -26,7 +26,7 @@ def main() -> None:
     for file in sorted(FOLDER.glob("*.json")):
         result = json.loads(file.read_text("utf-8"))
         name = file.stem.rsplit("_", 1)[0]
-        photos[name] = result["data"].split(", ", 1)[1]
+        photos[name] = result["data"].split(", ", 1)[1].removesuffix(", 0 without")
         for method in METHODS:
             found[name][method].append(result["metrics"].get(f"{method}_gt_known", 0.0))
     order = sorted(found, key=lambda name: (name.startswith(REAL), mean(found[name]["bas"])))

@@ -8,6 +8,7 @@ model is asked for the most probable tag of cub25's test photos, and of the phot
 
 import argparse
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from torchbas.structures import Dataset
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, metavar="RUN")
-    run = parser.parse_args().run
+    run, began = parser.parse_args().run, time.monotonic()
     birds = data.read(data_folder() / "cub25").only("test")
     others = data.read(data_folder() / "coco200")
     bird = others.classes.index("bird")
@@ -45,10 +46,12 @@ def main() -> None:
         "cub25_rejection",
         data=f"{len(birds.samples)} test photos of cub25, {len(others.samples)} photos of coco200 without a bird",
         recipe=localizer.recipe,
+        split="test of cub25, and all of coco200",
         protocol="certainty of the most probable tag, 0 where nothing was found; rejected below each level, %",
         threshold={"value": default, "chosen": "fixed: the default of bas predict --min-score"},
         metrics=metrics,
-        model=run.name,
+        seed=0,
+        seconds=round(time.monotonic() - began),
     )
     print(json.dumps(metrics))
 

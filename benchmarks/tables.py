@@ -6,7 +6,6 @@ python benchmarks/tables.py
 import json
 import re
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 from speed_tables import evaluator_table, refine_speed_table, speed_table
@@ -59,32 +58,6 @@ def redraw(text: str, results: Results) -> str:
         return f"{found[1]}\n{TABLES[found[2]](results)}\n<!-- end -->"
 
     return re.sub(r"(<!-- table: (\w+) -->)\n.*?<!-- end -->", table, text, flags=re.DOTALL)
-
-
-PHOTOS = {
-    "cub25": "25 bird species",
-    "cat_dog": "cats and dogs",
-    "msrc15": "14 kinds of things",
-    "neu300": "6 kinds of defects of steel",
-}
-"""Folders of photos that the README shows."""
-
-
-def label_table(results: Results) -> str:
-    """``bas label`` as a user runs it, on photos; the mean where there is more than one seed."""
-    rows = []
-    for name, title in PHOTOS.items():
-        found = [one for key, one in sorted(results.items()) if re.fullmatch(rf"folders/{name}_\d+", key)]
-        cells = [MISSING, "", "", "", ""]
-        if found:
-            scores = [
-                mean(one["metrics"][f"{method}_gt_known"] for one in found)
-                for method in ("bas", "layercam", "cam", "centered_box")
-            ]
-            cells = [f"{value:.1f}" for value in scores] + [_minutes(mean(one["seconds"] for one in found))]
-            title = f"{title}, {found[0]['data'].split(', ')[1].split(' with')[0]}"
-        rows.append([title, *cells])
-    return markdown(["folder", "BAS", "Layer-CAM", "CAM", "centered box", "time"], rows)
 
 
 def folders_table(results: Results) -> str:
@@ -247,7 +220,6 @@ def _promised(name: str, results: Results) -> list[str]:
 
 
 TABLES = {
-    "label": label_table,
     "folders": folders_table,
     "cub25": cub25_table,
     "speed": speed_table,
