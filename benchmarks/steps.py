@@ -19,6 +19,7 @@ from torchbas import api, data, recipes
 from torchbas.api import Watch
 from torchbas.inference.thresholds import bas_ratios
 from torchbas.methods.trained import TrainedModel
+from torchbas.structures import Dataset
 from torchbas.training.loop import Hooks
 from torchbas.viz.plots import Line, panels
 
@@ -64,7 +65,7 @@ def main() -> None:
     panels(place, lines, xlabel="training steps", ylabel="", title=f"Two starts, {words.folder}", share_y=True)
 
 
-def watched(dataset: data.Dataset, name: str, seed: int, out: Path) -> dict[str, list[dict[str, float]]]:
+def watched(dataset: Dataset, name: str, seed: int, out: Path) -> dict[str, list[dict[str, float]]]:
     """Train by a recipe; by tag a row every few steps."""
     curves: dict[str, list[dict[str, float]]] = {tag: [] for tag in dataset.classes}
     left, few = dict.fromkeys(range(len(dataset.classes)), PHOTOS), []
@@ -73,7 +74,7 @@ def watched(dataset: data.Dataset, name: str, seed: int, out: Path) -> dict[str,
             left[sample.labels[0]] -= 1
             few.append(sample)
     loader = data.evaluation_loader(
-        data.Dataset(dataset.root, dataset.classes, tuple(few)), partial(data.whole_view, size=256), 64
+        Dataset(dataset.root, dataset.classes, tuple(few)), partial(data.whole_view, size=256), 64
     )
     images = torch.cat([batch.images for batch in loader])
     labels = torch.tensor([sample.labels[0] for sample in few])

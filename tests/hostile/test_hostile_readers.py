@@ -87,3 +87,12 @@ def test_what_is_no_file_is_refused(what, tmp_path):
             payloads.misplaced()[what](folder / file)
             outcome = readers.check(name, {}, folder)
             assert outcome.kind in ("read", "refused"), (name, file, outcome)
+
+
+def test_a_far_place_of_a_pickle_s_memo_is_refused_before_all_below_it_is_allocated(tmp_path):
+    content = readers.kind_of("irn_labels").files["cls_labels.npy"]
+    start = content.index(b"\x80")  # where the pickle begins; its protocol follows
+    far = content[: start + 2] + b"Nr" + (2**31 - 1).to_bytes(4, "little") + b"0" + content[start + 2 :]
+    outcome = readers.check("irn_labels", {"cls_labels.npy": far}, tmp_path)
+    assert outcome.kind == "refused", outcome
+    assert "place 2147483647" in outcome.said

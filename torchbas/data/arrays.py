@@ -1,7 +1,9 @@
 """Arrays from ``.npz`` and ``.npy`` files, within bounds; of pickled ones numbers are built, and nothing is run."""
 
+import io
 import lzma
 import pickle
+import pickletools
 import re
 import struct
 import tokenize
@@ -72,12 +74,21 @@ def read_pickled(path: Path, more: dict[tuple[str, str], Callable[..., Any]] | N
             major, _ = np.lib.format.read_magic(stream)
             header = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
             header(stream)
-            array = _value(_Numbers(stream, more or {}).load())
+            content = stream.read()
+            _refuse_far_places(content)
+            array = _value(_Numbers(io.BytesIO(content), more or {}).load())
     except FileNotFoundError:
         raise
     except DAMAGED as error:
         raise ValueError(one_line(error)) from error
     return array.item() if isinstance(array, np.ndarray) and array.shape == () else array
+
+
+def _refuse_far_places(content: bytes) -> None:
+    """Refuse places of the memo that no honest pickle of this length has: all below them would be allocated."""
+    for opcode, argument, _ in pickletools.genops(content):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= argument <= len(content):
+            raise ValueError(f"place {argument} in {len(content)} bytes")
 
 
 class _Numbers(pickle.Unpickler):
