@@ -87,7 +87,7 @@ def read_pickled(path: Path, more: dict[tuple[str, str], Callable[..., Any]] | N
 def _refuse_far_places(content: bytes) -> None:
     """Refuse places of the memo that no honest pickle of this length has: all below them would be allocated."""
     for opcode, argument, _ in pickletools.genops(content):
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= argument <= len(content):
+        if "PUT" in opcode.name and argument is not None and not 0 <= argument <= len(content):
             raise ValueError(f"place {argument} in {len(content)} bytes")
 
 
