@@ -87,6 +87,16 @@ def folders_table(results: Results) -> str:
     return markdown(head, rows)
 
 
+def changed_table(results: Results) -> str:
+    """GT-known of `bas label` with other weights of the objective than the recipe's."""
+    rows = [
+        [found["data"].split(",")[0], found["recipe"], f"{found['metrics']['bas_gt_known']:.1f}"]
+        for key, found in sorted(results.items())
+        if key.startswith("changed/")
+    ]
+    return markdown(["folder", "recipe", "BAS"], rows)
+
+
 def cub25_table(results: Results) -> str:
     """Table 2 of the paper in small: each backbone at the fixed threshold, and at the best one."""
     shown = [name for name in BACKBONES if any(f"wsol/cub25_{name}_{row}" in results for row in ROWS)]
@@ -221,6 +231,7 @@ def _promised(name: str, results: Results) -> list[str]:
 
 TABLES = {
     "folders": folders_table,
+    "changed": changed_table,
     "cub25": cub25_table,
     "speed": speed_table,
     "paper": paper_table,
