@@ -1,4 +1,4 @@
-"""Memory that is freed is kept for the next batch: a fifth of the CPU time of a prediction went into asking for it again."""
+"""Memory that is freed is kept for the next batch: a fifth of a prediction's CPU time went into asking for it again."""
 
 import ctypes
 import sys
