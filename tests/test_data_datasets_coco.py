@@ -41,6 +41,14 @@ def write(folder, split, images, annotations, categories=CATEGORIES, year=2014, 
     return file
 
 
+def change_image(folder, **fields):
+    """Give the first photo of val other fields."""
+    file = folder / "annotations/instances_val2014.json"
+    content = json.loads(file.read_text())
+    content["images"][0].update(fields)
+    file.write_text(json.dumps(content))
+
+
 @pytest.fixture
 def coco(tmp_path):
     everything = [
@@ -184,20 +192,14 @@ def test_a_file_that_is_no_coco_file_is_named(coco, text):
 
 @pytest.mark.parametrize("name", ["/etc/x.jpg", "../x.jpg", "a/../../x.jpg", "", "a/", "//x.jpg"])
 def test_a_photo_outside_the_folder_is_refused(coco, name):
-    file = coco / "annotations/instances_val2014.json"
-    content = json.loads(file.read_text())
-    content["images"][0]["file_name"] = name
-    file.write_text(json.dumps(content))
+    change_image(coco, file_name=name)
     with pytest.raises(InputError, match=r"instances_val2014\.json is not understood \(.* does not stay below"):
         read(coco, need_images=False)
 
 
 @pytest.mark.parametrize("side", [0, -1, 1.5, "x", None, float("nan"), 10**310, 2**31, [3]])
 def test_a_size_that_is_none_is_refused(coco, side):
-    file = coco / "annotations/instances_val2014.json"
-    content = json.loads(file.read_text())
-    content["images"][0]["height"] = side
-    file.write_text(json.dumps(content))
+    change_image(coco, height=side)
     with pytest.raises(InputError, match=r"instances_val2014\.json is not (understood|valid JSON)"):
         read(coco)
 

@@ -10,17 +10,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from touched import touch
 
 from torchbas.data.tags import read, read_untagged
 from torchbas.errors import InputError
 
 ODD_TAGS = ["a, b", "a/b", 'say "hi"', "it's", "🦊", "<script>alert(1)</script>", "..", "two\nlines", "=1+1"]
-
-
-def _make(root, *names):
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
 
 
 def _tags(dataset):
@@ -32,7 +27,7 @@ def _splits(dataset):
 
 
 def test_folders_are_tags_whatever_lies_deeper(tmp_path):
-    _make(tmp_path, "dog/2.JPG", "dog/1.png", "cat/indoor/sofa/3.webp", "cat/notes.txt", ".git/4.jpg", "cat/.5.jpg")
+    touch(tmp_path, "dog/2.JPG", "dog/1.png", "cat/indoor/sofa/3.webp", "cat/notes.txt", ".git/4.jpg", "cat/.5.jpg")
     dataset = read(tmp_path)
     assert dataset.classes == ("cat", "dog")
     assert _tags(dataset) == {"cat/indoor/sofa/3.webp": {"cat"}, "dog/1.png": {"dog"}, "dog/2.JPG": {"dog"}}
@@ -41,7 +36,7 @@ def test_folders_are_tags_whatever_lies_deeper(tmp_path):
 
 
 def test_split_folders_on_top_are_no_tags(tmp_path):
-    _make(tmp_path, "train/cat/1.jpg", "Test/dog/2.jpg", "val/dog/old/3.jpg")
+    touch(tmp_path, "train/cat/1.jpg", "Test/dog/2.jpg", "val/dog/old/3.jpg")
     dataset = read(tmp_path)
     assert dataset.classes == ("cat", "dog")
     assert _splits(dataset) == {"train/cat/1.jpg": "train", "Test/dog/2.jpg": "test", "val/dog/old/3.jpg": "val"}
@@ -49,24 +44,24 @@ def test_split_folders_on_top_are_no_tags(tmp_path):
 
 
 def test_train_is_a_tag_among_planes_and_cars(tmp_path):
-    _make(tmp_path, "train/1.jpg", "plane/2.jpg")
+    touch(tmp_path, "train/1.jpg", "plane/2.jpg")
     assert read(tmp_path).classes == ("plane", "train")
 
 
 def test_a_single_tag_can_be_read(tmp_path):
-    _make(tmp_path, "cat/1.jpg")
+    touch(tmp_path, "cat/1.jpg")
     assert read(tmp_path).classes == ("cat",)
 
 
 def test_a_photo_beside_the_tag_folders_is_kept_without_a_tag(tmp_path):
-    _make(tmp_path, "cat/1.jpg", "2.jpg")
+    touch(tmp_path, "cat/1.jpg", "2.jpg")
     dataset = read(tmp_path)
     assert _tags(dataset) == {"2.jpg": set(), "cat/1.jpg": {"cat"}}
     assert [problem.name for problem in dataset.problems] == ["2.jpg"]
 
 
 def test_a_folder_background_holds_photos_without_a_tag(tmp_path):
-    _make(tmp_path, "cat/1.jpg", "_background/2.jpg", "_background/deep/3.jpg", "cat/_background/4.jpg")
+    touch(tmp_path, "cat/1.jpg", "_background/2.jpg", "_background/deep/3.jpg", "cat/_background/4.jpg")
     dataset = read(tmp_path)
     assert dataset.classes == ("cat",)
     assert {name for name, tags in _tags(dataset).items() if not tags} == {
@@ -77,7 +72,7 @@ def test_a_folder_background_holds_photos_without_a_tag(tmp_path):
 
 
 def test_a_folder_background_may_lie_below_or_beside_the_splits(tmp_path):
-    _make(
+    touch(
         tmp_path, "train/cat/1.jpg", "train/_Background/2.jpg", "test/_background/3.jpg", "_background/4.jpg", "5.jpg"
     )
     dataset = read(tmp_path)
@@ -96,7 +91,7 @@ def test_a_folder_background_may_lie_below_or_beside_the_splits(tmp_path):
 
 @pytest.mark.parametrize("read_any", [read, read_untagged])
 def test_links_are_followed_but_not_in_circles(tmp_path, read_any):
-    _make(tmp_path, "photos/cat/1.jpg", "elsewhere/2.jpg")
+    touch(tmp_path, "photos/cat/1.jpg", "elsewhere/2.jpg")
     (tmp_path / "photos/dog").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "photos/cat/up").symlink_to(tmp_path / "photos")
     (tmp_path / "photos/cat/self.jpg").symlink_to(tmp_path / "photos/cat/self.jpg")
@@ -106,7 +101,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path, read_any):
 
 
 def test_a_name_that_is_no_utf_8_is_a_problem(tmp_path):
-    _make(tmp_path, "cat/1.jpg")
+    touch(tmp_path, "cat/1.jpg")
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/cat/\xff.jpg")).touch()
     dataset = read(tmp_path)
     assert [sample.name for sample in dataset.samples] == ["cat/1.jpg"]
@@ -114,7 +109,7 @@ def test_a_name_that_is_no_utf_8_is_a_problem(tmp_path):
 
 
 def test_folder_names_that_differ_in_normalization_are_one_tag(tmp_path):
-    _make(tmp_path, unicodedata.normalize("NFC", "é") + "/1.jpg", unicodedata.normalize("NFD", "é") + " /2.jpg")
+    touch(tmp_path, unicodedata.normalize("NFC", "é") + "/1.jpg", unicodedata.normalize("NFD", "é") + " /2.jpg")
     assert read(tmp_path).classes == (unicodedata.normalize("NFC", "é"),)
 
 
@@ -130,13 +125,13 @@ def test_folder_names_that_differ_in_normalization_are_one_tag(tmp_path):
     ],
 )
 def test_a_path_without_tags_is_refused_with_the_accepted_forms(tmp_path, files, path, sentence):
-    _make(tmp_path, *files)
+    touch(tmp_path, *files)
     with pytest.raises(InputError, match=sentence):
         read(tmp_path / path)
 
 
 def test_untagged_photos_are_read_for_prediction(tmp_path):
-    _make(tmp_path, "b.jpg", "deep/a.png")
+    touch(tmp_path, "b.jpg", "deep/a.png")
     assert [sample.name for sample in read_untagged(tmp_path).samples] == ["b.jpg", "deep/a.png"]
     assert [sample.name for sample in read_untagged(tmp_path / "b.jpg").samples] == ["b.jpg"]
     (tmp_path / "none").mkdir()
@@ -147,7 +142,7 @@ def test_untagged_photos_are_read_for_prediction(tmp_path):
 
 
 def test_a_csv_as_spreadsheets_write_it(tmp_path):
-    _make(tmp_path, "img/1.jpg", "img/a, b.jpg", "3.jpg")
+    touch(tmp_path, "img/1.jpg", "img/a, b.jpg", "3.jpg")
     lines = ["\ufeffSplit,FILE,note, Tags ", "train,img/1.jpg,x,dog; cat", ""]
     lines += ['Test,"img/a, b.jpg",,"say ""hi"""', ",3.jpg"]
     (tmp_path / "tags.csv").write_bytes("\r\n".join(lines).encode())
@@ -159,7 +154,7 @@ def test_a_csv_as_spreadsheets_write_it(tmp_path):
 
 
 def test_both_forms_of_json(tmp_path):
-    _make(tmp_path, "1.jpg", "2.jpg")
+    touch(tmp_path, "1.jpg", "2.jpg")
     (tmp_path / "a.json").write_text('{"1.jpg": ["cat", "dog; or so"], "2.jpg": "cat"}')
     assert _tags(read(tmp_path / "a.json")) == {"1.jpg": {"cat", "dog; or so"}, "2.jpg": {"cat"}}
     (tmp_path / "b.json").write_text('[{"file": "2.jpg", "tags": ["dog"], "split": "val"}, {"file": "1.jpg"}]')
@@ -168,7 +163,7 @@ def test_both_forms_of_json(tmp_path):
 
 
 def test_no_tag_and_the_tag_background_are_the_same_in_lists(tmp_path):
-    _make(tmp_path, "1.jpg", "2.jpg", "3.jpg", "4.jpg")
+    touch(tmp_path, "1.jpg", "2.jpg", "3.jpg", "4.jpg")
     (tmp_path / "a.csv").write_text("file,tags\n1.jpg,cat\n2.jpg,\n3.jpg, _background \n4.jpg,_background;cat\n")
     content = {"1.jpg": ["cat"], "2.jpg": [], "3.jpg": "_background", "4.jpg": ["_background", "cat"]}
     (tmp_path / "a.json").write_text(json.dumps(content))
@@ -180,7 +175,7 @@ def test_no_tag_and_the_tag_background_are_the_same_in_lists(tmp_path):
 
 
 def test_missing_photos_stop_with_the_first_and_the_way_to_see_all(tmp_path, monkeypatch):
-    _make(tmp_path, "photos/img/1.jpg")
+    touch(tmp_path, "photos/img/1.jpg")
     lines = ["file,tags", "img/1.jpg,cat", *(f"img/{n:04}.jpg,cat" for n in (412, 413, 414, 415))]
     (tmp_path / "photos/tags.csv").write_text("\n".join(lines))
     monkeypatch.chdir(tmp_path)
@@ -211,7 +206,7 @@ def test_missing_photos_stop_with_the_first_and_the_way_to_see_all(tmp_path, mon
     ],
 )
 def test_faults_of_a_csv_are_named(tmp_path, text, sentence):
-    _make(tmp_path, "1.jpg", "img/2.jpg")
+    touch(tmp_path, "1.jpg", "img/2.jpg")
     (tmp_path / "tags.csv").write_text(text)
     with pytest.raises(InputError, match=sentence):
         read(tmp_path / "tags.csv")
@@ -230,7 +225,7 @@ def test_faults_of_a_csv_are_named(tmp_path, text, sentence):
     ],
 )
 def test_faults_of_a_json_are_named(tmp_path, text, sentence):
-    _make(tmp_path, "1.jpg")
+    touch(tmp_path, "1.jpg")
     (tmp_path / "tags.json").write_text(text)
     with pytest.raises(InputError, match=sentence):
         read(tmp_path / "tags.json")
@@ -244,7 +239,7 @@ def test_other_encodings_are_refused(tmp_path, name, reader):
 
 
 def test_a_photo_listed_twice_gets_the_tags_of_both_lines(tmp_path):
-    _make(tmp_path, "1.jpg")
+    touch(tmp_path, "1.jpg")
     (tmp_path / "tags.csv").write_text("file,tags\n1.jpg,cat\n./1.jpg,dog;;cat\n")
     dataset = read(tmp_path / "tags.csv")
     assert _tags(dataset) == {"1.jpg": {"cat", "dog"}}
@@ -254,7 +249,7 @@ def test_a_photo_listed_twice_gets_the_tags_of_both_lines(tmp_path):
 
 
 def test_photos_beside_the_list_are_named_within_a_common_root(tmp_path):
-    _make(tmp_path, "img/1.jpg", "lists/2.jpg")
+    touch(tmp_path, "img/1.jpg", "lists/2.jpg")
     (tmp_path / "lists/tags.csv").write_text(f"file,tags\n../img/1.jpg,cat\n{tmp_path}/lists/2.jpg,dog")
     dataset = read(tmp_path / "lists/tags.csv")
     assert dataset.root == tmp_path
@@ -262,7 +257,7 @@ def test_photos_beside_the_list_are_named_within_a_common_root(tmp_path):
 
 
 def test_odd_tags_are_tags(tmp_path):
-    _make(tmp_path, "1.jpg")
+    touch(tmp_path, "1.jpg")
     (tmp_path / "tags.json").write_text(json.dumps({"1.jpg": ODD_TAGS}))
     assert read(tmp_path / "tags.json").classes == tuple(sorted(ODD_TAGS))
     quoted = ";".join(ODD_TAGS).replace('"', '""')
@@ -274,7 +269,7 @@ def test_odd_tags_are_tags(tmp_path):
 @given(st.dictionaries(st.sampled_from(string.ascii_lowercase), st.lists(st.text(max_size=6)), min_size=1))
 def test_any_words_of_a_json_come_back_normalized(tmp_path_factory, tags):
     folder = tmp_path_factory.mktemp("photos")
-    _make(folder, *tags)
+    touch(folder, *tags)
     (folder / "tags.json").write_text(json.dumps(tags))
     spelled = {
         name: {unicodedata.normalize("NFC", word).strip() for word in words} - {""} for name, words in tags.items()
@@ -286,7 +281,7 @@ def test_any_words_of_a_json_come_back_normalized(tmp_path_factory, tags):
 @given(st.text(alphabet='file,tags;\r\n" 1.jpgcat\x00é', max_size=80), st.sampled_from(["csv", "json"]))
 def test_any_text_is_read_or_refused_with_a_sentence(tmp_path_factory, text, form):
     folder = tmp_path_factory.mktemp("photos")
-    _make(folder, "1.jpg")
+    touch(folder, "1.jpg")
     (folder / f"tags.{form}").write_text(f"file,tags\n{text}" if form == "csv" else text, encoding="utf-8", newline="")
     with contextlib.suppress(InputError):
         assert len(read(folder / f"tags.{form}").samples) == 1
@@ -294,7 +289,7 @@ def test_any_text_is_read_or_refused_with_a_sentence(tmp_path_factory, text, for
 
 @pytest.mark.parametrize("photo", ["/", "//", "///", "."])
 def test_a_list_may_name_any_path_for_a_photo(tmp_path, photo):
-    _make(tmp_path, "1.jpg")
+    touch(tmp_path, "1.jpg")
     (tmp_path / "tags.csv").write_text(f"file,tags\n1.jpg,cat\n{photo},cat\n/{tmp_path}/1.jpg,dog")
     dataset = read(tmp_path / "tags.csv", strict=False)
     assert _tags(dataset) == {"1.jpg": {"cat", "dog"}}
@@ -304,7 +299,7 @@ def test_a_list_may_name_any_path_for_a_photo(tmp_path, photo):
 
 
 def test_a_tag_of_half_a_character_is_refused_since_no_file_could_hold_it(tmp_path):
-    _make(tmp_path, "1.jpg")
+    touch(tmp_path, "1.jpg")
     (tmp_path / "tags.json").write_text(r'{"1.jpg": ["\ud83e\udd8a", "\ud83e"]}')
     with pytest.raises(InputError, match=r"tags\.json is not valid JSON .*surrogates"):
         read(tmp_path / "tags.json")
@@ -313,7 +308,7 @@ def test_a_tag_of_half_a_character_is_refused_since_no_file_could_hold_it(tmp_pa
 
 
 def test_photos_of_a_list_may_lie_elsewhere(tmp_path):
-    _make(tmp_path / "photos", "img/1.jpg")
+    touch(tmp_path / "photos", "img/1.jpg")
     (tmp_path / "lists").mkdir()
     (tmp_path / "lists/tags.csv").write_text("file,tags\nimg/1.jpg,cat\n")
     (tmp_path / "lists/truth.json").write_text('{"img/1.jpg": {"boxes": [[0, 1, 2, 3]]}}')
@@ -332,28 +327,6 @@ def test_a_list_is_read_without_its_photos_where_they_are_not_needed(tmp_path, n
 
 
 def test_a_folder_of_photos_has_no_photos_elsewhere(tmp_path):
-    _make(tmp_path, "cat/1.jpg")
+    touch(tmp_path, "cat/1.jpg")
     with pytest.raises(InputError, match=r"holds no lists, so its photos cannot lie elsewhere"):
         read(tmp_path, images=tmp_path)
-
-
-def test_a_list_beside_one_folder_of_photos_is_read(tmp_path):
-    _make(tmp_path, "img/1.jpg", "img/2.jpg", "_background/3.jpg")
-    (tmp_path / "tags.csv").write_text("file,tags\nimg/1.jpg,cat\nimg/2.jpg,dog")
-    dataset = read(tmp_path)
-    assert _tags(dataset) == {"img/1.jpg": {"cat"}, "img/2.jpg": {"dog"}}
-    assert [(problem.name, "was read" in problem.reason) for problem in dataset.problems] == [("tags.csv", True)]
-
-
-def test_a_list_beside_folders_of_tags_is_named_and_left(tmp_path):
-    _make(tmp_path, "cat/1.jpg", "dog/2.jpg")
-    (tmp_path / "prices.csv").write_text("what,price")
-    dataset = read(tmp_path)
-    assert dataset.classes == ("cat", "dog")
-    assert [(problem.name, "was not read" in problem.reason) for problem in dataset.problems] == [("prices.csv", True)]
-
-
-def test_the_output_of_a_command_is_no_folder_of_tags(tmp_path):
-    _make(tmp_path, "masks/1.png", "run.json", "boxes.coco.json")
-    with pytest.raises(InputError, match="is the output of a command"):
-        read(tmp_path)

@@ -3,19 +3,14 @@
 import json
 
 import pytest
+from touched import touch
 
 from torchbas.data.tags import read
 from torchbas.errors import InputError
 
 
-def _make(root, *names):
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-
-
 def test_boxes_and_masks_are_added_by_truth_json(tmp_path):
-    _make(tmp_path, "cat/1.jpg", "dog/2.jpg", "masks/cat/1.png")
+    touch(tmp_path, "cat/1.jpg", "dog/2.jpg", "masks/cat/1.png")
     ground_truth = {"cat/1.jpg": {"boxes": [[1, 2, 3.5, 4]], "mask": "masks/cat/1.png"}, "dog/9.jpg": {"boxes": []}}
     (tmp_path / "truth.json").write_text(json.dumps(ground_truth))
     dataset = read(tmp_path)
@@ -38,7 +33,7 @@ def test_boxes_and_masks_are_added_by_truth_json(tmp_path):
     ],
 )
 def test_a_truth_json_that_is_not_understood_is_refused(tmp_path, content, sentence):
-    _make(tmp_path, "cat/1.jpg")
+    touch(tmp_path, "cat/1.jpg")
     (tmp_path / "truth.json").write_text(content)
     with pytest.raises(InputError, match=sentence):
         read(tmp_path)
@@ -50,7 +45,7 @@ NO_BOXES += [f"[1, 2, 1{'0' * 310}, 4]", f"[1, 2, {'1' * 5000}, 4]", "[9, 2, 3, 
 
 @pytest.mark.parametrize("box", NO_BOXES)
 def test_a_true_box_that_is_not_finite_and_in_order_is_refused(tmp_path, box):
-    _make(tmp_path, "cat/1.jpg")
+    touch(tmp_path, "cat/1.jpg")
     (tmp_path / "truth.json").write_text(f'{{"cat/1.jpg": {{"boxes": [{box}]}}}}')
     with pytest.raises(
         InputError, match=r'truth\.json(: "cat/1.jpg" (is not understood|has a box)| is not valid JSON)'

@@ -99,22 +99,17 @@ def _read_folders(path: Path, places: Places) -> Reading:
     if (path / "run.json").is_file() and (path / "boxes.coco.json").is_file():
         raise InputError(f"{folder_name(path)} is the output of a command. Give the photos that it was made from.")
     lists = [path / name for name in LISTS if (path / name).is_file()] or sorted(path.glob("*.csv"))
-    folders = [one.name for one in path.iterdir() if one.is_dir() and not one.name.startswith((".", "_"))]
     if len(lists) != 1:
         return TAG_FOLDERS.read(path, places)
-    name = lists[0].name
+    folders = [one.name for one in path.iterdir() if one.is_dir() and not one.name.startswith((".", "_"))]
     if len(folders) > 1:
-        reading, note = (
-            TAG_FOLDERS.read(path, places),
-            "was not read: tags are the folders' names. Give the list itself",
-        )
-        note = f"{note} for what it says."
+        reading = TAG_FOLDERS.read(path, places)
+        note = "was not read: tags are the folders' names. Give the list itself for what it says."
     else:
-        chosen = format_of(lists[0]) or TAG_FOLDERS
-        reading = chosen.read(lists[0], places)
+        reading = _read(lists[0], places)
         note = "was read for the tags, for the photos lie in one folder at most."
-    dataset = reading.dataset
-    return reading._replace(dataset=replace(dataset, problems=(*dataset.problems, Problem(name, note))))
+    problems = (*reading.dataset.problems, Problem(lists[0].name, note))
+    return reading._replace(dataset=replace(reading.dataset, problems=problems))
 
 
 def _folder(path: str | os.PathLike[str] | None, holds: str) -> Path | None:
