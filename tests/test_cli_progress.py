@@ -41,3 +41,11 @@ def test_a_log_says_how_long_it_will_take(monkeypatch, capsys):
 def test_a_title_is_not_as_narrow_as_its_table(capsys):
     table("12 photos in a folder with a rather long name, 2 tags", ["tag"], [["a"]])
     assert "12 photos in a folder with a rather long name, 2 tags\n" in capsys.readouterr().err
+
+
+def test_a_title_and_cells_quote_control_characters(capsys):
+    table("12 photos in a\x1b[2Jb", ["tag"], [["c\x1b[31m"]])
+    said = capsys.readouterr().err
+    assert "\x1b" not in said
+    assert r"a\x1b[2Jb" in said
+    assert r"c\x1b[31m" in said

@@ -109,7 +109,7 @@ def table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
     for name in columns:
         drawn.add_column(name, justify="left" if name == columns[0] else "right")
     for row in rows:
-        drawn.add_row(*(value if isinstance(value, str) else f"{value:.1f}" for value in row))
+        drawn.add_row(*(printable(value) if isinstance(value, str) else f"{value:.1f}" for value in row))
     console = Console(file=sys.stderr)
-    console.print(title, markup=False, highlight=False, soft_wrap=True)
+    console.print(printable(title), markup=False, highlight=False, soft_wrap=True)
     console.print(drawn, markup=False)
