@@ -1,13 +1,18 @@
-"""Masks drawn to the edges of a photo: a CRF on a heatmap that is too round, and what must stay as it was."""
+"""Masks drawn to the edges of a photo: a CRF on a heatmap that is too round or has holes, and what must stay."""
 
+import heapq
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from torchbas.inference import localizer as module
-from torchbas.inference.refine import refine
+from torchbas.inference import refine as module
+from torchbas.inference.boxes import largest_box
+from torchbas.inference.refine import fill_holes, refine
 from torchbas.training.recipe import train_recipe
 
 THING = np.s_[70:150, 60:200]
@@ -63,17 +68,57 @@ def test_predict_draws_masks_and_keeps_heatmaps_and_what_would_vanish(demo_set, 
         assert (one.threshold, one.bas_ratio, one.confidence) == (other.threshold, other.bas_ratio, other.confidence)
     monkeypatch.setattr(module, "refine", lambda *_: np.zeros((64, 64), np.float32))
     gone = list(trained.stream(demo_set))
-    assert [one.xyxy for one in gone] == [one.xyxy for one in before]
-    side = {"left": 0}
+    filled = [cv2.resize(fill_holes(one.grid), one.size[::-1], interpolation=cv2.INTER_LINEAR) for one in before]
+    largest = [largest_box(heatmap, one.threshold) for heatmap, one in zip(filled, before, strict=True)]
+    assert [one.xyxy for one in gone] == largest
+
+
+def test_the_mask_of_the_crf_is_kept_unless_it_loses_the_evidence(demo_set, recipe, tmp_path, monkeypatch):
+    trained = train_recipe(demo_set, recipe, tmp_path, weights=False, device="cpu")
+    own = [one.xyxy for one in trained.stream(demo_set)]
+    calls = []
 
     def left_half(*_):
-        side["left"] += 1
         half = np.zeros((64, 64), np.float32)
         half[:, :32] = 1
+        calls.append(half)
         return half
 
     monkeypatch.setattr(module, "refine", left_half)
+    monkeypatch.setattr(module, "LOST", 1.0)  # more than S_b / S can rise
     for one in trained.stream(demo_set):
         height, width = one.size
         assert one.xyxy == pytest.approx((0, 0, width / 2, height), abs=1)
-    assert side["left"] == len(before)
+    assert len(calls) == len(own)
+    monkeypatch.setattr(module, "LOST", -1.1)  # less than it can fall: the CRF's is never kept
+    assert [one.agreement for one in trained.stream(demo_set)] == [1.0] * len(own)
+
+
+@given(arrays(np.float32, st.tuples(st.integers(1, 7), st.integers(1, 7)), elements=st.sampled_from([0, 0.25, 0.5, 1])))
+def test_a_filled_heatmap_is_the_least_climb_to_the_outside(heatmap):
+    assert np.array_equal(fill_holes(heatmap), least_climb(heatmap))
+
+
+def least_climb(heatmap: np.ndarray) -> np.ndarray:
+    """Dijkstra from the outside, a path's length being the highest place on it."""
+    (height, width), climbed = heatmap.shape, {}
+    edge = [(y, x) for y in range(height) for x in range(width) if y in (0, height - 1) or x in (0, width - 1)]
+    queue = [(heatmap[place], place) for place in edge]
+    heapq.heapify(queue)
+    while queue:
+        climb, (y, x) = heapq.heappop(queue)
+        if (y, x) in climbed:
+            continue
+        climbed[y, x] = climb
+        for near in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
+            if 0 <= near[0] < height and 0 <= near[1] < width:
+                heapq.heappush(queue, (max(climb, heatmap[near]), near))
+    return np.array([[climbed[y, x] for x in range(width)] for y in range(height)])
+
+
+def test_the_mask_of_a_ring_is_the_whole_thing():
+    y, x = np.mgrid[:28, :28] * (256 / 28) + 128 / 28
+    inside = (x > 55) & (x < 205) & (y > 65) & (y < 155)
+    hole = (x > 80) & (x < 180) & (y > 90) & (y < 130)
+    ring = np.where(inside & ~hole, 0.9, 0.02).astype(np.float32)
+    assert iou(refine(ring, 0.4, photo()) > 0.5) > 0.95

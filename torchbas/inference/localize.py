@@ -42,6 +42,8 @@ class Detections(NamedTuple):
     """S_b / S with all places above the threshold masked, in [0, 1]."""
     replaced: Bool[Tensor, " Q"]
     """Whether the heatmap is Layer-CAM's in place of the method's."""
+    queries: Encoded
+    """The images of the queries, as encoded for the first pass."""
     parts: list[Int32[np.ndarray, "h w"] | None]
     """Number of the thing that each place belongs to, see :func:`~torchbas.inference.separate.separate`; None where
     there is one thing at most, or only the largest is wanted."""
@@ -93,7 +95,7 @@ def detect(
     if objects == "all":
         size = (images.shape[2], images.shape[3])
         parts = separate(model, views, index, label, queries.scores(label), heatmaps, threshold, size)
-    return Detections(index, label, confidence, certainty, heatmaps, threshold, ratio, other, parts)
+    return Detections(index, label, confidence, certainty, heatmaps, threshold, ratio, other, queries, parts)
 
 
 def _rows(wanted: Bool[Tensor, " Q"], queries: Encoded) -> tuple[Int[Tensor, " R"], Encoded]:

@@ -1,7 +1,7 @@
 """A trained method ready to use: photos in, localizations out."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,9 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Int32, UInt8
+from jaxtyping import Bool, Float, Float32, Int32
 from pycocotools import mask as coco_mask
-from torch import Tensor
 
 from ..data import Batch, evaluation_loader, standardize, whole_view
 from ..errors import InputError
@@ -22,8 +21,8 @@ from ..methods.base import Method
 from ..methods.trained import TrainedModel
 from ..structures import Dataset, Sample, unknown_tag
 from .boxes import component, components
-from .localize import detect, enlarged_classes
-from .refine import refine
+from .localize import Detections, detect, enlarged_classes
+from .refine import fill_holes, refine_detections
 from .zoom import detail
 
 Progress = Callable[[Iterable[Batch], int], Iterable[Batch]]
@@ -95,7 +94,8 @@ class Localizer(TrainedModel[Method]):
         loader = evaluation_loader(data, partial(whole_view, size=side), batch_size, workers, at_least=side)
         device = next(self.model.parameters()).device
         self.model.eval()
-        extract = partial(_localizations, objects=objects, method=self.model.name, masks=masks)
+        refined = self.inference.refine != "none" and masks is None
+        extract = partial(_localizations, objects=objects, method=self.model.name, masks=masks, filled=refined)
         replaced = [self.label_of(tag) for tag in self.inference.layercam]
         enlarged = enlarged_classes(self.inference, self.classes)
         with ThreadPoolExecutor(max(workers, torch.get_num_threads())) as pool:  # the network waits meanwhile
@@ -105,6 +105,7 @@ class Localizer(TrainedModel[Method]):
                 images = images.contiguous(memory_format=torch.channels_last)
                 with precision():
                     found = detect(self.model, images, labels, self.inference, replaced, enlarged, objects)
+                    drawn = self._drawn(batch, found, pool) if refined else [None] * len(found.index)
                 index = batch.index[found.index.cpu()].tolist()
                 tasks = zip(
                     [wanted[i] for i in index],
@@ -114,22 +115,20 @@ class Localizer(TrainedModel[Method]):
                     found.bas_ratio.tolist(),
                     found.replaced.tolist(),
                     found.heatmaps.float().cpu().numpy(),
-                    self._photos_to_refine(batch, found.index),
+                    drawn,
                     found.parts,
                     strict=True,
                 )
                 for objects_of_one in pool.map(lambda task: extract(*task), tasks):
                     yield from (one for one in objects_of_one if one.certainty >= min_score)
 
-    def _photos_to_refine(self, batch: Batch, index: Int[Tensor, " Q"]) -> list[UInt8[np.ndarray, "S S 3"] | None]:
-        """The squeezed photo of each query, where masks are drawn to its edges."""
-        if self.inference.refine == "none":
-            return [None] * len(index)
+    def _drawn(self, batch: Batch, found: Detections, pool: Executor) -> list[Float32[np.ndarray, "S S"] | None]:
+        """Each query's probability of foreground, drawn to the edges of its squeezed photo; None for the heatmap."""
         squeezed = [
             cv2.resize(image, (self.resize, self.resize), interpolation=cv2.INTER_AREA)
             for image in batch.images.permute(0, 2, 3, 1).numpy()
         ]
-        return [squeezed[i] for i in index.tolist()]
+        return refine_detections(found, [squeezed[i] for i in found.index.tolist()], pool)
 
     def label_of(self, tag: str) -> int:
         """Index of a tag.
@@ -164,24 +163,27 @@ def _localizations(
     bas_ratio: float,
     replaced: bool,
     grid: Float[np.ndarray, "h w"],
-    image: UInt8[np.ndarray, "S S 3"] | None,
+    drawn: Float32[np.ndarray, "S S"] | None,
     parts: Int32[np.ndarray, "h w"] | None,
     *,
     objects: str,
     method: str,
     masks: Masks | None,
+    filled: bool,
 ) -> list[Localization]:
-    """Objects in a photo at its own size: ``masks``, or components of the heatmap, drawn to the edges of ``image``."""
+    """Objects in a photo at its own size: ``masks``, or components of what was ``drawn``, or else of the heatmap,
+    ``filled`` or as it is."""
     height, width = size
-    own = cv2.resize(grid, (width, height), interpolation=cv2.INTER_LINEAR) > threshold
+    extent = fill_holes(grid) if filled else grid
+    own = cv2.resize(extent, (width, height), interpolation=cv2.INTER_LINEAR) > threshold
     if masks is not None:
         found = [component(mask) for mask in masks(sample, label)]
     else:
         found = []
-        if image is not None and (grid > threshold).any():
-            probability = cv2.resize(refine(grid, threshold, image), (width, height), interpolation=cv2.INTER_LINEAR)
+        if drawn is not None:
+            probability = cv2.resize(drawn, (width, height), interpolation=cv2.INTER_LINEAR)
             found = components(probability > 0.5, objects, parts)
-        if not found:  # nothing is left of a thing that is too small or too faint: its heatmap then
+        if not found:  # nothing is left of a thing that is too small in the photo itself
             found = components(own, objects, parts)
     agreement = _iou(own, np.logical_or.reduce([one.mask for one in found])) if found else 0.0
     return [
