@@ -7,6 +7,7 @@ FOLDER is one of benchmarks/folders.py. Into results/wsol/steps_<folder>_<seed>.
 
 import argparse
 import tempfile
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", default="cat_dog", choices=CELLS)
     parser.add_argument("--seed", type=int, default=0)
     words = parser.parse_args()
+    began = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         photos = Path(scratch, "photos")
         photos.mkdir()
@@ -43,16 +45,24 @@ def main() -> None:
         dataset = api.check(photos)
         curves = {name: watched(dataset, name, words.seed, Path(scratch, name)) for name in RECIPES}
     name = f"steps_{words.folder}_{words.seed}"
-    last = {recipe: {tag: rows[-1] for tag, rows in tags.items()} for recipe, tags in curves.items()}
+    last = {
+        f"{recipe}_{tag}_{key}": rows[-1][key]
+        for recipe, tags in curves.items()
+        for tag, rows in tags.items()
+        for key in CAPTIONS
+    }
     record(
         "wsol",
         name,
         data=f"{words.folder}, {len(dataset.samples)} photos with {len(dataset.classes)} tags",
         recipe=" and ".join(RECIPES),
+        split="the photos that were trained on",
+        threshold={"value": None, "chosen": "none: maps are not thresholded"},
         protocol=f"medians over {PHOTOS} training photos of each tag; S_b / S with the map as it is, not thresholded",
         metrics=last,
         curves=curves,
         seed=words.seed,
+        seconds=round(time.monotonic() - began),
     )
     lines = {
         f"{recipe}: {caption}": {
