@@ -187,9 +187,10 @@ class Kept(Job):
 def measure(name: str, seed: int, more: list[str]) -> None:
     """Label one folder, and record how well."""
     job.Job = Kept
+    full_name = "_".join([name, str(seed), *(word.strip("-") for word in more)])
     weights = str(data_folder() / "weights" / "mobilenetv1_imagenet_fp16.pth")
     with tempfile.TemporaryDirectory() as scratch:
-        photos, out = Path(scratch, "photos"), Path("runs", "folders", f"{name}_{seed}")
+        photos, out = Path(scratch, "photos"), Path("runs", "folders", full_name)
         photos.mkdir()
         truth = CELLS[name](photos, seed)
         began, cpu = time.monotonic(), time.process_time()
@@ -207,7 +208,7 @@ def measure(name: str, seed: int, more: list[str]) -> None:
     states = [one["state"] for one in run.get("tags", [])]
     record(
         "changed" if more else "folders",
-        "_".join([name, str(seed), *(word.strip("-") for word in more)]),
+        full_name,
         data=f"{name}, {len(truth)} photos with {len(states)} tags, {run['photos'] - len(truth)} without",
         recipe=" ".join([localizer.recipe, *more]),
         protocol="largest component of each photo's own tag; a box is right with IoU >= .5 with any true one",
