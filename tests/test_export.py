@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from findings import CLASSES, SIZES, detection, results_of, three
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -27,51 +28,12 @@ from torchbas.errors import InputError
 from torchbas.export import FORMATS, Format, coco, outputs, voc
 from torchbas.export.polygons import polygons
 from torchbas.export.results import Results, save
-from torchbas.localization import Localization
 from torchbas.structures import Problem
-
-CLASSES = ("cat", 'a/b "c" <script>', "Zebra 🦓")
-
-
-def detection(name="a.jpg", label="cat", box=(2.0, 3.0, 8.0, 9.0), size=(12, 16), **changes) -> Localization:
-    """An object whose mask is its box without one corner pixel."""
-    mask = np.zeros(size, np.uint8, order="F")
-    x0, y0, x1, y1 = map(int, box)
-    mask[y0:y1, x0:x1] = 1
-    mask[y0, x0] = 0
-    plain = Localization(
-        image=Path(name),
-        name=name,
-        size=size,
-        label=label,
-        xyxy=box,
-        rle=dict(coco_mask.encode(mask)),
-        grid=np.zeros((2, 2), np.float32),
-        confidence=0.75,
-        bas_ratio=0.1,
-        threshold=0.5,
-    )
-    return replace(plain, **changes)
-
-
-def open_gray(*_) -> Image.Image:
-    return Image.new("RGB", (16, 12), (128, 128, 128))
-
-
-def results_of(*detections: Localization, classes=CLASSES, sizes=None, **notes) -> Results:
-    return Results(detections, classes, SIZES if sizes is None else sizes, open_gray, **notes)
 
 
 @pytest.fixture
-def results() -> Results:
-    return results_of(
-        detection("a.jpg", "cat", (2.0, 3.0, 8.0, 9.0), confidence=0.9),
-        detection("sub/b.jpg", CLASSES[1], (0.0, 0.0, 5.0, 4.0), (8, 9), confidence=0.4),
-        detection("a.jpg", CLASSES[2], (6.0, 5.0, 16.0, 12.0), confidence=0.8),
-    )
-
-
-SIZES = {"a.jpg": (12, 16), "sub/b.jpg": (8, 9), "empty.jpg": (5, 7)}
+def results(tmp_path_factory) -> Results:
+    return three(tmp_path_factory.mktemp("photos"))
 
 
 @pytest.fixture
@@ -91,7 +53,9 @@ def test_a_boxes_file_loads_in_pycocotools_with_every_photo_and_tag(results, tmp
     assert second["bbox"] == [0, 0, 5, 4]
     assert second["area"] == 20
     assert (second["iscrowd"], second["segmentation"]) == (0, [])
-    assert (second["confidence"], second["bas_ratio"], second["method"]) == (0.4, 0.1, "bas")
+    facts = second["attributes"]
+    assert (facts["confidence"], facts["bas_ratio"], facts["method"]) == (0.4, 0.1, "bas")
+    assert facts["score"] == pytest.approx(second["score"], abs=1e-4)
     assert second["score"] == results.detections[1].score
     assert loaded.getAnnIds(imgIds=[3]) == []
 
@@ -270,7 +234,9 @@ def test_the_gallery_has_the_photos_problems_and_facts(results, tmp_path):
 def test_an_unknown_format_is_refused_before_anything_is_written(results, tmp_path):
     with pytest.raises(InputError, match=r'"cocoo" is no format\. Did you mean "coco"\?'):
         save(results, tmp_path / "out", ["voc", "cocoo"])
-    with pytest.raises(InputError, match="There are coco, coco-outlines, voc, gallery"):
+    with pytest.raises(
+        InputError, match="There are coco, coco-outlines, voc, voc-xml, cvat, label-studio, yolo, yolo-segment, "
+    ):
         save(results, tmp_path / "out", ["pdf"])
     assert not (tmp_path / "out").exists()
 
@@ -287,11 +253,12 @@ def test_a_registered_format_is_written_offered_and_cleaned(results, tmp_path, m
     assert "names.txt" in outputs()
 
 
-def test_the_command_line_removes_the_outputs_of_all_formats():
+def test_the_command_line_removes_the_outputs_of_all_formats(results, tmp_path):
     from torchbas.cli.job import OUTPUTS
 
+    save(results, tmp_path, [*FORMATS])
+    assert {place.name for place in tmp_path.iterdir()} == {*outputs()}
     assert {*outputs(), "run.json"} == {*OUTPUTS}
-    assert set(outputs()) == {"boxes.coco.json", "masks.coco.json", "outlines.coco.json", "masks", "index.html"}
 
 
 def test_the_help_says_what_each_format_writes():
@@ -312,7 +279,7 @@ def test_a_full_or_forbidden_disk_is_one_sentence_that_names_the_file(results, t
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(Path, "replace", refuse)
-    expected = rf"\.(json|png|html) cannot be written \({os.strerror(code)}\)\. Free some space"
+    expected = rf"\.(json|jsonl|png|html|xml|txt) cannot be written \({os.strerror(code)}\)\. Free some space"
     with pytest.raises(InputError, match=expected):
         save(results, tmp_path, [name])
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

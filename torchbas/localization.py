@@ -78,6 +78,24 @@ class Localization:
         height, width = self.size
         return cv2.resize(self.grid, (width, height), interpolation=cv2.INTER_LINEAR)
 
+    def to_supervision(self) -> Any:
+        """The object as ``supervision.Detections`` of length 1, for its annotators, metrics and trackers.
+
+        ``confidence`` is :attr:`score`; ``data`` has ``class_name``, the tag. There is no ``class_id``, for the class
+        list is not the object's. ``Detections.merge`` joins several.
+
+        Raises:
+            ImportError: the package supervision is not installed; the extra of the same name has it.
+        """
+        import supervision
+
+        return supervision.Detections(
+            xyxy=np.array([self.xyxy], np.float32),
+            mask=self.mask[None],
+            confidence=np.array([self.score], np.float32),
+            data={"class_name": np.array([self.label])},
+        )
+
 
 @dataclass(frozen=True)
 class TagReport:

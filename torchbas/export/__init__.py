@@ -47,6 +47,18 @@ FORMATS: dict[str, Format] = {
         _writer("coco", "write_outlines"), "masks as COCO polygons, to edit by hand", ("outlines.coco.json",)
     ),
     "voc": Format(_writer("voc"), "masks as palette PNGs, as Pascal VOC has them", ("masks",), IGNORE_INDEX - 1),
+    "voc-xml": Format(_writer("voc_xml"), "boxes as Pascal VOC has them, one XML file a photo", ("Annotations",)),
+    "cvat": Format(
+        _writer("cvat"), "boxes and masks for CVAT (CVAT for images 1.1)", ("boxes.cvat.xml", "masks.cvat.xml")
+    ),
+    "label-studio": Format(
+        _writer("label_studio"),
+        "tasks with predictions for Label Studio, and the configuration that fits them",
+        ("boxes.label-studio.json", "outlines.label-studio.json", "label-studio.xml"),
+    ),
+    "yolo": Format(_writer("yolo", "write_detect"), "photos and boxes to train Ultralytics' YOLO", ("yolo",)),
+    "yolo-segment": Format(_writer("yolo", "write_segment"), "the same with outlines of the masks", ("yolo-segment",)),
+    "huggingface": Format(_writer("huggingface"), "photos and boxes for Hugging Face's load_dataset", ("huggingface",)),
     "gallery": Format(_writer("gallery"), "all photos with what was found, as a page to look through", ("index.html",)),
 }
 

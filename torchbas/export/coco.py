@@ -1,8 +1,8 @@
 """Boxes and masks in the annotation format of COCO, which most detectors train on and most editors import.
 
-Beyond the standard fields an annotation has ``score``, how good the box is likely to be, ``confidence``, the
-probability of the class, ``bas_ratio``, S_b / S: the share of the class's activation that is left when the object is
-masked (eq. 2), all in [0, 1], and ``method``, whose heatmap it is.
+Beyond the standard fields an annotation has ``score``, how good the box is likely to be, and ``attributes``, which CVAT
+shows: the score again, ``confidence``, the probability of the class, ``bas_ratio``, S_b / S: the share of the class's
+activation that is left when the object is masked (eq. 2), all in [0, 1], and ``method``, whose heatmap it is.
 """
 
 import json
@@ -140,9 +140,12 @@ def _annotations(results: Results) -> Iterator[dict]:
             "iscrowd": 0,
             "segmentation": [],
             "score": float(one.score),
-            "confidence": float(one.confidence),
-            "bas_ratio": float(one.bas_ratio),
-            "method": one.method,
+            "attributes": {
+                "score": round(one.score, 4),
+                "confidence": round(one.confidence, 4),
+                "bas_ratio": round(one.bas_ratio, 4),
+                "method": one.method,
+            },
         }
 
 
