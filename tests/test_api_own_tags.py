@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from pycocotools import mask as coco
 from tiny import tiny_bas
 
@@ -53,8 +54,13 @@ def test_small_tags_with_stable_maps_are_enlarged_and_no_others():
 def test_score_and_stability_by_hand():
     one = one_of(SAMPLES[1], 1, Inference())
     assert one.stability == 1.0  # 16 cells above .3 and above .7
-    assert abs(one.score - 0.8) < 1e-6  # every cell is .4 from .5, of .5
-    assert abs(replace(one, agreement=0.5).score - 0.4) < 1e-6
+    height, width = one.size
+    for box, touched in (
+        ((2, 2, width - 2, height - 2), 0),
+        ((0, 2, width - 2, height), 2),
+        ((0, 0, width, height), 4),
+    ):
+        assert replace(one, xyxy=tuple(map(float, box))).score == pytest.approx(0.8**touched)
     shaky = one_of(SAMPLES[2], 2, Inference(enlarged=("shaky",)))
     assert shaky.stability == 0.0
     assert shaky.score == 0.0

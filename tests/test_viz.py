@@ -154,7 +154,7 @@ def gallery(folder, detections, classes=("cat", "dog"), sizes=None, open_image=g
 
 
 def test_cards_come_least_certain_first(tmp_path):
-    sure, soft, unsure = (np.array([[high, 0.1], [0.1, 0.1]], np.float32) for high in (0.95, 0.8, 0.6))
+    sure, soft, unsure = (np.array([row, [0.1, 0.1]], np.float32) for row in ([0.9, 0.9], [0.9, 0.6], [0.6, 0.6]))
     last = detection("a.jpg", grid=sure, threshold=0.5)
     first = detection("b.jpg", "dog", grid=unsure, threshold=0.5)
     second = detection("c.jpg", grid=soft, threshold=0.5)

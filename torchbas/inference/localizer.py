@@ -174,8 +174,6 @@ def _localizations(
     """Objects in a photo at its own size: ``masks``, or components of what was ``drawn``, or else of the heatmap,
     ``filled`` or as it is."""
     height, width = size
-    extent = fill_holes(grid) if filled else grid
-    own = cv2.resize(extent, (width, height), interpolation=cv2.INTER_LINEAR) > threshold
     if masks is not None:
         found = [component(mask) for mask in masks(sample, label)]
     else:
@@ -183,9 +181,10 @@ def _localizations(
         if drawn is not None:
             probability = cv2.resize(drawn, (width, height), interpolation=cv2.INTER_LINEAR)
             found = components(probability > 0.5, objects, parts)
-        if not found:  # nothing is left of a thing that is too small in the photo itself
-            found = components(own, objects, parts)
-    agreement = _iou(own, np.logical_or.reduce([one.mask for one in found])) if found else 0.0
+        if not found:  # also where nothing is left of a thing that is too small in the photo itself
+            extent = fill_holes(grid) if filled else grid
+            large = cv2.resize(extent, (width, height), interpolation=cv2.INTER_LINEAR)
+            found = components(large > threshold, objects, parts)
     return [
         Localization(
             image=sample.path,
@@ -199,13 +198,8 @@ def _localizations(
             certainty=certainty,
             bas_ratio=bas_ratio,
             threshold=threshold,
-            agreement=agreement,
             method="layercam" if replaced else method,
             ground_truth=sample.boxes,
         )
         for one in found
     ]
-
-
-def _iou(a: Bool[np.ndarray, "H W"], b: Bool[np.ndarray, "H W"]) -> float:
-    return float((a & b).sum() / max((a | b).sum(), 1))
