@@ -56,7 +56,9 @@ def test_label_learns_one_tag_from_the_photos_without_it_and_keeps_the_words(par
     words = ["label", str(parts), "--background", "good", "--out", str(tmp_path / "out"), *TINY[:-1]]
     assert TINY[-1] == "--quiet"
     assert main(words) == 0
-    assert "\n8 photos without a tag: learned as background\n" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "\n8 photos without a tag: learned as background\n" in said
+    assert "With --weights none this recipe's network stays random" in " ".join(said.split())
     content = json.loads((tmp_path / "out/run.json").read_text("utf-8"))
     assert content["words"]["background"] == ["good"]
     assert tb.load(tmp_path / "out").classes == ("fish",)

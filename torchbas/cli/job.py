@@ -33,6 +33,10 @@ MODEL = (
 SPLIT_BATCHES = (
     "Each process normalizes its own share of a batch (BatchNorm), so the network will differ from that of one process."
 )
+RANDOM = (
+    "With --weights none this recipe's network stays random, for only a probe and the generator are trained: expect"
+    " poor maps. Give --weights auto or a FILE, or --recipe small, which trains every layer."
+)
 LAST_WORD = {
     "empty": "Try a lower --threshold first, then train with more photos or with --area a third lower.",
     "full": "Train with photos without any of the tags in a folder _background, or with --area a third higher.",
@@ -63,11 +67,14 @@ class Job:
             raise InputError(f"{dataset.root} holds no photo that can be opened; run bas check {dataset.root}.")
         return checked
 
-    def say_untagged(self, dataset: Dataset, recipe: Recipe) -> None:
-        """Say what becomes of the training photos without a tag."""
+    def announce(self, dataset: Dataset, recipe: Recipe, weights: bool | Path) -> None:
+        """Say what becomes of the training photos without a tag, and where nothing good can come of the weights."""
         count = sum(not sample.labels for sample in dataset.only("train", "").samples)
         kind = methods.load(recipe.method)
-        learned = kind.learns_background(kind.read_options(recipe.options))
+        options = kind.read_options(recipe.options)
+        learned = kind.learns_background(options)
+        if weights is False and getattr(options, "classifier", None) == "probe":
+            self.reporter.say(RANDOM)
         photos, have, are = (f"{count} photos", "have", "are") if count > 1 else ("1 photo", "has", "is")
         if count:
             fate = "without a tag: learned as background" if learned else f"{have} no tag and {are} left out"

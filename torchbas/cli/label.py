@@ -64,7 +64,7 @@ class Label(Common):
         precision = recipe.training.precision
         job = Job(self.out, Reporter(self.quiet), api.Compute(self.device, self.workers, precision))
         checked = job.check(dataset)
-        job.say_untagged(checked, recipe)
+        job.announce(checked, recipe, weights)
         localizer = job.train(checked, self.out / "model", recipe, weights, resume=self.resume, begin=begin)
         begin()
         words = {"command": "label", "words": chosen(self)}

@@ -68,7 +68,7 @@ class Train(Common):
         compute = api.Compute(self.device, self.workers, recipe.training.precision)
         job = Job(self.out, Reporter(self.quiet or not first_process()), compute)
         checked = job.check(dataset)
-        job.say_untagged(checked, recipe)
+        job.announce(checked, recipe, weights)
         job.train(checked, self.out, recipe, weights, resume=self.resume, begin=begin)
         begin()
         answer = {"command": "train", "words": chosen(self), "problems": checked.problems, "seconds": job.seconds}
