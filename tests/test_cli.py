@@ -192,6 +192,20 @@ def test_a_run_that_finds_nothing_does_not_read_like_a_success(command, labeled,
     assert len(run["nothing_found"]) == 30
 
 
+@pytest.mark.parametrize(("formats", "pointer"), [(["gallery"], "Open {}/index.html"), (["cvat"], "They are in {}")])
+def test_the_last_line_points_to_what_was_written(formats, pointer, labeled, messy, tmp_path, capsys):
+    words = ["predict", str(messy.parent / "test"), "--model", str(labeled), "--out", str(tmp_path / "out")]
+    assert main([*words, "--format", *formats]) == 0
+    assert " ".join(capsys.readouterr().err.split()).endswith(pointer.format(tmp_path / "out"))
+
+
+def test_a_run_is_named_by_one_folder_everywhere(labeled, messy, tmp_path):
+    words = ["train", str(messy), "--out", str(tmp_path / "run"), *TINY[:2], "--weights", str(labeled), *TINY[4:]]
+    assert main(words) == 0
+    started = json.loads((tmp_path / "run/run.json").read_text("utf-8"))
+    assert started["words"]["weights"] == str(labeled)
+
+
 def test_predicted_tags_get_no_report(labeled, messy, tmp_path, capsys):
     words = ["predict", str(messy.parent / "test"), "--model", str(labeled), "--out", str(tmp_path / "out")]
     assert main([*words, "--format", "coco"]) == 0

@@ -13,6 +13,12 @@ LARGEST = 16 * 2**20
 """Bytes of a card; one of 20,000 classes has a megabyte."""
 
 
+def run_folder(path: str | Path) -> Path:
+    """The folder of a trained model that a path names: itself, or ``model`` in what ``bas label`` has written."""
+    folder = Path(path).expanduser()
+    return folder / "model" if (folder / "model" / CARD).is_file() else folder
+
+
 def read_card(folder: Path) -> dict[str, Any]:
     """``model.json`` of a run's folder.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ..cards import run_folder
 from ..config import Inference
 from ..errors import InputError
 from ..inference.localizer import AUTHORS, Localizer, Progress, silent
@@ -85,5 +86,5 @@ def load(model: str | Path) -> Localizer:
         load_authors(network, model)
         classes = tuple(str(number) for number in range(network.num_classes))
         return Localizer(network, classes, RESIZE, CROP, Inference(threshold=0.1), AUTHORS)
-    nested = Path(model) / "model"
-    return Localizer.load(nested if (nested / "model.json").is_file() else model)
+    folder = run_folder(model)
+    return Localizer.load(folder if folder.is_dir() else model)

@@ -191,7 +191,11 @@ class Job:
         if missing:
             self.reporter.say(f"nothing found: {missing} of {asked} tags of photos, listed in run.json")
 
-    def conclude(self, answer: dict[str, Any], *sentences: str) -> None:
+    def pointer(self, formats: Sequence[str]) -> str:
+        """Where to look at what was written."""
+        return f"Open {self.out / 'index.html'}" if "gallery" in formats else f"They are in {self.out}"
+
+    def conclude(self, answer: dict[str, Any], formats: Sequence[str], *sentences: str) -> None:
         """The last lines of a command; where no tag's maps can be used, what to do instead."""
         states = Counter(tag["state"] for tag in answer.get("tags", ()))
         if states and not states["alive"]:
@@ -200,7 +204,7 @@ class Job:
             what = "are Layer-CAM's, and poor" if instead else "cannot be used either"
             sentences = (
                 f"No tag has maps that can be used, so these {answer['objects']} objects {what}. {move}"
-                f" To look at them: {self.out / 'index.html'}",
+                f" {self.pointer(formats)}",
             )
         for sentence in sentences:
             self.reporter.say(sentence)

@@ -72,7 +72,8 @@ class Label(Common):
         answer = job.write(found, checked, localizer, self.format, words, reports)
         job.conclude(
             answer,
-            f"{len(found)} objects in {len(checked.samples)} photos. Open {self.out / 'index.html'}",
+            self.format,
+            f"{len(found)} objects in {len(checked.samples)} photos. {job.pointer(self.format)}",
             f"Next: bas predict NEW_PHOTOS --model {self.out} --tags predicted --out FOLDER",
         )
         return answer

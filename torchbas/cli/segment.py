@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from .. import recipes
-from ..cards import CARD, read_card
+from ..cards import CARD, read_card, run_folder
 from ..config import Precision, Seed, Segmentation, Training
 from ..errors import InputError
 from ..export import check_formats
@@ -124,7 +124,7 @@ class Segment(Common):
             table("mIoU, percent", ["stage", "mIoU"], [[name, score["miou"]] for name, score in known.items()])
         reporter.say(f"All of it is in {self.out}, described in {self.out / MANIFEST}.")
         if objects and "gallery" in self.format:
-            reporter.say(f"{answer['objects']} objects in the photos learned from. Open {self.out / 'index.html'}")
+            reporter.say(f"{answer['objects']} objects in the photos learned from. {job.pointer(self.format)}")
         for sentence in self._results({sample.split for sample in checked.samples}):
             reporter.say(sentence)
         return answer
@@ -182,6 +182,6 @@ def parse(words: Sequence[str]) -> Segment:
 
 def _trained_by(models: Sequence[str]) -> str:
     """The built-in recipe that the first run's card names, so that its stages follow; VOC's where it names none."""
-    folders = [folder for folder in map(Path, models[:1]) if (folder / CARD).is_file()]
+    folders = [folder for folder in map(run_folder, models[:1]) if (folder / CARD).is_file()]
     name = str(read_card(folders[0]).get("recipe")) if folders else DEFAULT
     return name if name in recipes.built_in() else DEFAULT

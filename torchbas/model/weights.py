@@ -13,7 +13,7 @@ from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from ..bounds import Bound
-from ..cards import CARD, read_card, value_of
+from ..cards import CARD, read_card, run_folder, value_of
 from ..errors import CALMER, Diverged, InputError
 from ..io import atomic_write
 from .authors import NETWORKS
@@ -35,7 +35,7 @@ def normalization(backbone: str, weights: bool | str | Path = True) -> tuple[Col
     training). The folder of a trained model says itself.
     """
     if is_run(weights):
-        card = read_card(Path(weights).expanduser())
+        card = read_card(run_folder(weights))
         if card.keys() >= {"mean", "std"}:
             return normalization_of(card)
     network = NETWORKS.get(backbone)
@@ -68,7 +68,7 @@ def origin(weights: bool | str | Path) -> str:
     """
     if not is_run(weights):
         return str(weights)
-    card = read_card(Path(weights).expanduser())
+    card = read_card(run_folder(weights))
     return str(card.get("fingerprint", weights))
 
 
@@ -84,7 +84,7 @@ def start_from(network: nn.Module, folder: str | Path, classes: tuple[str, ...],
     Raises:
         InputError: no trained model in the folder, or one of another backbone or, for ``whole``, with other layers.
     """
-    folder = Path(folder).expanduser()
+    folder = run_folder(folder)
     card, state, own = read_card(folder), _read_weights(folder / WEIGHTS), network.state_dict()
     same = tuple(card["classes"]) == classes
     parts = ("",) if whole else ("f1.", "f2.", "head.") if same else ("f1.", "f2.")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import methods
-from ..cards import read_card
+from ..cards import read_card, run_folder
 from ..config import Recipe, Training
 from ..data import Batch, Order, too_few_tags, training_loader
 from ..errors import InputError
@@ -108,7 +108,7 @@ def check_needs(recipe: Recipe, options: Any, weights: bool | str | Path) -> Non
     first = f"bas train DATA --recipe {recipe.init_from} --out RUN"
     if not is_run(weights):
         raise InputError(f"{recipe.name} starts from a run of {recipe.init_from}: {first}, then add --weights RUN.")
-    if (given := read_card(Path(weights).expanduser()).get("recipe")) != recipe.init_from:
+    if (given := read_card(run_folder(weights)).get("recipe")) != recipe.init_from:
         raise InputError(
             f"{weights} is a run of {given}, but {recipe.name} starts from one of {recipe.init_from}: {first}."
         )
