@@ -57,7 +57,7 @@ def main() -> None:
         data=f"{words.folder}, {len(dataset.samples)} photos with {len(dataset.classes)} tags",
         recipe=" and ".join(RECIPES),
         split="the photos that were trained on",
-        threshold={"value": None, "chosen": "none: maps are not thresholded"},
+        threshold=None,
         protocol=f"medians over {PHOTOS} training photos of each tag; S_b / S with the map as it is, not thresholded",
         metrics=last,
         curves=curves,
