@@ -196,7 +196,8 @@ def test_a_run_that_finds_nothing_does_not_read_like_a_success(command, labeled,
 def test_the_last_line_points_to_what_was_written(formats, pointer, labeled, messy, tmp_path, capsys):
     words = ["predict", str(messy.parent / "test"), "--model", str(labeled), "--out", str(tmp_path / "out")]
     assert main([*words, "--format", *formats]) == 0
-    assert " ".join(capsys.readouterr().err.split()).endswith(pointer.format(tmp_path / "out"))
+    said = "".join(capsys.readouterr().err.split())  # long paths are broken anywhere
+    assert said.endswith(pointer.format(tmp_path / "out").replace(" ", ""))
 
 
 def test_a_run_is_named_by_one_folder_everywhere(labeled, messy, tmp_path):

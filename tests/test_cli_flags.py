@@ -48,7 +48,7 @@ def test_an_unknown_flag_gets_a_suggestion(capsys):
     assert "--weights" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [["--threshold", "2"], ["--crop", "300"], ["--format", "yolo"]])
+@pytest.mark.parametrize("words", [["--threshold", "2"], ["--crop", "300"], ["--format", "dicom"]])
 def test_a_value_out_of_range_is_named(words, capsys):
     with pytest.raises(SystemExit) as end:
         main(["label", "photos", "--out", "labels", *words])
