@@ -16,17 +16,27 @@ CLASSES = ("cat", 'a/b "c" <script>', "Zebra 🦓")
 
 def detection(name="a.jpg", label="cat", box=(2.0, 3.0, 8.0, 9.0), size=(12, 16), **changes) -> Localization:
     """An object whose mask is its box without one corner pixel."""
+    mask = filled(box, size)
+    mask[int(box[1]), int(box[0])] = 0
+    return boxed(name, label, box, size, **{"rle": dict(coco_mask.encode(mask)), **changes})
+
+
+def filled(box, size) -> np.ndarray:
     mask = np.zeros(size, np.uint8, order="F")
     x0, y0, x1, y1 = map(int, box)
     mask[y0:y1, x0:x1] = 1
-    mask[y0, x0] = 0
+    return mask
+
+
+def boxed(name, label, box, size, **changes) -> Localization:
+    """An object whose mask is its box."""
     plain = Localization(
         image=Path(name),
         name=name,
         size=size,
         label=label,
         xyxy=box,
-        rle=dict(coco_mask.encode(mask)),
+        rle=dict(coco_mask.encode(filled(box, size))),
         grid=np.zeros((2, 2), np.float32),
         confidence=0.75,
         bas_ratio=0.1,

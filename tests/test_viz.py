@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from findings import boxed
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -27,22 +28,8 @@ EVIL = 'a/b "c" <script>alert(1)</script> 🦓 </script><!-- \n\r\u2028 \udcff'
 
 
 def detection(name="a.jpg", label="cat", box=(10.0, 20.0, 60.0, 50.0), size=(80, 100), **changes) -> Localization:
-    mask = np.zeros(size, np.uint8, order="F")
-    x0, y0, x1, y1 = map(int, box)
-    mask[y0:y1, x0:x1] = 1
-    plain = Localization(
-        image=Path(name),
-        name=name,
-        size=size,
-        label=label,
-        xyxy=box,
-        rle=dict(coco_mask.encode(mask)),
-        grid=np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4),
-        confidence=0.9,
-        bas_ratio=0.2,
-        threshold=0.5,
-    )
-    return replace(plain, **changes)
+    grid = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
+    return boxed(name, label, box, size, **{"grid": grid, "confidence": 0.9, "bas_ratio": 0.2, **changes})
 
 
 def gray(*_) -> Image.Image:

@@ -2,7 +2,6 @@
 
 import json
 import tarfile
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -14,6 +13,7 @@ from ..errors import InputError
 from ..io import atomic_write, output_paths
 from ..localization import Localization
 from ..structures import IGNORE_INDEX
+from .photos import by_photo
 from .results import Results
 
 VOC_CLASSES = 20
@@ -37,10 +37,7 @@ def write_masks(results: Results, folder: Path) -> None:
     """
     index = {label: number for number, label in enumerate(results.classes, 1)}
     paths = output_paths(results.sizes, ".png")
-    detections_of = defaultdict(list)
-    for one in results.detections:
-        detections_of[one.name].append(one)
-    for name, detections in detections_of.items():
+    for name, detections in by_photo(results).items():
         write_labels(folder / paths[name], _merge(detections, index))
     with atomic_write(folder / "classes.json") as partial:
         partial.write_text(json.dumps(["background", *results.classes], indent=0), encoding="utf-8")
