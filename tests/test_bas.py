@@ -156,3 +156,19 @@ def test_pooling_is_done_in_fp32():
 def test_a_wrong_shape_is_refused(tiny_bas):
     with pytest.raises(Exception, match="Float"):
         tiny_bas.generator(torch.randn(8, 16, 16))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("backbone", ["mobilenetv1", "vgg16", "resnet10t"])
+def test_a_photo_of_one_color_has_no_frame_where_its_edges_are_reflected(backbone):
+    torch.manual_seed(0)
+    gray = torch.full((1, 3, 96, 96), 0.7)
+    spread = {}
+    for mode in ("zeros", "reflect"):
+        model = BAS.from_architecture(Architecture(backbone, padding_mode=mode, hidden=8), 5).eval()
+        features, maps = model.features(gray), model(gray).maps
+        assert torch.allclose(maps[:, [2]], model.generator.of(features, torch.tensor([[2]])), atol=1e-6)
+        every = (features, maps, model.class_maps(features))
+        spread[mode] = [float((one.amax((2, 3)) - one.amin((2, 3))).max() / one.abs().max()) for one in every]
+    assert min(spread["zeros"]) > 1e-3
+    assert max(spread["reflect"]) < 1e-4

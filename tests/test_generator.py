@@ -10,11 +10,12 @@ def _chosen(maps, classes):
     return maps.gather(1, classes[:, :, None, None].expand(-1, -1, *maps.shape[2:]))
 
 
+@pytest.mark.parametrize("padding_mode", ["zeros", "reflect"])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("classes", [[[3], [0], [3]], [[0, 4, 2], [1, 1, 3], [2, 0, 4]]], ids=["k=1", "k=3"])
-def test_maps_of_chosen_classes_equal_the_full_convolution_with_all_gradients(classes, bias):
+def test_maps_of_chosen_classes_equal_the_full_convolution_with_all_gradients(classes, bias, padding_mode):
     torch.manual_seed(0)
-    generator, classes = Generator(6, 5, bias=bias), torch.tensor(classes)
+    generator, classes = Generator(6, 5, bias=bias, padding_mode=padding_mode), torch.tensor(classes)
     if bias:
         torch.nn.init.normal_(generator.conv.bias)
     weigh = torch.randn(*classes.shape, 7, 9)

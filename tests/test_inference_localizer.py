@@ -240,7 +240,7 @@ def test_layercam_stands_in_for_the_maps_of_a_dead_tag(localizer, paths):
     assert {one.label: one.method for one in after} == {"fish": "layercam", other: "bas"}
     (fish,), (rest,) = ([one for one in after if one.label == tag] for tag in ("fish", other))
     (kept,) = (one for one in before if one.label == other)
-    np.testing.assert_array_equal(rest.grid, kept.grid)
+    np.testing.assert_allclose(rest.grid, kept.grid, atol=1e-5)  # one product of two maps, or of one
     images = torch.stack([whole_view(open_image(paths[0]), localizer.resize)])
     network = localizer.model.eval()
     features = network.features(standardize(images, *network.normalization)).detach().requires_grad_()

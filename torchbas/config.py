@@ -22,6 +22,8 @@ class Architecture(Checked):
     """Stage (1, 2, ...) after which the generator sits (Tables 3 and 8); the paper's place when not given."""
     activation: Literal["relu", "relu6"] = "relu"
     """Activation of MobileNetV1: the authors' weights need relu, timm's and most others relu6."""
+    padding_mode: Literal["zeros", "reflect"] = "zeros"
+    """What convolutions see beyond an image: zeros, or the image reflected, so that its frame is no evidence."""
     head: Literal["conv", "linear"] = "conv"
     """conv: two 3x3 convolutions and a 1x1 (WSOL). linear: one 1x1 convolution without bias (WSSS)."""
     hidden: Annotated[int, Bound(1, 4096)] = 1024

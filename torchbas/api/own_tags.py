@@ -27,9 +27,12 @@ class OwnTags(NamedTuple):
 SMALL = 0.1
 """Median share of its photos below which a tag's objects may be small."""
 TRIED = 8
-"""Photos of such a tag that are localized at twice the size, to see how stable its maps are there."""
-STABLE = 0.9
-"""Share of the stability of its maps that must be left there; chosen on one drawn set and birds (docs/start.md)."""
+"""Photos of such a tag that are localized at twice the size, to see what is left of its maps there."""
+SURE = 1.4
+"""How many times the threshold a place must have to be surely foreground."""
+LEFT = 0.35
+"""Share of the surely foreground area that must be left there; the bare smear around a thing, as wide at either
+size, keeps a quarter (docs/start.md)."""
 
 
 def localize_own_tags(dataset: Dataset, localizer: Localizer, localize: Localize) -> OwnTags:
@@ -60,17 +63,17 @@ def localize_own_tags(dataset: Dataset, localizer: Localizer, localize: Localize
 def _better_enlarged(
     dataset: Dataset, localizer: Localizer, found: list[Localization], reports: list[TagReport], localize: Localize
 ) -> tuple[str, ...]:
-    """Tags of little area whose maps are as stable at twice the size, by some photos of each."""
+    """Tags of little area whose maps hold at twice the size, by some photos of each."""
     if localizer.inference.enlarge != "auto":
         return ()
     small = [one.tag for one in reports if one.state in ("alive", "unknown") and 0 < one.area < SMALL]
     if not small:
         return ()
     few = _some_of(dataset, [dataset.classes.index(tag) for tag in small])
-    large = list(localize(few, _with(localizer, enlarged=tuple(small), refine="none")))  # stability is the maps' own
+    large = list(localize(few, _with(localizer, enlarged=tuple(small), refine="none")))  # only the maps are asked for
     tried = {(sample.name, dataset.classes[label]) for sample in few.samples for label in sample.labels}
-    before, after = (_stability([one for one in ones if (one.name, one.label) in tried]) for ones in (found, large))
-    return tuple(tag for tag in small if after.get(tag, 0) >= STABLE * before.get(tag, 0))
+    before, after = (_sure_areas([one for one in ones if (one.name, one.label) in tried]) for ones in (found, large))
+    return tuple(tag for tag in small if after.get(tag, 0) >= LEFT * before.get(tag, 0))
 
 
 def _some_of(dataset: Dataset, labels: Iterable[int]) -> Dataset:
@@ -85,12 +88,12 @@ def _some_of(dataset: Dataset, labels: Iterable[int]) -> Dataset:
     return replace(dataset, samples=tuple(samples))
 
 
-def _stability(found: list[Localization]) -> dict[str, float]:
-    """Mean stability of the maps, by tag."""
-    values = defaultdict(list)
+def _sure_areas(found: list[Localization]) -> dict[str, float]:
+    """Shares of the photos that are surely foreground, added up, by tag."""
+    areas = defaultdict(float)
     for one in found:
-        values[one.label].append(one.stability)
-    return {tag: sum(ones) / len(ones) for tag, ones in values.items()}
+        areas[one.label] += float((one.grid > SURE * one.threshold).mean())
+    return areas
 
 
 def _again(

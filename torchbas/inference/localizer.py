@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int32
+from jaxtyping import Bool, Float, Int32
 from pycocotools import mask as coco_mask
 
 from ..data import Batch, evaluation_loader, standardize, whole_view
@@ -22,7 +22,7 @@ from ..methods.trained import TrainedModel
 from ..structures import Dataset, Sample, unknown_tag
 from .boxes import component, components
 from .localize import Detections, detect, enlarged_classes
-from .refine import fill_holes, refine_detections
+from .refine import Extent, extents
 from .zoom import detail
 
 Progress = Callable[[Iterable[Batch], int], Iterable[Batch]]
@@ -95,7 +95,7 @@ class Localizer(TrainedModel[Method]):
         device = next(self.model.parameters()).device
         self.model.eval()
         refined = self.inference.refine != "none" and masks is None
-        extract = partial(_localizations, objects=objects, method=self.model.name, masks=masks, filled=refined)
+        extract = partial(_localizations, objects=objects, method=self.model.name, masks=masks)
         replaced = [self.label_of(tag) for tag in self.inference.layercam]
         enlarged = enlarged_classes(self.inference, self.classes)
         with ThreadPoolExecutor(max(workers, torch.get_num_threads())) as pool:  # the network waits meanwhile
@@ -105,7 +105,7 @@ class Localizer(TrainedModel[Method]):
                 images = images.contiguous(memory_format=torch.channels_last)
                 with precision():
                     found = detect(self.model, images, labels, self.inference, replaced, enlarged, objects)
-                    drawn = self._drawn(batch, found, pool) if refined else [None] * len(found.index)
+                    extent = self._refined(batch, found, pool) if refined else _unrefined(found)
                 index = batch.index[found.index.cpu()].tolist()
                 tasks = zip(
                     [wanted[i] for i in index],
@@ -115,20 +115,20 @@ class Localizer(TrainedModel[Method]):
                     found.bas_ratio.tolist(),
                     found.replaced.tolist(),
                     found.heatmaps.float().cpu().numpy(),
-                    drawn,
+                    extent,
                     found.parts,
                     strict=True,
                 )
                 for objects_of_one in pool.map(lambda task: extract(*task), tasks):
                     yield from (one for one in objects_of_one if one.certainty >= min_score)
 
-    def _drawn(self, batch: Batch, found: Detections, pool: Executor) -> list[Float32[np.ndarray, "S S"] | None]:
-        """Each query's probability of foreground, drawn to the edges of its squeezed photo; None for the heatmap."""
+    def _refined(self, batch: Batch, found: Detections, pool: Executor) -> list[tuple[Extent, ...]]:
+        """Foreground of each query, drawn to the edges of its squeezed photo."""
         squeezed = [
             cv2.resize(image, (self.resize, self.resize), interpolation=cv2.INTER_AREA)
             for image in batch.images.permute(0, 2, 3, 1).numpy()
         ]
-        return refine_detections(found, [squeezed[i] for i in found.index.tolist()], pool)
+        return extents(found, [squeezed[i] for i in found.index.tolist()], pool)
 
     def label_of(self, tag: str) -> int:
         """Index of a tag.
@@ -153,6 +153,12 @@ class Localizer(TrainedModel[Method]):
         return dataset.relabeled(self.classes)
 
 
+def _unrefined(found: Detections) -> list[tuple[Extent, ...]]:
+    """Foreground of each query by its heatmap alone."""
+    maps, thresholds = found.heatmaps.float().cpu().numpy(), found.threshold.tolist()
+    return [(Extent(one, level),) for one, level in zip(maps, thresholds, strict=True)]
+
+
 def _localizations(
     sample: Sample,
     size: list[int],
@@ -163,28 +169,21 @@ def _localizations(
     bas_ratio: float,
     replaced: bool,
     grid: Float[np.ndarray, "h w"],
-    drawn: Float32[np.ndarray, "S S"] | None,
+    extents: Sequence[Extent],
     parts: Int32[np.ndarray, "h w"] | None,
     *,
     objects: str,
     method: str,
     masks: Masks | None,
-    filled: bool,
 ) -> list[Localization]:
-    """Objects in a photo at its own size: ``masks``, or components of what was ``drawn``, or else of the heatmap,
-    ``filled`` or as it is."""
+    """Objects in a photo at its own size: ``masks``, or the components of the first of the ``extents`` that has any
+    there; a later one also stands in for a thing that is too small in the photo itself."""
     height, width = size
-    if masks is not None:
-        found = [component(mask) for mask in masks(sample, label)]
-    else:
-        found = []
-        if drawn is not None:
-            probability = cv2.resize(drawn, (width, height), interpolation=cv2.INTER_LINEAR)
-            found = components(probability > 0.5, objects, parts)
-        if not found:  # also where nothing is left of a thing that is too small in the photo itself
-            extent = fill_holes(grid) if filled else grid
-            large = cv2.resize(extent, (width, height), interpolation=cv2.INTER_LINEAR)
-            found = components(large > threshold, objects, parts)
+    found = [] if masks is None else [component(mask) for mask in masks(sample, label)]
+    for extent in extents if masks is None else ():
+        large = cv2.resize(extent.map, (width, height), interpolation=cv2.INTER_LINEAR)
+        if found := components(large > extent.threshold, objects, parts):
+            break
     return [
         Localization(
             image=sample.path,

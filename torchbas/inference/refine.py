@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, UInt8
-from torch import Tensor
+from jaxtyping import Float, Float32, UInt8
 
 from ..crf.dense_crf import DenseCRF, Kernel
 from .localize import Detections
@@ -24,25 +24,44 @@ CLOSEST = 1e-3
 """Distance from 0 and 1 that a probability keeps."""
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 """A place and its four neighbors."""
-LOST = 0.3
-"""Rise of S_b / S from the heatmap's mask to the CRF's above which the CRF has lost the thing (docs/start.md)."""
+LOST = 0.4
+"""Share of the evidence that the map takes away below which what the CRF's mask takes is too little (docs/start.md)."""
+SMEARED = 0.1
+"""Share of the photo up to which a map is mostly the smear around a thing, of which the CRF may leave little."""
+
+
+class Extent(NamedTuple):
+    """Foreground of a photo on any grid."""
+
+    map: Float[np.ndarray, "h w"]
+    """In [0, 1]."""
+    threshold: float
+    """Value above which a place is foreground."""
 
 
 @torch.inference_mode()
-def refine_detections(
+def extents(
     found: Detections, photos: Sequence[UInt8[np.ndarray, "S S 3"]], pool: Executor
-) -> list[Float32[np.ndarray, "S S"] | None]:
-    """What :func:`refine` makes of each query; None where nothing is left of it, or too little of its evidence.
+) -> list[tuple[Extent, ...]]:
+    """Foreground of each query, the first that has any: what :func:`refine` makes of the filled heatmap, unless too
+    little of the evidence is left in it, and the filled heatmap itself.
 
     Args:
         photos: RGB, one of each query, squeezed as for the network.
     """
-    drawn = list(pool.map(_drawn, found.heatmaps.float().cpu().numpy(), found.threshold.tolist(), photos))
+    thresholds = found.threshold.tolist()
+    filled = list(pool.map(fill_holes, found.heatmaps.float().cpu().numpy()))
+    drawn = list(pool.map(_drawn, filled, thresholds, photos))
     if not drawn:
         return []
+    own = torch.tensor([float((one > level).mean()) for one, level in zip(filled, thresholds, strict=True)])
     masks = torch.from_numpy(np.stack(drawn) > 0.5)
-    good = masks.any(dim=(1, 2)) & ~_loses_evidence(found, masks)
-    return [one if kept else None for one, kept in zip(drawn, good.tolist(), strict=True)]
+    left = bas_ratios(found.queries, found.label, masks[:, None].to(found.heatmaps))[:, 0]
+    lost = (own > SMEARED) & (1 - left < LOST * (1 - found.bas_ratio)).cpu()
+    return [
+        (Extent(one, level),) if gone else (Extent(edged, 0.5), Extent(one, level))
+        for one, edged, level, gone in zip(filled, drawn, thresholds, lost.tolist(), strict=True)
+    ]
 
 
 def _drawn(
@@ -52,23 +71,17 @@ def _drawn(
     return refine(heatmap, threshold, photo) if heatmap.max() > threshold else np.zeros(photo.shape[:2], np.float32)
 
 
-def _loses_evidence(found: Detections, masks: Bool[Tensor, "Q S S"]) -> Bool[Tensor, " Q"]:
-    ratio = bas_ratios(found.queries, found.label, masks[:, None].to(found.heatmaps))[:, 0]
-    return (ratio - found.bas_ratio > LOST).cpu()
-
-
 def refine(
     heatmap: Float[np.ndarray, "h w"], threshold: float, image: UInt8[np.ndarray, "H W 3"]
 ) -> Float32[np.ndarray, "H W"]:
-    """Probability of foreground at each pixel of ``image``: that of the filled heatmap, 0.5 at its threshold, after
-    a CRF.
+    """Probability of foreground at each pixel of ``image``: that of the heatmap, 0.5 at its threshold, after a CRF.
 
     Args:
-        heatmap: in [0, 1], on any grid.
+        heatmap: in [0, 1], on any grid, without holes.
         image: RGB, of the same region.
     """
     height, width = image.shape[:2]
-    large = cv2.resize(fill_holes(heatmap), (width, height), interpolation=cv2.INTER_LINEAR)
+    large = cv2.resize(heatmap, (width, height), interpolation=cv2.INTER_LINEAR)
     logit = TRUST * (_logit(large) - _logit(np.array([threshold], np.float32)))
     scale = max(height, width) / SIDE
     kernels = [Kernel(one.weight, one.space * scale, one.color) for one in (SMOOTH, EDGES)]

@@ -29,6 +29,7 @@ class BAS(Classifier):
             num_classes,
             bias=self.architecture.head != "linear",
             class_agnostic=self.architecture.class_agnostic,
+            padding_mode=self.architecture.padding_mode,
         )
 
     @classmethod

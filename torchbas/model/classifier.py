@@ -25,6 +25,9 @@ class Classifier(nn.Module):
         self.f1 = extractor.f1
         self.f2 = extractor.f2
         self.head = build_head(extractor.f2_channels, self.architecture, num_classes)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d) and layer.padding != (0, 0):  # reflecting nothing would copy
+                layer.padding_mode = self.architecture.padding_mode
         self._f1_frozen = self._classifier_frozen = False
 
     def features(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:

@@ -1,6 +1,6 @@
 """Generator: one foreground map per class, from one 3x3 convolution and a sigmoid."""
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -31,14 +31,24 @@ class Generator(nn.Module):
 
     Args:
         class_agnostic: one filter, whose map stands for every class (Sec. 5.5).
+        padding_mode: what the convolution sees beyond F, ``zeros`` or ``reflect``.
     """
 
-    def __init__(self, in_channels: int, num_classes: int, *, bias: bool = True, class_agnostic: bool = False) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        *,
+        bias: bool = True,
+        class_agnostic: bool = False,
+        padding_mode: Literal["zeros", "reflect"] = "zeros",
+    ) -> None:
         super().__init__()
         self.num_classes, self.class_agnostic = num_classes, class_agnostic
         self.slope = 0.0
         """Least slope of the sigmoid in training, towards one half."""
-        self.conv = nn.Conv2d(in_channels, 1 if class_agnostic else num_classes, kernel_size=3, padding=1, bias=bias)
+        filters = 1 if class_agnostic else num_classes
+        self.conv = nn.Conv2d(in_channels, filters, kernel_size=3, padding=1, bias=bias, padding_mode=padding_mode)
         nn.init.xavier_uniform_(self.conv.weight)
         if self.conv.bias is not None:
             nn.init.zeros_(self.conv.bias)
@@ -56,12 +66,17 @@ class Generator(nn.Module):
         batch, k = classes.shape
         if self.class_agnostic:
             return self(features)[:, :k]
+        reflected = self.conv.padding_mode == "reflect"
+        if reflected:
+            features = F.pad(features, (1, 1, 1, 1), mode="reflect")
         height, width = features.shape[2:]
         filters = self.conv.weight[classes].flip(-2, -1)  # fold scatters where a convolution gathers
         filters = filters.permute(0, 1, 3, 4, 2).reshape(batch, k * 9, -1)
         products = (filters.to(features.dtype) @ features.flatten(2)).float()
         summed = F.fold(products.reshape(batch * k, 9, -1), (height, width), kernel_size=3, padding=1)
         maps = summed.view(batch, k, height, width)
+        if reflected:
+            maps = maps[:, :, 1:-1, 1:-1]
         if self.conv.bias is not None:
             maps = maps + self.conv.bias[classes][:, :, None, None]
         return self._activate(maps)
