@@ -14,15 +14,17 @@ from torchbas.inference.localizer import Localizer
 from torchbas.localization import Localization
 from torchbas.structures import Dataset, Sample
 
-CLASSES = ("large", "small", "shaky")
-SAMPLES = tuple(Sample(Path(f"{n}.jpg"), f"{n:02}.jpg", (n % 3,)) for n in range(60))
+SIDES = {"large": (16, 11), "small": (8, 5), "faint": (8, 4), "shaky": (8, 8), "steady": (16, 12)}
+"""Sides in 20ths at the photo's size and at twice that: .47, .39, .25, none and .56 of the area are left."""
+CLASSES = tuple(SIDES)
+SAMPLES = tuple(Sample(Path(f"{n}.jpg"), f"{n:02}.jpg", (n % 5,)) for n in range(100))
 DATASET = Dataset(Path(), CLASSES, SAMPLES)
 
 
 def one_of(sample: Sample, label: int, inference: Inference) -> Localization:
-    """A map whose foreground is a square; that of ``shaky`` falls apart at twice the size."""
+    """A map whose foreground is a square: of the side that its tag has, at twice the size of the other one."""
     enlarged = CLASSES[label] in inference.enlarged
-    side = {"large": 16, "small": 4, "shaky": 4}[CLASSES[label]]
+    side = SIDES[CLASSES[label]][enlarged]
     grid = np.full((20, 20), 0.1, np.float32)
     grid[:side, :side] = 0.6 if CLASSES[label] == "shaky" and enlarged else 0.9
     mask = np.asfortranarray(grid > 0.5, np.uint8)
@@ -31,29 +33,31 @@ def one_of(sample: Sample, label: int, inference: Inference) -> Localization:
     return Localization(image=sample.path, name=sample.name, label=CLASSES[label], grid=grid, **place, **common)
 
 
-def test_small_tags_with_stable_maps_are_enlarged_and_no_others():
+def test_tags_whose_maps_hold_at_twice_the_size_are_enlarged_and_no_others():
     calls = []
 
     def localize(dataset: Dataset, localizer: Localizer) -> list[Localization]:
-        calls.append((len(dataset.samples), localizer.inference.enlarged))
-        return [one_of(s, label, localizer.inference) for s in dataset.samples for label in s.labels]
+        inference = localizer.inference
+        calls.append((len(dataset.samples), inference.enlarged, inference.refine))
+        found = [one_of(s, label, inference) for s in dataset.samples for label in s.labels]
+        return found + found[:1]  # a second object in one map
 
-    inference = Inference(threshold=0.5, normalized=False, enlarge="auto", enlarged=("large",))
-    own = localize_own_tags(DATASET, Localizer(tiny_bas(3), CLASSES, 20, 20, inference), localize)
-    assert own.localizer.inference.enlarged == ("small",)
-    assert calls == [(60, ()), (2 * TRIED, ("small", "shaky")), (20, ("small",))]
-    assert [one.name for one in own.found] == [sample.name for sample in SAMPLES]
+    inference = Inference(threshold=0.5, normalized=False, enlarge="auto", enlarged=("large",), refine="crf")
+    own = localize_own_tags(DATASET, Localizer(tiny_bas(5), CLASSES, 20, 20, inference), localize)
+    assert own.localizer.inference == replace(inference, enlarged=("small", "steady"))
+    tried = len(CLASSES) * TRIED
+    assert calls == [(tried, (), "none"), (tried, CLASSES, "none"), (100, ("small", "steady"), "crf")]
+    assert [one.name for one in own.found[:-1]] == [sample.name for sample in SAMPLES]
     never = replace(inference, enlarge="never")
     calls.clear()
-    assert not localize_own_tags(
-        DATASET, Localizer(tiny_bas(3), CLASSES, 20, 20, never), localize
-    ).localizer.inference.enlarged
-    assert len(calls) == 1
+    kept = localize_own_tags(DATASET, Localizer(tiny_bas(5), CLASSES, 20, 20, never), localize)
+    assert not kept.localizer.inference.enlarged
+    assert calls == [(100, (), "crf")]
 
 
 def test_score_and_stability_by_hand():
     one = one_of(SAMPLES[1], 1, Inference())
-    assert one.stability == 1.0  # 16 cells above .3 and above .7
+    assert one.stability == 1.0  # 64 cells above .3 and above .7
     height, width = one.size
     for box, touched in (
         ((2, 2, width - 2, height - 2), 0),
@@ -61,6 +65,6 @@ def test_score_and_stability_by_hand():
         ((0, 0, width, height), 4),
     ):
         assert replace(one, xyxy=tuple(map(float, box))).score == pytest.approx(0.8**touched)
-    shaky = one_of(SAMPLES[2], 2, Inference(enlarged=("shaky",)))
+    shaky = one_of(SAMPLES[3], 3, Inference(enlarged=("shaky",)))
     assert shaky.stability == 0.0
     assert shaky.score == 0.0

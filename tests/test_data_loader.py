@@ -182,3 +182,37 @@ def test_an_evaluation_has_no_epochs(dataset):
     assert isinstance(loader.batch_sampler, BatchSampler)
     with pytest.raises(AssertionError):
         loader.set_epoch(1)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_in_training_the_next_photo_is_taken_for_one_that_vanished(dataset, workers):
+    before = list(_training(dataset, workers=workers))
+    dataset.samples[3].path.unlink()
+    dataset.samples[6].path.write_bytes(b"no photo")
+    told = []
+    after = list(_training(dataset, workers=workers, unreadable=told.append))
+    order, instead = torch.cat([batch.index for batch in before]), {3: 4, 6: 0}
+    assert torch.cat([batch.index for batch in after]).tolist() == [instead.get(i, i) for i in order.tolist()]
+    assert sorted(problem.name for problem in told) == ["3.png", "6.png"]
+    assert all(problem.name in problem.reason for problem in told)
+    kept = [
+        (batch, row) for batch in range(len(before)) for row, i in enumerate(before[batch].index) if int(i) in (0, 1, 2)
+    ]
+    for batch, row in kept:
+        assert torch.equal(before[batch].images[row], after[batch].images[row])
+    assert _equal(after, list(_training(dataset, workers=workers, unreadable=told.append)))
+
+
+def test_an_evaluation_leaves_out_what_vanished_and_training_ends_where_nothing_is_left(dataset):
+    for sample in dataset.samples[3:6]:
+        sample.path.unlink()
+    told = []
+    batches = list(evaluation_loader(dataset, partial(whole_view, size=8), 3, unreadable=told.append))
+    assert [batch.index.tolist() for batch in batches] == [[0, 1, 2], [6]]
+    assert [problem.name for problem in told] == ["3.png", "4.png", "5.png"]
+    for sample in (*dataset.samples[:3], dataset.samples[6]):
+        sample.path.unlink()
+    assert not list(evaluation_loader(dataset, partial(whole_view, size=8), 3, unreadable=told.append))
+    with pytest.raises(UnreadableImage):
+        list(_training(dataset, unreadable=told.append))

@@ -10,7 +10,8 @@ import torch
 from tiny import tiny_bas
 
 from torchbas.config import Training
-from torchbas.data import Order, standardize
+from torchbas.data import Draw, Order, standardize
+from torchbas.errors import InputError
 from torchbas.training.feature_cache import CachedLoader, cache_features, feature_bytes, passes, worthwhile_views
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.25)
@@ -160,3 +161,25 @@ def test_every_tag_is_a_label_and_each_in_turn_the_target(cached, tagged):
                 assert tuple(labels.nonzero()[:, 0].tolist()) == tagged.samples[index].labels
                 drawn.setdefault(index, set()).add(target)
     assert [tuple(sorted(drawn[index])) for index in range(18)] == [sample.labels for sample in tagged.samples]
+
+
+def test_a_photo_that_vanished_gives_way_to_the_next(cached, model, tagged, tmp_path):
+    samples, last = list(tagged.samples), len(tagged.samples) - 1
+    for number in (4, last):
+        samples[number] = replace(samples[number], path=tmp_path / f"{number}.png")
+    file, told = tmp_path / "features.npy", []
+    lost = replace(tagged, samples=tuple(samples))
+    words = {"forward": nullcontext, "progress": lambda batches, _: batches, "unreadable": told.append}
+    data = cache_features(model, lost, TRAINING, file, 2, **words)
+    assert [problem.name for problem in told] == [samples[4].name, samples[last].name]
+    batch = data.batch([Draw(0, 4), Draw(0, last), Draw(0, 7)])
+    assert batch.index.tolist() == [5, 0, 7]
+    assert torch.equal(batch.labels, cached[0].labels[[5, 0, 7]])
+    expected = cached[0].features[[0, 1, 1], [5, 0, 7]]  # views take turns by the photo that was drawn
+    for one, other in zip(batch.features.numpy(), expected, strict=True):
+        assert np.array_equal(one, other) or np.array_equal(one, other[..., ::-1])
+    there = [number for number in range(last) if number != 4]
+    assert torch.cat([one.index for one in data.every(5)]).tolist() == 2 * there
+    nothing = replace(lost, samples=(samples[4], samples[last]))
+    with pytest.raises(InputError, match="None of the photos"):
+        cache_features(model, nothing, TRAINING, tmp_path / "other.npy", 2, **words)

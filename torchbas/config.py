@@ -169,7 +169,7 @@ class Inference(Checked):
     enlarge: Literal["never", "auto", "always"] = "never"
     """Localize again, the whole image at twice the size, for small objects; auto: the tags in enlarged."""
     enlarged: tuple[str, ...] = ()
-    """Tags whose objects are small, and whose maps are as stable at twice the size; bas label finds them."""
+    """Tags whose objects are small, and whose maps hold at twice the size; bas label finds them."""
     refine: Literal["none", "crf"] = "none"
     """crf: draw masks and boxes to the photo's edges by a dense CRF; heatmaps, and so bas eval's scores, stay."""
     zoom: Share = 0.0

@@ -123,6 +123,7 @@ def train(
         resume=resume,
         hooks=watch.hooks,
         progress=watch.batches,
+        unreadable=watch.unreadable,
     )
 
 
@@ -176,6 +177,7 @@ def predict(
         workers=compute.workers,
         precision=compute.context(),
         progress=watch.batches,
+        unreadable=watch.unreadable,
     )
 
 

@@ -11,6 +11,7 @@ import torch
 
 from ..cards import run_folder
 from ..config import Inference
+from ..data import Unreadable
 from ..errors import InputError
 from ..inference.localizer import AUTHORS, Localizer, Progress, silent
 from ..methods.bas import BASMethod
@@ -67,6 +68,9 @@ class Watch:
     """Called with the number of photos opened so far, and of all."""
     hooks: Callable[[Localizer], Hooks] = field(default=lambda _: Hooks())
     """Makes the hooks of the training loop from the untrained model."""
+    unreadable: Unreadable | None = None
+    """Told of photos that cannot be read any more while training or localizing, which go on without them; where it is
+    None that is an error."""
 
 
 def load(model: str | Path) -> Localizer:

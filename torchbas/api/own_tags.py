@@ -1,6 +1,6 @@
 """Localizations of the photos' own tags by the model that was trained on them, with a report on every tag's maps."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -24,15 +24,15 @@ class OwnTags(NamedTuple):
     """The model, with the tags to enlarge, and those whose maps are empty or full and give way to Layer-CAM."""
 
 
-SMALL = 0.1
-"""Median share of its photos below which a tag's objects may be small."""
-TRIED = 8
-"""Photos of such a tag that are localized at twice the size, to see what is left of its maps there."""
+TRIED = 6
+"""Photos of each tag that are localized at both sizes, to see what is left of its maps at twice the size."""
 SURE = 1.4
 """How many times the threshold a place must have to be surely foreground."""
-LEFT = 0.35
-"""Share of the surely foreground area that must be left there; the bare smear around a thing, as wide at either
-size, keeps a quarter (docs/start.md)."""
+SMALL = 0.25
+"""Share of its photos below which a tag's maps are mostly smear."""
+LEFT = {True: 0.35, False: 0.55}
+"""Share of the surely foreground area that must be left at twice the size, of small maps and of others. The bare smear
+around a thing, which is as wide at either size, keeps a quarter; a thing keeps all of itself (docs/start.md)."""
 
 
 def localize_own_tags(dataset: Dataset, localizer: Localizer, localize: Localize) -> OwnTags:
@@ -42,12 +42,9 @@ def localize_own_tags(dataset: Dataset, localizer: Localizer, localize: Localize
         localize: runs the model, with whatever progress and devices.
     """
     localizer, own = _with(localizer, layercam=(), enlarged=()), localizer.with_own_classes(dataset)
+    localizer = _with(localizer, enlarged=_better_enlarged(own, localizer, localize))
     found = list(localize(own, localizer))
     reports = report_per_tag(own, found)
-    if small := _better_enlarged(own, localizer, found, reports, localize):
-        localizer = _with(localizer, enlarged=small)
-        found = _again(own, localizer, found, small, localize)
-        reports = report_per_tag(own, found)
     dead = tuple(report.tag for report in reports if report.state in ("empty", "full"))
     if not dead or localizer.model.name != "bas":
         return OwnTags(found, reports, localizer)
@@ -60,20 +57,18 @@ def localize_own_tags(dataset: Dataset, localizer: Localizer, localize: Localize
     return OwnTags(found, reports, localizer)
 
 
-def _better_enlarged(
-    dataset: Dataset, localizer: Localizer, found: list[Localization], reports: list[TagReport], localize: Localize
-) -> tuple[str, ...]:
-    """Tags of little area whose maps hold at twice the size, by some photos of each."""
+def _better_enlarged(dataset: Dataset, localizer: Localizer, localize: Localize) -> tuple[str, ...]:
+    """Tags whose maps hold at twice the size, by some photos of each."""
     if localizer.inference.enlarge != "auto":
         return ()
-    small = [one.tag for one in reports if one.state in ("alive", "unknown") and 0 < one.area < SMALL]
-    if not small:
-        return ()
-    few = _some_of(dataset, [dataset.classes.index(tag) for tag in small])
-    large = list(localize(few, _with(localizer, enlarged=tuple(small), refine="none")))  # only the maps are asked for
-    tried = {(sample.name, dataset.classes[label]) for sample in few.samples for label in sample.labels}
-    before, after = (_sure_areas([one for one in ones if (one.name, one.label) in tried]) for ones in (found, large))
-    return tuple(tag for tag in small if after.get(tag, 0) >= LEFT * before.get(tag, 0))
+    labels = sorted({label for sample in dataset.samples for label in sample.labels})
+    few, tags = _some_of(dataset, labels), tuple(dataset.classes[label] for label in labels)
+    photos = Counter(dataset.classes[label] for sample in few.samples for label in sample.labels)
+    maps_only = _with(localizer, refine="none")
+    before, after = ([*localize(few, _with(maps_only, enlarged=some))] for some in ((), tags))
+    areas, sure, left = _areas(before, 1.0), _areas(before, SURE), _areas(after, SURE)
+    least = {tag: LEFT[areas[tag] < SMALL * photos[tag]] * sure[tag] for tag in tags}
+    return tuple(tag for tag in tags if 0 < least[tag] <= left[tag])
 
 
 def _some_of(dataset: Dataset, labels: Iterable[int]) -> Dataset:
@@ -88,11 +83,12 @@ def _some_of(dataset: Dataset, labels: Iterable[int]) -> Dataset:
     return replace(dataset, samples=tuple(samples))
 
 
-def _sure_areas(found: list[Localization]) -> dict[str, float]:
-    """Shares of the photos that are surely foreground, added up, by tag."""
+def _areas(found: Iterable[Localization], times: float) -> defaultdict[str, float]:
+    """Shares of the photos that are above ``times`` the threshold, added up by tag."""
+    maps = {(one.name, one.label): one for one in found}  # that of several objects once
     areas = defaultdict(float)
-    for one in found:
-        areas[one.label] += float((one.grid > SURE * one.threshold).mean())
+    for one in maps.values():
+        areas[one.label] += float((one.grid > times * one.threshold).mean())
     return areas
 
 

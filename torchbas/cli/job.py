@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from ..inference.localizer import Localizer
 from ..inference.report import report_per_tag
 from ..io import MANIFEST, write_manifest
 from ..localization import Localization, TagReport
-from ..structures import Dataset
+from ..structures import Dataset, Problem
 from ..training.fabric import splits_batch_statistics
 from ..training.loop import Hooks
 from .progress import Reporter, Stage
@@ -54,6 +54,8 @@ class Job:
     reporter: Reporter
     compute: api.Compute
     seconds: dict[str, float] = field(default_factory=dict)
+    unreadable: dict[str, Problem] = field(default_factory=dict)
+    """Photos that could be opened when they were checked, and cannot any more, by name."""
 
     def check(self, dataset: Dataset) -> Dataset:
         """Dataset of the photos that can be opened; prints the others."""
@@ -99,7 +101,7 @@ class Job:
                     self.reporter.say(SPLIT_BATCHES)
                 return Hooks(on_step=steps.step)
 
-            watch = api.Watch(batches=features.each, hooks=hooks)
+            watch = api.Watch(batches=features.each, hooks=hooks, unreadable=self.miss)
             return api.train(
                 dataset, out, recipe=recipe, weights=weights, resume=resume, compute=self.compute, watch=watch
             )
@@ -115,7 +117,7 @@ class Job:
     ) -> list[Localization]:
         """Localizations of the tags in every photo."""
         with self.timed("localizing") as stage:
-            watch = api.Watch(batches=stage.each)
+            watch = api.Watch(batches=stage.each, unreadable=self.miss)
             settings = {"objects": objects, "min_score": min_score, "compute": self.compute, "watch": watch}
             return list(api.predict(dataset, localizer, tags=tags, **settings))
 
@@ -138,6 +140,17 @@ class Job:
             self.reporter.say(f"small, so localized at twice the size: {', '.join(own.localizer.inference.enlarged)}")
         return own.found, own.reports
 
+    def miss(self, problem: Problem) -> None:
+        """Keep, and say once, that a photo cannot be read any more."""
+        if problem.name not in self.unreadable:
+            self.unreadable[problem.name] = problem
+            self.reporter.say(f"  {problem.name}: it could be read when this began. It is left out from here on.")
+
+    def readable(self, dataset: Dataset) -> Dataset:
+        """The dataset without the photos that are missed; they are among its problems."""
+        samples = tuple(sample for sample in dataset.samples if sample.name not in self.unreadable)
+        return replace(dataset, samples=samples, problems=(*dataset.problems, *self.unreadable.values()))
+
     def write(
         self,
         found: Sequence[Localization],
@@ -149,7 +162,13 @@ class Job:
     ) -> dict[str, Any]:
         """Write the results and, last, ``run.json``, whose content is returned."""
         sizes = {one.name: one.size for one in found}
-        sizes |= {p.name: data.image_size(p.path) for p in dataset.samples if p.name not in sizes}
+        for sample in dataset.samples:
+            if sample.name not in sizes and sample.name not in self.unreadable:
+                try:
+                    sizes[sample.name] = data.image_size(sample.path)
+                except data.UnreadableImage as error:
+                    self.miss(Problem(sample.name, str(error)))
+        dataset = self.readable(dataset)
         facts = {"model": f"{localizer.model.architecture.backbone}, recipe {localizer.recipe or 'unknown'}"}
         with self.timed("writing"):
             api.save(

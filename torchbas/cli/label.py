@@ -73,7 +73,7 @@ class Label(Common):
         job.conclude(
             answer,
             self.format,
-            f"{len(found)} objects in {len(checked.samples)} photos. {job.pointer(self.format)}",
+            f"{len(found)} objects in {answer['photos']} photos. {job.pointer(self.format)}",
             f"Next: bas predict NEW_PHOTOS --model {self.out} --tags predicted --out FOLDER",
         )
         return answer

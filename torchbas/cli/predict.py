@@ -71,7 +71,7 @@ class Predict(Common):
                 f"none of the tags in {none} photos (no object with a certainty of {self.min_score:g} or more)"
             )
         job.conclude(
-            answer, self.format, f"{len(found)} objects in {len(checked.samples)} photos. {job.pointer(self.format)}"
+            answer, self.format, f"{len(found)} objects in {answer['photos']} photos. {job.pointer(self.format)}"
         )
         return answer
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .datasets.coco_masks import paint
     from .demo import make_demo_dataset
     from .ground_truth import boxes_after_crop, boxes_on_grid, foreground, label_map, read_mask
-    from .loader import Batch, Draw, Order, evaluation_loader, training_loader
+    from .loader import Batch, Draw, Order, Unreadable, evaluation_loader, training_loader
     from .pairs import PairAugmentation, PairBatch, pair_loader
     from .transforms import center_view, long_side_view, standardize, ten_crops, train_view, whole_view
 
@@ -24,6 +24,7 @@ __all__ = [
     "Order",
     "PairAugmentation",
     "PairBatch",
+    "Unreadable",
     "UnreadableImage",
     "background_hints",
     "boxes_after_crop",
@@ -57,7 +58,7 @@ _LATE = {  # module: names that it exports
     "datasets.coco_masks": ("paint",),
     "demo": ("make_demo_dataset",),
     "ground_truth": ("boxes_after_crop", "boxes_on_grid", "foreground", "label_map", "read_mask"),
-    "loader": ("Batch", "Draw", "Order", "evaluation_loader", "training_loader"),
+    "loader": ("Batch", "Draw", "Order", "Unreadable", "evaluation_loader", "training_loader"),
     "pairs": ("PairAugmentation", "PairBatch", "pair_loader"),
     "transforms": ("center_view", "long_side_view", "standardize", "ten_crops", "train_view", "whole_view"),
 }

@@ -19,8 +19,8 @@ from torch.utils.data import BatchSampler, DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
 from ..errors import InputError
-from ..structures import Dataset
-from .images import decode
+from ..structures import Dataset, Problem
+from .images import UnreadableImage, decode
 from .transforms import long_side_view, train_view
 
 View = Callable[..., Tensor]
@@ -40,6 +40,19 @@ class Batch(NamedTuple):
     """Positions in :attr:`Dataset.samples <torchbas.structures.Dataset.samples>`."""
     size: Int64[Tensor, "B 2"]
     """Height and width of the original photos, EXIF applied."""
+
+
+Unreadable = Callable[[Problem], None]
+"""Told of each photo that cannot be read any more, every time it is asked for, and that the work goes on without it."""
+
+
+class Unread(NamedTuple):
+    """A photo that cannot be decoded."""
+
+    index: int  # pyright: ignore[reportIncompatibleMethodOverride]
+    error: UnreadableImage
+    instead: Batch | None
+    """In training the next photo that can, one without a batch's first dimension."""
 
 
 class Draw(NamedTuple):
@@ -64,17 +77,28 @@ class SampleViews(TorchDataset):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, key: int | Draw) -> Batch | InputError:
+    def __getitem__(self, key: int | Draw) -> Batch | Unread:
         """A batch without its first dimension, or the error of a photo that cannot be decoded.
 
         The error is returned because an exception that leaves a worker arrives wrapped in a traceback.
         """
         epoch, index = key if isinstance(key, Draw) else Draw(0, key)
-        present = self.labels[index]
         try:
-            image, size = decode(Path(self.paths[index]), self.at_least)
-        except InputError as error:
-            return error
+            return self._read(epoch, index)
+        except UnreadableImage as error:
+            return Unread(index, error, self._next(epoch, index) if isinstance(key, Draw) else None)
+
+    def _next(self, epoch: int, index: int) -> Batch | None:
+        for other in (*range(index + 1, len(self)), *range(index)):
+            try:
+                return self._read(epoch, other)
+            except UnreadableImage:
+                continue
+        return None
+
+    def _read(self, epoch: int, index: int) -> Batch:
+        present = self.labels[index]
+        image, size = decode(Path(self.paths[index]), self.at_least)
         if self.seed is None:
             target, view = (present[0] if present else -1), self.view(image)
         else:
@@ -120,7 +144,10 @@ class Order(Sampler[list[Draw]]):
 
 
 class Loader(DataLoader):
-    """A DataLoader that raises the :class:`InputError` of a worker as the worker made it."""
+    """A DataLoader that raises the :class:`InputError` of a worker as the worker made it, or does without a photo."""
+
+    unread: Callable[[Unread], None] | None = None
+    """Told of photos that cannot be decoded; None raises their error."""
 
     def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
         """Let the next iteration begin at this batch of this epoch; for training loaders only."""
@@ -128,10 +155,16 @@ class Loader(DataLoader):
         self.batch_sampler.set_epoch(epoch, start_batch)
 
     def __iter__(self) -> Iterator[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        for batch in super().__iter__():
-            if isinstance(batch, InputError):
-                raise batch
-            yield batch
+        for found in super().__iter__():
+            if isinstance(found, InputError):
+                raise found
+            batch, unread = found
+            for one in unread:
+                if self.unread is None or (batch is None and isinstance(self.batch_sampler, Order)):
+                    raise one.error
+                self.unread(one)
+            if batch is not None:
+                yield batch
 
 
 def training_loader(
@@ -145,6 +178,7 @@ def training_loader(
     world_size: int = 1,
     at_least: int | None = None,
     view: Literal["squeeze", "long_side"] = "squeeze",
+    unreadable: Unreadable | None = None,
 ) -> Loader:
     """Random views of the photos in random order, as :class:`Batch`; every photo must have a tag.
 
@@ -156,16 +190,18 @@ def training_loader(
         view: ``squeeze`` is :func:`~torchbas.data.transforms.train_view`, ``long_side``
             :func:`~torchbas.data.transforms.long_side_view`, which does not use ``resize``.
         at_least: allows reduced decoding, see :func:`~torchbas.data.images.decode`.
+        unreadable: told of photos that cannot be decoded, in whose place the next one is taken.
 
     Raises:
-        InputError: while iterating, a photo that cannot be decoded.
+        InputError: while iterating, a photo that cannot be decoded, where ``unreadable`` is None; no photo that can.
     """
     views = {
         "squeeze": partial(train_view, resize=resize, crop=crop),
         "long_side": partial(long_side_view, crop=crop),
     }
     samples = SampleViews(dataset, views[view], seed, at_least)
-    return loader_of(samples, Order(len(samples), batch_size, seed, rank, world_size), workers)
+    order = Order(len(samples), batch_size, seed, rank, world_size)
+    return loader_of(samples, order, workers, _named(dataset, unreadable))
 
 
 def evaluation_loader(
@@ -177,23 +213,38 @@ def evaluation_loader(
     world_size: int = 1,
     at_least: int | None = None,
     seed: int | None = None,
+    unreadable: Unreadable | None = None,
 ) -> Loader:
     """Every photo once, in order, as :class:`Batch`; ``view`` is e.g. ``partial(center_view, crop=224)``.
 
     Of several processes each takes every ``world_size``-th photo; none is repeated, so shares may differ by one.
-    With a ``seed`` the view is called as ``view(image, rng)``.
+    With a ``seed`` the view is called as ``view(image, rng)``. Photos that cannot be decoded are left out where
+    ``unreadable`` is told of them.
 
     Raises:
-        InputError: while iterating, a photo that cannot be decoded.
+        InputError: while iterating, a photo that cannot be decoded, where ``unreadable`` is None.
     """
     samples = SampleViews(dataset, view, seed, at_least)
     batches = BatchSampler(range(rank, len(samples), world_size), batch_size, drop_last=False)  # pyright: ignore[reportArgumentType]
-    return loader_of(samples, batches, workers)
+    return loader_of(samples, batches, workers, _named(dataset, unreadable))
 
 
-def loader_of(items: TorchDataset, batches: Iterable[list[Any]], workers: int) -> Loader:
-    """A loader of ``items`` that are named tuples of tensors, stacked, or an :class:`InputError`, raised."""
-    return Loader(
+def _named(dataset: Dataset, unreadable: Unreadable | None) -> Callable[[Unread], None] | None:
+    """``unreadable``, told of a photo by its name in the dataset."""
+    if unreadable is None:
+        return None
+    return lambda one: unreadable(Problem(dataset.samples[one.index].name, str(one.error)))
+
+
+def loader_of(
+    items: TorchDataset,
+    batches: Iterable[list[Any]],
+    workers: int,
+    unread: Callable[[Unread], None] | None = None,
+) -> Loader:
+    """A loader of ``items`` that are named tuples of tensors, stacked, an :class:`Unread`, or an :class:`InputError`,
+    raised."""
+    loader = Loader(
         items,
         batch_sampler=batches,
         num_workers=workers,
@@ -202,13 +253,19 @@ def loader_of(items: TorchDataset, batches: Iterable[list[Any]], workers: int) -
         worker_init_fn=init_worker,
         persistent_workers=workers > 0,
     )
+    loader.unread = unread
+    return loader
 
 
-def _collate(items: list[Any]) -> Any:
+def _collate(items: list[Any]) -> InputError | tuple[Any, list[Unread]]:
+    """A batch, None where it has no photo, and those that could not be decoded."""
     for item in items:
         if isinstance(item, InputError):
             return item
-    return type(items[0])(*(torch.stack(column) for column in zip(*items, strict=True)))
+    unread = [item for item in items if isinstance(item, Unread)]
+    read = [one for one in (item.instead if isinstance(item, Unread) else item for item in items) if one is not None]
+    batch = type(read[0])(*(torch.stack(column) for column in zip(*read, strict=True))) if read else None
+    return batch, [one._replace(instead=None) for one in unread]  # sent once
 
 
 def init_worker(_: int) -> None:

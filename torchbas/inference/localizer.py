@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int32
 from pycocotools import mask as coco_mask
 
-from ..data import Batch, evaluation_loader, standardize, whole_view
+from ..data import Batch, Unreadable, evaluation_loader, standardize, whole_view
 from ..errors import InputError
 from ..localization import Localization
 from ..methods.base import Method
@@ -71,6 +71,7 @@ class Localizer(TrainedModel[Method]):
         workers: int = 0,
         precision: Callable[[], Any] = nullcontext,
         progress: Progress = silent,
+        unreadable: Unreadable | None = None,
     ) -> Iterator[Localization]:
         """Localizations of the ``known`` tags of every photo, or of its ``predicted`` class, photo by photo in order.
 
@@ -81,9 +82,10 @@ class Localizer(TrainedModel[Method]):
             workers: processes that decode; threads that make masks are at least as many as PyTorch's.
             precision: context manager of the forward pass, e.g. autocast.
             progress: receives the batches and their number, and passes them on.
+            unreadable: told of photos that cannot be read, which are left out.
 
         Raises:
-            InputError: a tag that the model does not know, or an unreadable photo.
+            InputError: a tag that the model does not know, or an unreadable photo where ``unreadable`` is None.
         """
         if tags == "known":
             wanted = [sample for sample in self.with_own_classes(dataset).samples if sample.labels]
@@ -91,7 +93,8 @@ class Localizer(TrainedModel[Method]):
             wanted = [replace(sample, labels=()) for sample in dataset.samples]
         data = Dataset(dataset.root, self.classes, tuple(wanted))
         side = self.resize * detail(self.inference)
-        loader = evaluation_loader(data, partial(whole_view, size=side), batch_size, workers, at_least=side)
+        view = partial(whole_view, size=side)
+        loader = evaluation_loader(data, view, batch_size, workers, at_least=side, unreadable=unreadable)
         device = next(self.model.parameters()).device
         self.model.eval()
         refined = self.inference.refine != "none" and masks is None

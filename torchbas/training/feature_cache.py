@@ -1,7 +1,7 @@
 """Cached features of a frozen F1, so that training takes minutes on a laptop."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..config import Training
-from ..data import Batch, Draw, Order, evaluation_loader, standardize, train_view
+from ..data import Batch, Draw, Order, Unreadable, evaluation_loader, standardize, train_view
+from ..errors import InputError
 from ..methods.base import FeatureBatch, Method
 from ..model.classifier import Classifier
 from ..structures import Dataset
@@ -30,9 +31,14 @@ class CachedFeatures:
     photo is (nearly) the mirrored F1 of the photo.
     """
 
-    def __init__(self, features: np.ndarray, dataset: Dataset, seed: int) -> None:
+    def __init__(self, features: np.ndarray, dataset: Dataset, seed: int, missing: Collection[int] = ()) -> None:
+        """In the place of a ``missing`` sample, which could not be read, the next one is drawn."""
         self.features = features
         """(views, samples, C, h, w)"""
+        self.there = np.array([index for index in range(len(dataset.samples)) if index not in missing])
+        after = np.searchsorted(self.there, np.arange(len(dataset.samples)))
+        self.drawn = self.there[after % len(self.there)]
+        """Sample that is drawn for each."""
         self.seed = seed
         self.tags = [sample.labels for sample in dataset.samples]
         self.labels = torch.zeros(len(self.tags), len(dataset.classes))
@@ -44,7 +50,7 @@ class CachedFeatures:
 
     def batch(self, draws: list[Draw]) -> FeatureBatch:
         """The features of one training step."""
-        index = np.array([draw.index for draw in draws])
+        index = self.drawn[[draw.index for draw in draws]]
         rngs = [np.random.default_rng((self.seed, draw.epoch, draw.index + 1)) for draw in draws]
         target = [
             tags[rng.integers(len(tags))] if (tags := self.tags[i]) else -1 for i, rng in zip(index, rngs, strict=True)
@@ -57,10 +63,10 @@ class CachedFeatures:
         return FeatureBatch(features, torch.tensor(target), self.labels[rows], rows)
 
     def every(self, size: int) -> Iterator[FeatureBatch]:
-        """All views of all samples, in order, in batches of ``size``; the first tag is the target."""
+        """All views of all samples that are there, in order, in batches of ``size``; the first tag is the target."""
         target = torch.tensor([tags[0] if tags else -1 for tags in self.tags])
         for view in self.features:
-            for rows in torch.arange(len(self)).split(size):
+            for rows in torch.from_numpy(self.there).split(size):
                 yield FeatureBatch(torch.from_numpy(view[rows.numpy()]), target[rows], self.labels[rows], rows)
 
 
@@ -113,15 +119,21 @@ def cache_features(
     workers: int = 0,
     forward: Callable[[], object],
     progress: Progress,
+    unreadable: Unreadable | None = None,
 ) -> CachedFeatures:
     """Compute F1 of ``views`` random views of every sample, and write the features to ``file``.
 
     Each photo is decoded once. ``forward`` gives the context to run the network in (precision).
+
+    Raises:
+        InputError: a photo that cannot be decoded, where ``unreadable`` is None; none that can.
     """
     device = next(model.parameters()).device
     view = partial(_views, count=views, resize=training.resize, crop=training.crop)
-    loader = evaluation_loader(dataset, view, max(1, training.batch_size // views), workers, seed=training.seed)
+    at_once = max(1, training.batch_size // views)
+    loader = evaluation_loader(dataset, view, at_once, workers, seed=training.seed, unreadable=unreadable)
     features: np.ndarray | None = None
+    missing = set(range(len(dataset.samples)))
     for batch in progress(loader, len(loader)):
         images = standardize(batch.images.flatten(0, 1).to(device, non_blocking=True), *model.normalization)
         with forward():  # pyright: ignore[reportGeneralTypeIssues]
@@ -131,8 +143,10 @@ def cache_features(
             shape = (views, len(dataset.samples), *block.shape[2:])
             features = np.lib.format.open_memmap(file, mode="w+", dtype=np.float16, shape=shape)
         features[:, batch.index.numpy()] = block.swapaxes(0, 1)
-    assert features is not None, "a training has photos"
-    return CachedFeatures(features, dataset, training.seed)
+        missing.difference_update(batch.index.tolist())
+    if features is None:
+        raise InputError(f"None of the photos of {dataset.root} can be read any more; run bas check {dataset.root}.")
+    return CachedFeatures(features, dataset, training.seed, missing)
 
 
 def _views(image: Image.Image, rng: np.random.Generator, count: int, resize: int, crop: int) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from .. import methods
 from ..cards import read_card, run_folder
 from ..config import Recipe, Training
-from ..data import Batch, Order, too_few_tags, training_loader
+from ..data import Batch, Order, Unreadable, too_few_tags, training_loader
 from ..errors import InputError
 from ..inference.localizer import Localizer, Progress, silent
 from ..io import stable_hash
@@ -36,6 +36,7 @@ def train_recipe(
     resume: bool = False,
     hooks: Callable[[Localizer], Hooks] = lambda _: Hooks(),
     progress: Progress = silent,
+    unreadable: Unreadable | None = None,
 ) -> Localizer:
     """Train the recipe's method on the photos of the splits ``train`` and none, and save the model into ``out``.
 
@@ -43,13 +44,15 @@ def train_recipe(
         weights: True fetches ImageNet weights by name, a path reads a local file or goes on from the folder of any
             trained model, False starts from nothing.
         hooks: makes the callbacks from the untrained model, before the first step.
+        unreadable: told of photos that cannot be read any more, in whose place the next one is learned from.
 
     Raises:
-        InputError: one tag without photos to tell it from; a recipe that needs another run first; weights that cannot
-            be had; a method that lacks what it needs; a checkpoint of other settings.
+        InputError: an unreadable photo where ``unreadable`` is None; one tag without photos to tell it from; a recipe
+            that needs another run first; weights that cannot be had; a method that lacks what it needs; a checkpoint
+            of other settings.
         Interrupted: stopped by the user; ``resume`` goes on.
     """
-    job = method_task(dataset, recipe, out, weights=weights, workers=workers, progress=progress)
+    job = method_task(dataset, recipe, out, weights=weights, workers=workers, progress=progress, unreadable=unreadable)
     return train(job, out, device=device, resume=resume, hooks=hooks)  # pyright: ignore[reportArgumentType, reportReturnType]
 
 
@@ -61,6 +64,7 @@ def method_task(
     weights: bool | str | Path = True,
     workers: int = 0,
     progress: Progress = silent,
+    unreadable: Unreadable | None = None,
 ) -> Task:
     """Task of :func:`torchbas.training.recipe.train_recipe`, with the same errors; nothing is computed yet."""
     kind = methods.load(recipe.method)
@@ -76,7 +80,7 @@ def method_task(
     samples = trainable(dataset, untagged=kind.learns_background(options))
     start = _Start(samples, replace(recipe, options=options), kind, weights)
     cached = recipe.training.f1 == "cached" and not kind.needs_images(recipe.architecture, options)
-    batches = _Batches(samples, recipe.training, cached, out, workers, progress)
+    batches = _Batches(samples, recipe.training, cached, out, workers, progress, unreadable)
     return Task(
         recipe.training,
         start.fingerprint,
@@ -202,6 +206,7 @@ class _Batches:
     out: Path
     workers: int
     progress: Progress
+    unreadable: Unreadable | None
 
     def loader(self, fabric: Fabric, trained: TrainedModel[Any]) -> Loader:
         training, network = self.training, trained.model
@@ -221,6 +226,7 @@ class _Batches:
                     workers=self.workers,
                     forward=fabric.autocast,
                     progress=self.progress,
+                    unreadable=self.unreadable,
                 )
                 if network.fits_first:
                     _fit_first(network, fabric, features.every(training.batch_size))
@@ -242,6 +248,7 @@ class _Batches:
             rank=rank,
             world_size=world_size,
             view=training.view,
+            unreadable=self.unreadable,
         )
 
 
