@@ -167,9 +167,9 @@ class Inference(Checked):
     mirror: bool = False
     """Average a heatmap with that of the mirrored image."""
     enlarge: Literal["never", "auto", "always"] = "never"
-    """Localize again, the whole image at twice the size, for small objects; auto: the tags in enlarged."""
+    """Localize again, the whole image at twice the size; auto: the tags in enlarged."""
     enlarged: tuple[str, ...] = ()
-    """Tags whose objects are small, and whose maps hold at twice the size; bas label finds them."""
+    """Tags whose maps hold at twice the size; bas label finds them by some photos of each."""
     refine: Literal["none", "crf"] = "none"
     """crf: draw masks and boxes to the photo's edges by a dense CRF; heatmaps, and so bas eval's scores, stay."""
     zoom: Share = 0.0

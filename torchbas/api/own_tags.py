@@ -36,7 +36,7 @@ around a thing, which is as wide at either size, keeps a quarter; a thing keeps 
 
 
 def localize_own_tags(dataset: Dataset, localizer: Localizer, localize: Localize) -> OwnTags:
-    """Localizations of the photos' own tags; of small things at twice the size, and Layer-CAM's where maps are dead.
+    """Localizations of the photos' own tags; at twice the size where maps hold, Layer-CAM's where dead.
 
     Args:
         localize: runs the model, with whatever progress and devices.

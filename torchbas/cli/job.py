@@ -130,14 +130,16 @@ class Job:
     ) -> tuple[list[Localization], list[TagReport]]:
         """Localizations of the photos' own tags and the report on the maps of each.
 
-        Small things are localized at twice the size; for tags whose maps are empty or full Layer-CAM's stand in. The
-        saved model keeps that.
+        Tags whose maps hold at twice the size are localized there; for tags whose maps are empty or full Layer-CAM's
+        stand in. The saved model keeps that.
         """
         own = localize_own_tags(dataset, localizer, lambda some, by: self.localize(some, by, "known", objects))
         if own.localizer.inference != localizer.inference:
             own.localizer.save(model)
         if own.localizer.inference.enlarged:
-            self.reporter.say(f"small, so localized at twice the size: {', '.join(own.localizer.inference.enlarged)}")
+            self.reporter.say(
+                f"localized at twice the size, where their maps hold: {', '.join(own.localizer.inference.enlarged)}"
+            )
         return own.found, own.reports
 
     def miss(self, problem: Problem) -> None:
