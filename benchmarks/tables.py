@@ -71,7 +71,8 @@ def folders_table(results: Results) -> str:
         mask, score = scores.get("bas_mask_iou"), scores.get("bas_auroc_score")
         dead = sum(number for state, number in states.items() if state in ("empty", "full"))
         more = ["" if mask is None else f"{mask:.1f}", "" if score is None else f"{score:.2f}"]
-        rows.append([found["data"], f"{found['seed']}", *rates, *more, f"{dead}", _minutes(found["seconds"])])
+        last = [f"{dead}", _minutes(found["seconds"]), found["commit"][:7]]
+        rows.append([found["data"], f"{found['seed']}", *rates, *more, *last])
     head = [
         "folder",
         "seed",
@@ -83,6 +84,7 @@ def folders_table(results: Results) -> str:
         "AUROC of the score",
         "dead",
         "time",
+        "commit",
     ]
     return markdown(head, rows)
 
