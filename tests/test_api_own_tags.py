@@ -14,20 +14,31 @@ from torchbas.inference.localizer import Localizer
 from torchbas.localization import Localization
 from torchbas.structures import Dataset, Sample
 
-SIDES = {"large": (16, 11), "small": (8, 5), "faint": (8, 4), "shaky": (8, 8), "steady": (16, 12)}
-"""Sides in 20ths at the photo's size and at twice that: .47, .39, .25, none and .56 of the area are left."""
+SIDES = {
+    "small": (6, 4),
+    "faint": (6, 3),
+    "shaky": (6, 6),
+    "other": (16, 8, 15),
+    "same": (16, 16),
+    "fading": (16, 8, 11),
+}
+"""Sides in 20ths of the object at the photo's size and at twice that, and of what is sure then, where it is not all.
+
+Of the area .44, .25, none, .88, 1 and .47 are left; the boxes of ``other`` and ``fading`` are not the same."""
 CLASSES = tuple(SIDES)
-SAMPLES = tuple(Sample(Path(f"{n}.jpg"), f"{n:02}.jpg", (n % 5,)) for n in range(100))
+SAMPLES = tuple(Sample(Path(f"{n}.jpg"), f"{n:03}.jpg", (n % 6,)) for n in range(120))
 DATASET = Dataset(Path(), CLASSES, SAMPLES)
 
 
 def one_of(sample: Sample, label: int, inference: Inference) -> Localization:
-    """A map whose foreground is a square: of the side that its tag has, at twice the size of the other one."""
-    enlarged = CLASSES[label] in inference.enlarged
-    side = SIDES[CLASSES[label]][enlarged]
+    """A map whose foreground is a square, ``shaky`` at twice the size."""
+    sides, enlarged = SIDES[CLASSES[label]], CLASSES[label] in inference.enlarged
+    side = sides[enlarged]
     grid = np.full((20, 20), 0.1, np.float32)
-    grid[:side, :side] = 0.6 if CLASSES[label] == "shaky" and enlarged else 0.9
-    mask = np.asfortranarray(grid > 0.5, np.uint8)
+    sure = sides[-1] if enlarged else side
+    grid[:sure, :sure] = 0.6 if CLASSES[label] == "shaky" and enlarged else 0.9
+    mask = np.zeros((20, 20), np.uint8, order="F")
+    mask[:side, :side] = 1
     common = {"confidence": 0.9, "bas_ratio": 0.2, "threshold": 0.5}
     place = {"size": (20, 20), "xyxy": (0.0, 0.0, float(side), float(side)), "rle": dict(coco.encode(mask))}
     return Localization(image=sample.path, name=sample.name, label=CLASSES[label], grid=grid, **place, **common)
@@ -38,26 +49,26 @@ def test_tags_whose_maps_hold_at_twice_the_size_are_enlarged_and_no_others():
 
     def localize(dataset: Dataset, localizer: Localizer) -> list[Localization]:
         inference = localizer.inference
-        calls.append((len(dataset.samples), inference.enlarged, inference.refine))
+        calls.append((len(dataset.samples), inference.enlarged))
         found = [one_of(s, label, inference) for s in dataset.samples for label in s.labels]
         return found + found[:1]  # a second object in one map
 
-    inference = Inference(threshold=0.5, normalized=False, enlarge="auto", enlarged=("large",), refine="crf")
-    own = localize_own_tags(DATASET, Localizer(tiny_bas(5), CLASSES, 20, 20, inference), localize)
-    assert own.localizer.inference == replace(inference, enlarged=("small", "steady"))
+    inference = Inference(threshold=0.5, normalized=False, enlarge="auto", enlarged=("same",))
+    own = localize_own_tags(DATASET, Localizer(tiny_bas(6), CLASSES, 20, 20, inference), localize)
+    assert own.localizer.inference == replace(inference, enlarged=("small", "other"))
     tried = len(CLASSES) * TRIED
-    assert calls == [(tried, (), "none"), (tried, CLASSES, "none"), (100, ("small", "steady"), "crf")]
+    assert calls == [(tried, ()), (tried, CLASSES), (120, ("small", "other"))]
     assert [one.name for one in own.found[:-1]] == [sample.name for sample in SAMPLES]
     never = replace(inference, enlarge="never")
     calls.clear()
-    kept = localize_own_tags(DATASET, Localizer(tiny_bas(5), CLASSES, 20, 20, never), localize)
+    kept = localize_own_tags(DATASET, Localizer(tiny_bas(6), CLASSES, 20, 20, never), localize)
     assert not kept.localizer.inference.enlarged
-    assert calls == [(100, (), "crf")]
+    assert calls == [(120, ())]
 
 
 def test_score_and_stability_by_hand():
-    one = one_of(SAMPLES[1], 1, Inference())
-    assert one.stability == 1.0  # 64 cells above .3 and above .7
+    one = one_of(SAMPLES[0], 0, Inference())
+    assert one.stability == 1.0  # 36 cells above .3 and above .7
     height, width = one.size
     for box, touched in (
         ((2, 2, width - 2, height - 2), 0),
@@ -65,6 +76,6 @@ def test_score_and_stability_by_hand():
         ((0, 0, width, height), 4),
     ):
         assert replace(one, xyxy=tuple(map(float, box))).score == pytest.approx(0.8**touched)
-    shaky = one_of(SAMPLES[3], 3, Inference(enlarged=("shaky",)))
+    shaky = one_of(SAMPLES[2], 2, Inference(enlarged=("shaky",)))
     assert shaky.stability == 0.0
     assert shaky.score == 0.0

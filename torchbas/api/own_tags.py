@@ -1,9 +1,12 @@
 """Localizations of the photos' own tags by the model that was trained on them, with a report on every tag's maps."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
+
+import torch
+from torchvision.ops import box_iou
 
 from ..inference.localizer import Localizer
 from ..inference.report import report_per_tag
@@ -28,11 +31,13 @@ TRIED = 6
 """Photos of each tag that are localized at both sizes, to see what is left of its maps at twice the size."""
 SURE = 1.4
 """How many times the threshold a place must have to be surely foreground."""
-SMALL = 0.25
-"""Share of its photos below which a tag's maps are mostly smear."""
+SMALL = 0.1
+"""Median share of its photos below which a tag's objects are small."""
 LEFT = {True: 0.35, False: 0.55}
-"""Share of the surely foreground area that must be left at twice the size, of small maps and of others. The bare smear
-around a thing, which is as wide at either size, keeps a quarter; a thing keeps all of itself (docs/start.md)."""
+"""Share of the surely foreground area that must be left at twice the size, of small objects and of others. The bare
+smear around a thing, which is as wide at either size, keeps a quarter; a thing keeps all of itself (docs/start.md)."""
+SAME = 0.5
+"""Mean IoU of a tag's boxes at both sizes from which the photo's own size is enough, unless they are small."""
 
 
 def localize_own_tags(dataset: Dataset, localizer: Localizer, localize: Localize) -> OwnTags:
@@ -63,12 +68,14 @@ def _better_enlarged(dataset: Dataset, localizer: Localizer, localize: Localize)
         return ()
     labels = sorted({label for sample in dataset.samples for label in sample.labels})
     few, tags = _some_of(dataset, labels), tuple(dataset.classes[label] for label in labels)
-    photos = Counter(dataset.classes[label] for sample in few.samples for label in sample.labels)
-    maps_only = _with(localizer, refine="none")
-    before, after = ([*localize(few, _with(maps_only, enlarged=some))] for some in ((), tags))
-    areas, sure, left = _areas(before, 1.0), _areas(before, SURE), _areas(after, SURE)
-    least = {tag: LEFT[areas[tag] < SMALL * photos[tag]] * sure[tag] for tag in tags}
-    return tuple(tag for tag in tags if 0 < least[tag] <= left[tag])
+    plain, large = ([*localize(few, _with(localizer, enlarged=some))] for some in ((), tags))
+    sure, left, overlap = _sure_areas(plain), _sure_areas(large), _overlap(plain, large)
+    chosen = []
+    for report in report_per_tag(few, plain):
+        small, tag = report.area < SMALL, report.tag
+        if 0 < LEFT[small] * sure[tag] <= left[tag] and (small or overlap[tag] < SAME):
+            chosen.append(tag)
+    return tuple(chosen)
 
 
 def _some_of(dataset: Dataset, labels: Iterable[int]) -> Dataset:
@@ -83,13 +90,29 @@ def _some_of(dataset: Dataset, labels: Iterable[int]) -> Dataset:
     return replace(dataset, samples=tuple(samples))
 
 
-def _areas(found: Iterable[Localization], times: float) -> defaultdict[str, float]:
-    """Shares of the photos that are above ``times`` the threshold, added up by tag."""
-    maps = {(one.name, one.label): one for one in found}  # that of several objects once
+def _sure_areas(found: Iterable[Localization]) -> defaultdict[str, float]:
+    """Shares of the photos that are surely foreground, added up by tag."""
     areas = defaultdict(float)
-    for one in maps.values():
-        areas[one.label] += float((one.grid > times * one.threshold).mean())
+    for one in _first_of_each(found).values():
+        areas[one.label] += float((one.grid > SURE * one.threshold).mean())
     return areas
+
+
+def _overlap(found: Iterable[Localization], other: Iterable[Localization]) -> dict[str, float]:
+    """Mean IoU of the boxes in two localizations of the same photos, by tag; 0 where only one has any."""
+    first, second, overlaps = _first_of_each(found), _first_of_each(other), defaultdict(list)
+    for name, tag in first.keys() | second.keys():
+        pair = [one.xyxy for one in (first.get((name, tag)), second.get((name, tag))) if one is not None]
+        overlaps[tag].append(box_iou(torch.tensor(pair[:1]), torch.tensor(pair[1:])).item() if pair[1:] else 0.0)
+    return {tag: sum(values) / len(values) for tag, values in overlaps.items()}
+
+
+def _first_of_each(found: Iterable[Localization]) -> dict[tuple[str, str], Localization]:
+    """One object of each tag in each photo, as the others share its map."""
+    firsts: dict[tuple[str, str], Localization] = {}
+    for one in found:
+        firsts.setdefault((one.name, one.label), one)
+    return firsts
 
 
 def _again(
