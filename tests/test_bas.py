@@ -12,6 +12,7 @@ from torchbas.losses import objective
 from torchbas.model.bas import BAS
 from torchbas.model.classifier import pool
 from torchbas.model.extractor import Extractor
+from torchbas.model.reflect import reflect_edges
 
 TARGET = torch.tensor([0, 3, 1, 4])
 LABELS = F.one_hot(TARGET, 5).float()
@@ -172,3 +173,15 @@ def test_a_photo_of_one_color_has_no_frame_where_its_edges_are_reflected(backbon
         spread[mode] = [float((one.amax((2, 3)) - one.amin((2, 3))).max() / one.abs().max()) for one in every]
     assert min(spread["zeros"]) > 1e-3
     assert max(spread["reflect"]) < 1e-4
+
+
+def test_what_is_smaller_than_its_padding_repeats_its_edge():
+    torch.manual_seed(0)
+    conv = nn.Conv2d(2, 3, kernel_size=5, padding=2, stride=2)
+    plain = copy.deepcopy(conv)
+    reflect_edges(conv)
+    assert conv.state_dict().keys() == plain.state_dict().keys()
+    for size, mode in (((1, 7), "replicate"), ((2, 2), "replicate"), ((3, 4), "reflect")):
+        x = torch.randn(1, 2, *size)
+        expected = F.conv2d(F.pad(x, (2, 2, 2, 2), mode=mode), plain.weight, plain.bias, stride=2)
+        torch.testing.assert_close(conv(x), expected)

@@ -192,10 +192,3 @@ def test_a_dataset_with_fewer_than_two_tags_is_refused_by_name(demo_set, recipe,
         with pytest.raises(InputError, match=r"sample.* has no tagged photos to train on; run bas check .*sample"):
             _run(dataset, recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
-
-
-def test_photos_that_are_too_small_to_reflect_are_refused(demo_set, recipe, tmp_path):
-    architecture = replace(recipe.architecture, backbone="convnext_atto", padding_mode="reflect")
-    with pytest.raises(InputError, match="cannot reflect photos of 48 pixels"):
-        _run(demo_set, replace(recipe, architecture=architecture), tmp_path)
-    assert not list(tmp_path.iterdir())

@@ -274,7 +274,7 @@ def test_the_page_needs_nothing_from_outside_and_runs_only_its_own_script(tmp_pa
 TEXT = st.text(st.sampled_from("<>&\"'`/!-ab\n\r\u2028\udcff🦓{}$]") | st.characters(), max_size=12)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(TEXT, TEXT, TEXT)
 @example(EVIL, EVIL, EVIL)
 @example("</script><script>alert(1)", "<!--<script>", "$title $data ${x} </title></style>")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..config import Architecture
 from .amc import frozen, mask_foreground
 from .extractor import Extractor
+from .reflect import reflect_edges
 
 C = TypeVar("C", bound="Classifier")
 
@@ -25,9 +26,8 @@ class Classifier(nn.Module):
         self.f1 = extractor.f1
         self.f2 = extractor.f2
         self.head = build_head(extractor.f2_channels, self.architecture, num_classes)
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d) and layer.padding != (0, 0):  # reflecting nothing would copy
-                layer.padding_mode = self.architecture.padding_mode
+        if self.architecture.padding_mode == "reflect":
+            reflect_edges(self)
         self._f1_frozen = self._classifier_frozen = False
 
     def features(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from .reflect import ReflectingConv2d, padded
+
 
 class _Sigmoid(torch.autograd.Function):
     """Sigmoid whose slope is at least ``slope`` for a gradient step that leads a value back towards one half."""
@@ -47,8 +49,8 @@ class Generator(nn.Module):
         self.num_classes, self.class_agnostic = num_classes, class_agnostic
         self.slope = 0.0
         """Least slope of the sigmoid in training, towards one half."""
-        filters = 1 if class_agnostic else num_classes
-        self.conv = nn.Conv2d(in_channels, filters, kernel_size=3, padding=1, bias=bias, padding_mode=padding_mode)
+        convolution = ReflectingConv2d if padding_mode == "reflect" else nn.Conv2d
+        self.conv = convolution(in_channels, 1 if class_agnostic else num_classes, kernel_size=3, padding=1, bias=bias)
         nn.init.xavier_uniform_(self.conv.weight)
         if self.conv.bias is not None:
             nn.init.zeros_(self.conv.bias)
@@ -66,9 +68,9 @@ class Generator(nn.Module):
         batch, k = classes.shape
         if self.class_agnostic:
             return self(features)[:, :k]
-        reflected = self.conv.padding_mode == "reflect"
+        reflected = isinstance(self.conv, ReflectingConv2d)
         if reflected:
-            features = F.pad(features, (1, 1, 1, 1), mode="reflect")
+            features = padded(features, 1, 1)
         height, width = features.shape[2:]
         filters = self.conv.weight[classes].flip(-2, -1)  # fold scatters where a convolution gathers
         filters = filters.permute(0, 1, 3, 4, 2).reshape(batch, k * 9, -1)

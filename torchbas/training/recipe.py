@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from .. import methods
 from ..cards import read_card, run_folder
 from ..config import Recipe, Training
@@ -158,8 +156,6 @@ class _Start:
         colors = normalization(recipe.architecture.backbone, weights)
         run = is_run(weights)
         network = self.kind.build(recipe.architecture, len(classes), not run and weights, colors, recipe.options)
-        if recipe.architecture.padding_mode == "reflect":
-            _check_reflecting(network, recipe)
         whole = recipe.training.steps == 0
         has_head = run and start_from(network, weights, classes, whole=whole)
         if self.kind.needs_classifier and not has_head:
@@ -182,18 +178,6 @@ class _Start:
         if self.recipe.training.f1 != "train":
             trained.model.freeze_f1()
         trained.model.setup(self.samples, self.recipe.training)
-
-
-@torch.inference_mode()
-def _check_reflecting(network: Method, recipe: Recipe) -> None:
-    side = recipe.training.crop
-    try:
-        network.eval().encode(torch.zeros(1, 3, side, side)).class_maps  # noqa: B018
-    except RuntimeError as error:
-        raise InputError(
-            f"{recipe.architecture.backbone} cannot reflect photos of {side} pixels at their edges: "
-            "give a larger --crop (and --resize), or --padding-mode zeros."
-        ) from error
 
 
 @dataclass(frozen=True)
