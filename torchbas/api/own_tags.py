@@ -69,7 +69,8 @@ def _better_enlarged(dataset: Dataset, localizer: Localizer, localize: Localize)
     labels = sorted({label for sample in dataset.samples for label in sample.labels})
     few, tags = _some_of(dataset, labels), tuple(dataset.classes[label] for label in labels)
     plain, large = ([*localize(few, _with(localizer, enlarged=some))] for some in ((), tags))
-    sure, left, overlap = _sure_areas(plain), _sure_areas(large), _overlap(plain, large)
+    first, second = _first_of_each(plain), _first_of_each(large)
+    sure, left, overlap = _sure_areas(first), _sure_areas(second), _overlap(first, second)
     chosen = []
     for report in report_per_tag(few, plain):
         small, tag = report.area < SMALL, report.tag
@@ -90,26 +91,29 @@ def _some_of(dataset: Dataset, labels: Iterable[int]) -> Dataset:
     return replace(dataset, samples=tuple(samples))
 
 
-def _sure_areas(found: Iterable[Localization]) -> defaultdict[str, float]:
+Firsts = dict[tuple[str, str], Localization]
+"""One object of each photo and tag, as the others share its map."""
+
+
+def _sure_areas(found: Firsts) -> defaultdict[str, float]:
     """Shares of the photos that are surely foreground, added up by tag."""
     areas = defaultdict(float)
-    for one in _first_of_each(found).values():
+    for one in found.values():
         areas[one.label] += float((one.grid > SURE * one.threshold).mean())
     return areas
 
 
-def _overlap(found: Iterable[Localization], other: Iterable[Localization]) -> dict[str, float]:
+def _overlap(first: Firsts, second: Firsts) -> dict[str, float]:
     """Mean IoU of the boxes in two localizations of the same photos, by tag; 0 where only one has any."""
-    first, second, overlaps = _first_of_each(found), _first_of_each(other), defaultdict(list)
+    overlaps = defaultdict(list)
     for name, tag in first.keys() | second.keys():
         pair = [one.xyxy for one in (first.get((name, tag)), second.get((name, tag))) if one is not None]
         overlaps[tag].append(box_iou(torch.tensor(pair[:1]), torch.tensor(pair[1:])).item() if pair[1:] else 0.0)
     return {tag: sum(values) / len(values) for tag, values in overlaps.items()}
 
 
-def _first_of_each(found: Iterable[Localization]) -> dict[tuple[str, str], Localization]:
-    """One object of each tag in each photo, as the others share its map."""
-    firsts: dict[tuple[str, str], Localization] = {}
+def _first_of_each(found: Iterable[Localization]) -> Firsts:
+    firsts: Firsts = {}
     for one in found:
         firsts.setdefault((one.name, one.label), one)
     return firsts

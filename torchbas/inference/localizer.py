@@ -108,7 +108,7 @@ class Localizer(TrainedModel[Method]):
                 images = images.contiguous(memory_format=torch.channels_last)
                 with precision():
                     found = detect(self.model, images, labels, self.inference, replaced, enlarged, objects)
-                    extent = self._refined(batch, found, pool) if refined else _unrefined(found)
+                    extent = self._refined(batch, found, pool) if refined else [()] * len(found.index)
                 index = batch.index[found.index.cpu()].tolist()
                 tasks = zip(
                     [wanted[i] for i in index],
@@ -156,12 +156,6 @@ class Localizer(TrainedModel[Method]):
         return dataset.relabeled(self.classes)
 
 
-def _unrefined(found: Detections) -> list[tuple[Extent, ...]]:
-    """Foreground of each query by its heatmap alone."""
-    maps, thresholds = found.heatmaps.float().cpu().numpy(), found.threshold.tolist()
-    return [(Extent(one, level),) for one, level in zip(maps, thresholds, strict=True)]
-
-
 def _localizations(
     sample: Sample,
     size: list[int],
@@ -179,11 +173,11 @@ def _localizations(
     method: str,
     masks: Masks | None,
 ) -> list[Localization]:
-    """Objects in a photo at its own size: ``masks``, or the components of the first of the ``extents`` that has any
-    there; a later one also stands in for a thing that is too small in the photo itself."""
+    """Objects in a photo at its own size: ``masks``, or the components of the first of the ``extents`` (without any: of
+    the heatmap) that has some; a later one also stands in for a thing that is too small in the photo itself."""
     height, width = size
     found = [] if masks is None else [component(mask) for mask in masks(sample, label)]
-    for extent in extents if masks is None else ():
+    for extent in (extents or (Extent(grid, threshold),)) if masks is None else ():
         large = cv2.resize(extent.map, (width, height), interpolation=cv2.INTER_LINEAR)
         if found := components(large > extent.threshold, objects, parts):
             break
