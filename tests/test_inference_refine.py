@@ -90,7 +90,10 @@ def test_the_mask_of_the_crf_is_kept_unless_it_loses_the_evidence(demo_set, reci
         assert one.xyxy == pytest.approx((0, 0, width / 2, height), abs=1)
     assert len(calls) == len(demo_set.samples)
     monkeypatch.setattr(module, "LOST", 1e6)  # none is
-    monkeypatch.setattr(module, "SMEARED", 1.0)  # but every map is mostly smear
+    monkeypatch.setattr(module, "DENSE", 0.0)  # but any is dense enough
+    assert all(one.xyxy[2] == pytest.approx(one.size[1] / 2, abs=1) for one in trained.stream(demo_set))
+    monkeypatch.setattr(module, "DENSE", 1e6)
+    monkeypatch.setattr(module, "SMEARED", 1.0)  # or every map is mostly smear
     assert all(one.xyxy[2] == pytest.approx(one.size[1] / 2, abs=1) for one in trained.stream(demo_set))
     monkeypatch.setattr(module, "SMEARED", 0.0)
     kept = [one for one in trained.stream(demo_set) if one.bas_ratio < 1]  # something to lose

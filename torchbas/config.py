@@ -24,6 +24,10 @@ class Architecture(Checked):
     """Activation of MobileNetV1: the authors' weights need relu, timm's and most others relu6."""
     padding_mode: Literal["zeros", "reflect"] = "zeros"
     """What convolutions see beyond an image: zeros, or the image reflected, so that its frame is no evidence."""
+    align: bool = False
+    """Measure before training by how much F's cells look beside their places, and compute F without that offset."""
+    offset: tuple[Annotated[int, Bound(-64, 64)], Annotated[int, Bound(-64, 64)]] = (0, 0)
+    """That offset: pixels down and right by which effective receptive fields lie off the cells; align finds it."""
     head: Literal["conv", "linear"] = "conv"
     """conv: two 3x3 convolutions and a 1x1 (WSOL). linear: one 1x1 convolution without bias (WSSS)."""
     hidden: Annotated[int, Bound(1, 4096)] = 1024

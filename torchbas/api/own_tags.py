@@ -1,7 +1,7 @@
 """Localizations of the photos' own tags by the model that was trained on them, with a report on every tag's maps."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -27,16 +27,17 @@ class OwnTags(NamedTuple):
     """The model, with the tags to enlarge, and those whose maps are empty or full and give way to Layer-CAM."""
 
 
-TRIED = 6
-"""Photos of each tag that are localized at both sizes, to see what is left of its maps at twice the size."""
+TRIED, MOST, BUDGET = 6, 12, 72
+"""Photos of each tag that are localized at both sizes, to see what is left of its maps at twice the size: at least, at
+most, and of all tags together where there are few."""
 SURE = 1.4
 """How many times the threshold a place must have to be surely foreground."""
-SMALL = 0.1
+SMALL = 0.08
 """Median share of its photos below which a tag's objects are small."""
-LEFT = {True: 0.35, False: 0.55}
+LEFT = {True: 0.35, False: 0.58}
 """Share of the surely foreground area that must be left at twice the size, of small objects and of others. The bare
 smear around a thing, which is as wide at either size, keeps a quarter; a thing keeps all of itself (docs/start.md)."""
-SAME = 0.5
+SAME = 0.65
 """Mean IoU of a tag's boxes at both sizes from which the photo's own size is enough, unless they are small."""
 
 
@@ -79,9 +80,10 @@ def _better_enlarged(dataset: Dataset, localizer: Localizer, localize: Localize)
     return tuple(chosen)
 
 
-def _some_of(dataset: Dataset, labels: Iterable[int]) -> Dataset:
-    """The first :data:`TRIED` photos of each of some tags, with no other tags."""
-    left, samples = dict.fromkeys(labels, TRIED), []
+def _some_of(dataset: Dataset, labels: Collection[int]) -> Dataset:
+    """The first photos of each of some tags, with no other tags."""
+    each = max(TRIED, min(MOST, BUDGET // max(len(labels), 1)))
+    left, samples = dict.fromkeys(labels, each), []
     for sample in dataset.samples:
         chosen = tuple(label for label in sample.labels if left.get(label))
         for label in chosen:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, Int, UInt8
+from torch import Tensor
 
 from ..crf.dense_crf import DenseCRF, Kernel
 from .localize import Detections
@@ -26,7 +27,9 @@ CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 """A place and its four neighbors."""
 LOST = 0.4
 """Share of the evidence that the map takes away below which what the CRF's mask takes is too little (docs/start.md)."""
-SMEARED = 0.1
+DENSE = 4
+"""How many times as much evidence an area as the map the CRF's mask must take to be believed nevertheless."""
+SMEARED = 0.05
 """Share of the photo up to which a map is mostly the smear around a thing, of which the CRF may leave little."""
 
 
@@ -54,14 +57,30 @@ def extents(
     drawn = list(pool.map(_drawn, filled, thresholds, photos))
     if not drawn:
         return []
-    own = torch.tensor([float((one > level).mean()) for one, level in zip(filled, thresholds, strict=True)])
     masks = torch.from_numpy(np.stack(drawn) > 0.5)
-    left = bas_ratios(found.queries, found.label, masks[:, None].to(found.heatmaps))[:, 0]
-    lost = (own > SMEARED) & (1 - left < LOST * (1 - found.bas_ratio)).cpu()
+    own = torch.tensor([float((one > level).mean()) for one, level in zip(filled, thresholds, strict=True)])
+    lost = torch.zeros(len(drawn), dtype=torch.bool)
+    rows = (own > SMEARED).nonzero()[:, 0]
+    if len(rows):
+        lost[rows] = _lost(found, rows.to(found.index.device), masks[rows], own[rows])
     return [
         (Extent(one, level),) if gone else (Extent(edged, 0.5), Extent(one, level))
         for one, edged, level, gone in zip(filled, drawn, thresholds, lost.tolist(), strict=True)
     ]
+
+
+def _lost(
+    found: Detections, rows: Int[Tensor, " R"], masks: Bool[Tensor, "R S S"], own: Float[Tensor, " R"]
+) -> Bool[Tensor, " R"]:
+    """Whether the CRF's masks of some queries take too little of the evidence.
+
+    Args:
+        own: shares of the photo that the maps' own masks cover.
+    """
+    ratios = bas_ratios(found.queries.at(rows), found.label[rows], masks[:, None].to(found.heatmaps))[:, 0]
+    taken, at_most = (1 - ratios).cpu(), (1 - found.bas_ratio[rows]).cpu()
+    sparse = taken * own < DENSE * at_most * masks.float().mean(dim=(1, 2))
+    return sparse & (taken < LOST * at_most)
 
 
 def _drawn(

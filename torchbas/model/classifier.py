@@ -1,5 +1,6 @@
 """Classifier: F1, F2 and class head (Fig. 2), the network that BAS and every method beside it share."""
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from ..config import Architecture
 from .amc import frozen, mask_foreground
 from .extractor import Extractor
+from .receptive_field import SIDE, aligned, effective_offset
 from .reflect import reflect_edges
 
 C = TypeVar("C", bound="Classifier")
@@ -33,7 +35,26 @@ class Classifier(nn.Module):
     def features(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
         """F = F1(I)."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self._f1_frozen):
+            if any(self.architecture.offset):
+                return aligned(self.f1, images, self.architecture.offset, self.stride)
             return self.f1(images)
+
+    @cached_property
+    @torch.no_grad()
+    def stride(self) -> int:
+        """Pixels of the image that a cell of F stands for."""
+        was_training = self.f1.training
+        example = torch.zeros(1, 3, SIDE, SIDE, device=next(self.parameters()).device)
+        stride = SIDE // self.f1.eval()(example).shape[2]
+        self.f1.train(was_training)
+        return stride
+
+    def align(self) -> None:
+        """Measure the offset of F's effective receptive fields, and leave it out of F from now on."""
+        was_training = self.f1.training
+        offset = effective_offset(self.f1.eval())
+        self.f1.train(was_training)
+        self.architecture = replace(self.architecture, offset=offset)
 
     def deep_features(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C2 h2 w2"]:
         """F2(F) without the class head: the head's input."""

@@ -70,7 +70,7 @@ class Generator(nn.Module):
             return self(features)[:, :k]
         reflected = isinstance(self.conv, ReflectingConv2d)
         if reflected:
-            features = padded(features, 1, 1)
+            features = padded(features, (1, 1), (1, 1))
         height, width = features.shape[2:]
         filters = self.conv.weight[classes].flip(-2, -1)  # fold scatters where a convolution gathers
         filters = filters.permute(0, 1, 3, 4, 2).reshape(batch, k * 9, -1)

@@ -10,15 +10,15 @@ class ReflectingConv2d(nn.Conv2d):
 
     def forward(self, input: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 _ _"]:
         height, width = (int(one) for one in self.padding)
-        inside = padded(input, height, width)
+        inside = padded(input, (height, height), (width, width))
         return F.conv2d(inside, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
 
-def padded(x: Float[Tensor, "B C H W"], height: int, width: int) -> Float[Tensor, "B C _ _"]:
-    """``x`` with so many rows above and below and columns at both sides, reflected; where it has too few for that, its
+def padded(x: Float[Tensor, "B C H W"], rows: tuple[int, int], columns: tuple[int, int]) -> Float[Tensor, "B C _ _"]:
+    """``x`` with so many rows above and below and columns left and right, reflected; where it has too few for that, its
     outermost ones repeated."""
-    enough = height < x.shape[2] and width < x.shape[3]
-    return F.pad(x, (width, width, height, height), mode="reflect" if enough else "replicate")
+    enough = max(rows) < x.shape[2] and max(columns) < x.shape[3]
+    return F.pad(x, (*columns, *rows), mode="reflect" if enough else "replicate")
 
 
 def reflect_edges(network: nn.Module) -> None:

@@ -5,7 +5,9 @@ from ..config import Architecture, Inference, Objective, Recipe, Training
 RECIPE = Recipe(
     name="quick",
     about="A folder of tagged photos, without a GPU: the network is kept, a linear probe on it, a generator.",
-    architecture=Architecture(backbone="mobilenetv1", activation="relu6", head="linear", padding_mode="reflect"),
+    architecture=Architecture(
+        backbone="mobilenetv1", activation="relu6", head="linear", padding_mode="reflect", align=True
+    ),
     options=Objective(
         guidance=0.5,
         area=1.5,

@@ -158,6 +158,8 @@ class _Start:
         network = self.kind.build(recipe.architecture, len(classes), not run and weights, colors, recipe.options)
         whole = recipe.training.steps == 0
         has_head = run and start_from(network, weights, classes, whole=whole)
+        if recipe.architecture.align:
+            network.align()
         if self.kind.needs_classifier and not has_head:
             raise InputError(
                 f"{recipe.method} goes on from a classifier of the same tags: train one with --method irn, "
