@@ -1,6 +1,6 @@
 """Where the cells of F look: the offset of their effective receptive fields, and features without it.
 
-A cell of F stands for a square of the image. But a convolution of stride 2 looks half a pixel before the square's middle,
+A cell of F stands for a square of the image. But a convolution of stride 2 looks half a pixel before its middle,
 at every stage, and trained kernels lean to one side: what a cell responds to lies pixels away from where its value is
 drawn (docs/start.md).
 """
