@@ -1,10 +1,16 @@
+from dataclasses import replace
+
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from torchbas.config import Architecture
+from torchbas.errors import SettingError
+from torchbas.inference.localizer import Localizer
 from torchbas.model.bas import BAS
 from torchbas.model.receptive_field import aligned, effective_offset
+from torchbas.training.recipe import train_recipe
 
 STRIDE = 7
 
@@ -54,3 +60,23 @@ def test_a_network_that_was_aligned_has_no_offset_left():
     assert model.architecture.offset == before
     assert model.features(example).shape == shape
     assert max(abs(pixels) for pixels in effective_offset(model.features)) <= 1
+
+
+def test_training_measures_the_offset_and_the_model_keeps_it(demo_set, recipe, tmp_path):
+    architecture = replace(recipe.architecture, backbone="mobilenetv1")
+    for align in (True, False):
+        settings = replace(recipe, architecture=replace(architecture, align=align))
+        trained = train_recipe(demo_set, settings, tmp_path / str(align), weights=False, device="cpu")
+        offset = trained.model.architecture.offset
+        assert offset == (effective_offset(trained.model.eval().f1) if align else (0, 0))
+        assert any(offset) == align
+        loaded = Localizer.load(tmp_path / str(align)).model.eval()
+        assert loaded.architecture == trained.model.architecture
+        images = torch.randn(1, 3, 64, 64)
+        torch.testing.assert_close(loaded.features(images), trained.model.features(images))
+
+
+def test_what_is_masked_in_the_image_cannot_be_aligned():
+    for changes in ({"align": True}, {"offset": (0, -3)}):
+        with pytest.raises(SettingError, match="mask_at image"):
+            Architecture(mask_at="image", **changes)

@@ -41,6 +41,11 @@ class Architecture(Checked):
     class_agnostic: bool = False
     """One foreground map for all of the image's classes together, trained on all photos (Sec. 5.5, Fig. 20)."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mask_at == "image" and (self.align or any(self.offset)):
+            raise SettingError("mask_at image computes F of the image as it is: leave out align and offset.")
+
 
 @dataclass(frozen=True)
 class Objective(Checked):

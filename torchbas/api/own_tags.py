@@ -27,9 +27,9 @@ class OwnTags(NamedTuple):
     """The model, with the tags to enlarge, and those whose maps are empty or full and give way to Layer-CAM."""
 
 
-TRIED, MOST, BUDGET = 6, 12, 72
-"""Photos of each tag that are localized at both sizes, to see what is left of its maps at twice the size: at least, at
-most, and of all tags together where there are few."""
+TRIED, MOST, BUDGET = 4, 12, 72
+"""Photos of each tag that are tried at twice the size, to see what is left of its maps: at least, at most, and
+of all tags together where there are few."""
 SURE = 1.4
 """How many times the threshold a place must have to be surely foreground."""
 SMALL = 0.08
@@ -48,8 +48,10 @@ def localize_own_tags(dataset: Dataset, localizer: Localizer, localize: Localize
         localize: runs the model, with whatever progress and devices.
     """
     localizer, own = _with(localizer, layercam=(), enlarged=()), localizer.with_own_classes(dataset)
-    localizer = _with(localizer, enlarged=_better_enlarged(own, localizer, localize))
     found = list(localize(own, localizer))
+    if enlarged := _better_enlarged(own, localizer, found, localize):
+        localizer = _with(localizer, enlarged=enlarged)
+        found = _again(own, localizer, found, enlarged, localize)
     reports = report_per_tag(own, found)
     dead = tuple(report.tag for report in reports if report.state in ("empty", "full"))
     if not dead or localizer.model.name != "bas":
@@ -63,17 +65,24 @@ def localize_own_tags(dataset: Dataset, localizer: Localizer, localize: Localize
     return OwnTags(found, reports, localizer)
 
 
-def _better_enlarged(dataset: Dataset, localizer: Localizer, localize: Localize) -> tuple[str, ...]:
-    """Tags whose maps hold at twice the size, by some photos of each."""
+def _better_enlarged(
+    dataset: Dataset, localizer: Localizer, found: list[Localization], localize: Localize
+) -> tuple[str, ...]:
+    """Tags whose maps hold at twice the size, by some photos of each.
+
+    Args:
+        found: at the photos' own size.
+    """
     if localizer.inference.enlarge != "auto":
         return ()
     labels = sorted({label for sample in dataset.samples for label in sample.labels})
     few, tags = _some_of(dataset, labels), tuple(dataset.classes[label] for label in labels)
-    plain, large = ([*localize(few, _with(localizer, enlarged=some))] for some in ((), tags))
-    first, second = _first_of_each(plain), _first_of_each(large)
+    tried = {(sample.name, dataset.classes[label]) for sample in few.samples for label in sample.labels}
+    first = {key: one for key, one in _first_of_each(found).items() if key in tried}
+    second = _first_of_each(localize(few, _with(localizer, enlarged=tags)))
     sure, left, overlap = _sure_areas(first), _sure_areas(second), _overlap(first, second)
     chosen = []
-    for report in report_per_tag(few, plain):
+    for report in report_per_tag(dataset, found):
         small, tag = report.area < SMALL, report.tag
         if 0 < LEFT[small] * sure[tag] <= left[tag] and (small or overlap[tag] < SAME):
             chosen.append(tag)
@@ -131,7 +140,7 @@ def _again(
     both = [one for one in found if one.label not in tags]
     both += localize(replace(dataset, samples=samples), localizer)
     place = {sample.name: number for number, sample in enumerate(dataset.samples)}
-    return sorted(both, key=lambda one: place[one.name])
+    return sorted(both, key=lambda one: (place[one.name], localizer.label_of(one.label)))
 
 
 def _with(localizer: Localizer, **changes: Any) -> Localizer:
