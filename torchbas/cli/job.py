@@ -21,13 +21,15 @@ from ..localization import Localization, TagReport
 from ..structures import Dataset, Problem
 from ..training.fabric import splits_batch_statistics
 from ..training.loop import Hooks
+from .begun import PHOTOS, with_gone, write_photos
+from .folder import first_process
 from .progress import Reporter, Stage
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # its messages are not for users
 
 OUTPUTS = (MANIFEST, *outputs())
 MODEL = (
-    *(MANIFEST, "model", "model.json", "model.safetensors", "checkpoint.pt", "log.csv", "features.npy"),
+    *(MANIFEST, PHOTOS, "model", "model.json", "model.safetensors", "checkpoint.pt", "log.csv", "features.npy"),
     "events.out.tfevents.*",
 )
 SPLIT_BATCHES = (
@@ -57,8 +59,12 @@ class Job:
     unreadable: dict[str, Problem] = field(default_factory=dict)
     """Photos that could be opened when they were checked, and cannot any more, by name."""
 
-    def check(self, dataset: Dataset) -> Dataset:
-        """Dataset of the photos that can be opened; prints the others."""
+    def check(self, dataset: Dataset, *, resume: bool = False) -> Dataset:
+        """Dataset of the photos that can be opened; prints the others.
+
+        Args:
+            resume: a stopped run goes on with the photos that it began with; those that are gone are missed.
+        """
         with self.timed("checking photos") as stage:
             checked = api.check(dataset, max(2, self.compute.workers), api.Watch(opened=stage.at))
         for problem in checked.problems[:10]:
@@ -67,6 +73,10 @@ class Job:
             self.reporter.say(f"  and {len(checked.problems) - 10} more, all of them in run.json")
         if not checked.samples:
             raise InputError(f"{dataset.root} holds no photo that can be opened; run bas check {dataset.root}.")
+        if resume:
+            checked, gone = with_gone(checked, self.out)
+            for problem in gone:
+                self.miss(problem)
         return checked
 
     def announce(self, dataset: Dataset, recipe: Recipe, weights: bool | Path) -> None:
@@ -97,6 +107,8 @@ class Job:
 
             def hooks(trained: Localizer) -> Hooks:
                 begin()
+                if first_process():
+                    write_photos(self.out, dataset)
                 if splits_batch_statistics(trained.model):
                     self.reporter.say(SPLIT_BATCHES)
                 return Hooks(on_step=steps.step)
@@ -193,6 +205,7 @@ class Job:
             "seconds": {stage: round(seconds, 1) for stage, seconds in self.seconds.items()},
         }
         write_manifest(self.out, manifest)
+        (self.out / PHOTOS).unlink(missing_ok=True)
         self.say_which_are_alive(reports)
         return manifest
 

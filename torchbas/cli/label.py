@@ -63,7 +63,7 @@ class Label(Common):
         begin = partial(self.folder.begin, *OUTPUTS, *MODEL)
         precision = recipe.training.precision
         job = Job(self.out, Reporter(self.quiet), api.Compute(self.device, self.workers, precision))
-        checked = job.check(dataset)
+        checked = job.check(dataset, resume=self.resume)
         job.announce(checked, recipe, weights)
         localizer = job.train(checked, self.out / "model", recipe, weights, resume=self.resume, begin=begin)
         begin()

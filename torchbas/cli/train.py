@@ -57,6 +57,7 @@ class Train(Common):
         from .. import api, data
         from ..io import write_manifest
         from ..training.recipe import check_needs
+        from .begun import PHOTOS
         from .job import MODEL, Job
         from .progress import Reporter
 
@@ -67,13 +68,15 @@ class Train(Common):
         begin = partial(self.folder.begin, *MODEL)
         compute = api.Compute(self.device, self.workers, recipe.training.precision)
         job = Job(self.out, Reporter(self.quiet or not first_process()), compute)
-        checked = job.check(dataset)
+        checked = job.check(dataset, resume=self.resume)
         job.announce(checked, recipe, weights)
         job.train(checked, self.out, recipe, weights, resume=self.resume, begin=begin)
         begin()
-        answer = {"command": "train", "words": chosen(self), "problems": checked.problems, "seconds": job.seconds}
+        problems = job.readable(checked).problems
+        answer = {"command": "train", "words": chosen(self), "problems": problems, "seconds": job.seconds}
         if first_process():
             write_manifest(self.out, answer)
+            (self.out / PHOTOS).unlink(missing_ok=True)
         job.reporter.say(
             f"The model is in {self.out}. Next: bas eval {words_of(self.data, self.background)} --model {self.out}"
         )
