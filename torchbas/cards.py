@@ -47,6 +47,16 @@ def read_card(folder: Path) -> dict[str, Any]:
     return card
 
 
+def recipe_of(run: str | Path) -> str | None:
+    """Name of the recipe that trained a run, empty where its card has none; None where there is no card on this disk.
+
+    Raises:
+        InputError: as :func:`read_card`.
+    """
+    folder = run_folder(run)
+    return str(read_card(folder).get("recipe") or "") if (folder / CARD).is_file() else None
+
+
 def value_of(card: dict[str, Any], name: str, kind: Any) -> Any:
     """What a card says, lists as tuples.
 

@@ -173,8 +173,6 @@ class Inference(Checked):
     """Min-max normalize heatmaps, as the authors' evaluator does; False: not BAS's, which may then find nothing."""
     layercam: tuple[str, ...] = ()
     """Tags whose BAS maps are empty or full, so that Layer-CAM stands in; bas label finds them."""
-    mirror: bool = False
-    """Average a heatmap with that of the mirrored image."""
     enlarge: Literal["never", "auto", "always"] = "never"
     """Localize again, the whole image at twice the size; auto: the tags in enlarged."""
     enlarged: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import data, recipes
-from ..cards import CARD, read_card, run_folder
+from ..cards import recipe_of
 from ..config import Recipe, Segmentation
 from ..errors import InputError
 from ..inference.localizer import Localizer
@@ -178,10 +178,8 @@ def _listed(names: Sequence[str]) -> str:
 
 def _trained_by(run: str | Path) -> str:
     """Name of the recipe that trained a run; of one on disk only the card is read."""
-    folder = run_folder(run)
-    if (folder / CARD).is_file():
-        return str(read_card(folder).get("recipe") or "no known recipe")
-    return load(run).recipe or "no known recipe"
+    name = recipe_of(run)
+    return (load(run).recipe if name is None else name) or "no known recipe"
 
 
 def _with_classes_of(opened: Mapping[str | Path, Localizer], dataset: Dataset) -> Dataset:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from .. import recipes
-from ..cards import CARD, read_card, run_folder
+from ..cards import recipe_of
 from ..config import Precision, Seed, Segmentation, Training
 from ..errors import InputError
 from ..export import check_formats
@@ -182,6 +182,5 @@ def parse(words: Sequence[str]) -> Segment:
 
 def _trained_by(models: Sequence[str]) -> str:
     """The built-in recipe that the first run's card names, so that its stages follow; VOC's where it names none."""
-    folders = [folder for folder in map(run_folder, models[:1]) if (folder / CARD).is_file()]
-    name = str(read_card(folders[0]).get("recipe")) if folders else DEFAULT
+    name = recipe_of(models[0]) if models else None
     return name if name in recipes.built_in() else DEFAULT

@@ -133,8 +133,6 @@ def class_heatmaps(
     else:
         raw = model.heatmaps(encoded, label, inference)
     fitted = _in_range(raw, model, inference)
-    if inference is not None and inference.mirror:
-        raw = fitted = _with_mirrored(fitted, model, encoded, label, inference)
     grid = encoded.features.shape[2:]
     if fitted.shape[1:] != grid:
         fitted = upsample(fitted.float(), (grid[0], grid[1]))
@@ -207,31 +205,8 @@ def _second_pass(
     inference: Inference,
 ) -> Float[Tensor, "Q _ _"]:
     """Heatmaps of enlarged images in [0, 1]; the averaged classes (``top_k``) stay those of the first pass' logits."""
-    encoded = _encoded(model, images, logits)
-    return _with_mirrored(_heatmaps(model, encoded, label, inference), model, encoded, label, inference)
-
-
-def _with_mirrored(
-    maps: Float[Tensor, "Q h w"], model: Method, encoded: Encoded, label: Int[Tensor, " Q"], inference: Inference
-) -> Float[Tensor, "Q h w"]:
-    """The maps, averaged with those of the mirrored images where ``inference`` says so."""
-    if not inference.mirror:
-        return maps
-    mirrored = _encoded(model, encoded.images.flip(3), encoded.logits)
-    return (maps + _heatmaps(model, mirrored, label, inference).flip(2)) / 2
-
-
-def _encoded(model: Method, images: Float[Tensor, "Q 3 H W"], logits: Float[Tensor, "Q K"]) -> Encoded:
-    """Images whose logits are given, so that k = 1 needs no F2."""
     encoded = model.encode(images.contiguous(memory_format=torch.channels_last))
     encoded.logits = logits
-    return encoded
-
-
-def _heatmaps(
-    model: Method, encoded: Encoded, label: Int[Tensor, " Q"], inference: Inference
-) -> Float[Tensor, "Q _ _"]:
-    """Heatmaps of the method in [0, 1]."""
     return _in_range(model.heatmaps(encoded, label, inference).float(), model, inference)
 
 
