@@ -1,7 +1,7 @@
 """Localizations of the photos' own tags by the model that was trained on them, with a report on every tag's maps."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -27,12 +27,12 @@ class OwnTags(NamedTuple):
     """The model, with the tags to enlarge, and those whose maps are empty or full and give way to Layer-CAM."""
 
 
-TRIED, MOST, BUDGET = 4, 12, 72
-"""Photos of each tag that are tried at twice the size, to see what is left of its maps: at least, at most, and
-of all tags together where there are few."""
+TRIED = ((4, 0.85), (12, 1.0))
+"""How many photos of a tag are tried at twice the size, to see what is left of its maps, and with what factor on
+the least share: a few of every tag, and more of those that may hold."""
 SURE = 1.4
 """How many times the threshold a place must have to be surely foreground."""
-SMALL = 0.08
+SMALL = 0.06
 """Median share of its photos below which a tag's objects are small."""
 LEFT = {True: 0.35, False: 0.58}
 """Share of the surely foreground area that must be left at twice the size, of small objects and of others. The bare
@@ -75,24 +75,27 @@ def _better_enlarged(
     """
     if localizer.inference.enlarge != "auto":
         return ()
-    labels = sorted({label for sample in dataset.samples for label in sample.labels})
-    few, tags = _some_of(dataset, labels), tuple(dataset.classes[label] for label in labels)
-    tried = {(sample.name, dataset.classes[label]) for sample in few.samples for label in sample.labels}
-    first = {key: one for key, one in _first_of_each(found).items() if key in tried}
-    second = _first_of_each(localize(few, _with(localizer, enlarged=tags)))
-    sure, left, overlap = _sure_areas(first), _sure_areas(second), _overlap(first, second)
-    chosen = []
-    for report in report_per_tag(dataset, found):
-        small, tag = report.area < SMALL, report.tag
-        if 0 < LEFT[small] * sure[tag] <= left[tag] and (small or overlap[tag] < SAME):
-            chosen.append(tag)
-    return tuple(chosen)
+    plain, areas = _first_of_each(found), {report.tag: report.area for report in report_per_tag(dataset, found)}
+    tags = tuple(areas)
+    for count, share in TRIED:
+        if not tags:
+            break
+        few = _some_of(dataset, tags, count)
+        second = _first_of_each(localize(few, _with(localizer, enlarged=tags)))
+        first = {key: plain[key] for key in _keys(few) if key in plain}
+        sure, left, overlap = _sure_areas(first), _sure_areas(second), _overlap(first, second)
+        tags = tuple(
+            tag
+            for tag in tags
+            if 0 < share * LEFT[areas[tag] < SMALL] * sure[tag] <= left[tag]
+            and (areas[tag] < SMALL or overlap[tag] < SAME)
+        )
+    return tags
 
 
-def _some_of(dataset: Dataset, labels: Collection[int]) -> Dataset:
-    """The first photos of each of some tags, with no other tags."""
-    each = max(TRIED, min(MOST, BUDGET // max(len(labels), 1)))
-    left, samples = dict.fromkeys(labels, each), []
+def _some_of(dataset: Dataset, tags: Iterable[str], count: int) -> Dataset:
+    """The first ``count`` photos of each of some tags, with no other tags."""
+    left, samples = {dataset.classes.index(tag): count for tag in tags}, []
     for sample in dataset.samples:
         chosen = tuple(label for label in sample.labels if left.get(label))
         for label in chosen:
@@ -100,6 +103,11 @@ def _some_of(dataset: Dataset, labels: Collection[int]) -> Dataset:
         if chosen:
             samples.append(replace(sample, labels=chosen))
     return replace(dataset, samples=tuple(samples))
+
+
+def _keys(dataset: Dataset) -> list[tuple[str, str]]:
+    """Each photo with each of its tags."""
+    return [(sample.name, dataset.classes[label]) for sample in dataset.samples for label in sample.labels]
 
 
 Firsts = dict[tuple[str, str], Localization]
