@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from torchbas import api
+from torchbas.bounds import built
 from torchbas.config import Architecture
 from torchbas.errors import InputError
 from torchbas.model.bas import BAS
@@ -161,13 +162,20 @@ def test_a_checkpoint_of_the_authors_with_other_bytes_is_read_or_refused_by_name
 
 
 ARCHITECTURE = Architecture("resnet18", hidden=8)
-CARD = {"architecture": dataclasses.asdict(ARCHITECTURE), "classes": ["cat", "dog <é>"], "threshold": 0.3}
+CARD = {
+    "architecture": json.loads(json.dumps(dataclasses.asdict(ARCHITECTURE))),
+    "classes": ["cat", "dog <é>"],
+    "threshold": 0.3,
+}
 
 
 def load(folder):
     """The network of a card, and the card."""
     return load_network(
-        folder, lambda card: BAS.from_architecture(Architecture(**card["architecture"]), len(card["classes"]))
+        folder,
+        lambda card: BAS.from_architecture(
+            built(Architecture, card["architecture"], "architecture"), len(card["classes"])
+        ),
     )
 
 

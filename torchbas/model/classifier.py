@@ -52,7 +52,7 @@ class Classifier(nn.Module):
     def align(self) -> None:
         """Measure the offset of F's effective receptive fields, and leave it out of F from now on."""
         was_training = self.f1.training
-        offset = effective_offset(self.f1.eval())
+        offset = effective_offset(self.f1.eval(), next(self.parameters()).device)
         self.f1.train(was_training)
         self.architecture = replace(self.architecture, offset=offset)
 

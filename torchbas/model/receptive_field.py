@@ -29,7 +29,7 @@ F1 = Callable[[Tensor], Tensor]
 
 
 @torch.enable_grad()
-def effective_offset(f1: F1) -> tuple[int, int]:
+def effective_offset(f1: F1, device: torch.device | None = None) -> tuple[int, int]:
     """Pixels, down and right, by which the effective receptive field of a cell of F lies off the cell.
 
     An effective receptive field (Luo et al. 2016) is the squared gradient of a random combination of a cell's channels;
@@ -38,12 +38,12 @@ def effective_offset(f1: F1) -> tuple[int, int]:
     generator = torch.Generator().manual_seed(0)
     offsets, stride = [], 1.0
     for _ in range(IMAGES // BATCH):
-        images = _random_images(generator).requires_grad_()
+        images = _random_images(generator).to(device).requires_grad_()
         features = f1(images)
         cell = features.shape[2] // 2
         stride = SIDE / features.shape[2]
-        mixed = features[:, :, cell, cell] * torch.randn(features.shape[:2], generator=generator)
-        energy = torch.autograd.grad(mixed.sum(), images)[0].square().sum(dim=1)
+        mixed = features[:, :, cell, cell] * torch.randn(features.shape[:2], generator=generator).to(device)
+        energy = torch.autograd.grad(mixed.sum(), images)[0].square().sum(dim=1).cpu()
         place = torch.arange(SIDE) - (cell * stride + (stride - 1) / 2)
         centers = torch.stack([energy.sum(dim=2) @ place, energy.sum(dim=1) @ place], dim=1)
         offsets.append(centers / energy.sum(dim=(1, 2))[:, None].clamp(min=torch.finfo(energy.dtype).tiny))

@@ -158,8 +158,6 @@ class _Start:
         network = self.kind.build(recipe.architecture, len(classes), not run and weights, colors, recipe.options)
         whole = recipe.training.steps == 0
         has_head = run and start_from(network, weights, classes, whole=whole)
-        if recipe.architecture.align:
-            network.align()
         if self.kind.needs_classifier and not has_head:
             raise InputError(
                 f"{recipe.method} goes on from a classifier of the same tags: train one with --method irn, "
@@ -179,6 +177,8 @@ class _Start:
     def setup(self, _: Fabric, trained: TrainedModel[Any]) -> None:
         if self.recipe.training.f1 != "train":
             trained.model.freeze_f1()
+        if self.recipe.architecture.align:
+            trained.model.align()
         trained.model.setup(self.samples, self.recipe.training)
 
 
