@@ -32,8 +32,8 @@ TRIED = ((4, 0.85), (12, 1.0))
 the least share: a few of every tag, and more of those that may hold."""
 SURE = 1.4
 """How many times the threshold a place must have to be surely foreground."""
-SMALL = 0.06
-"""Median share of its photos below which a tag's objects are small."""
+SMALL = 0.02
+"""Median share of its photos, as drawn at twice the size, below which a tag's objects are small."""
 LEFT = {True: 0.35, False: 0.58}
 """Share of the surely foreground area that must be left at twice the size, of small objects and of others. The bare
 smear around a thing, which is as wide at either size, keeps a quarter; a thing keeps all of itself (docs/start.md)."""
@@ -75,20 +75,21 @@ def _better_enlarged(
     """
     if localizer.inference.enlarge != "auto":
         return ()
-    plain, areas = _first_of_each(found), {report.tag: report.area for report in report_per_tag(dataset, found)}
-    tags = tuple(areas)
+    plain = _first_of_each(found)
+    tags = tuple(report.tag for report in report_per_tag(dataset, found))
     for count, share in TRIED:
         if not tags:
             break
         few = _some_of(dataset, tags, count)
-        second = _first_of_each(localize(few, _with(localizer, enlarged=tags)))
+        enlarged = list(localize(few, _with(localizer, enlarged=tags)))
         first = {key: plain[key] for key in _keys(few) if key in plain}
+        second = _first_of_each(enlarged)
         sure, left, overlap = _sure_areas(first), _sure_areas(second), _overlap(first, second)
+        small = {report.tag: report.area < SMALL for report in report_per_tag(few, enlarged)}
         tags = tuple(
             tag
             for tag in tags
-            if 0 < share * LEFT[areas[tag] < SMALL] * sure[tag] <= left[tag]
-            and (areas[tag] < SMALL or overlap[tag] < SAME)
+            if 0 < share * LEFT[small[tag]] * sure[tag] <= left[tag] and (small[tag] or overlap[tag] < SAME)
         )
     return tags
 
