@@ -1,5 +1,7 @@
 """Classifier: F1, F2 and class head (Fig. 2), the network that BAS and every method beside it share."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import TypeVar
@@ -43,17 +45,14 @@ class Classifier(nn.Module):
     @torch.no_grad()
     def stride(self) -> int:
         """Pixels of the image that a cell of F stands for."""
-        was_training = self.f1.training
         example = torch.zeros(1, 3, SIDE, SIDE, device=next(self.parameters()).device)
-        stride = SIDE // self.f1.eval()(example).shape[2]
-        self.f1.train(was_training)
-        return stride
+        with evaluating(self.f1):
+            return SIDE // self.f1(example).shape[2]
 
     def align(self) -> None:
         """Measure the offset of F's effective receptive fields, and leave it out of F from now on."""
-        was_training = self.f1.training
-        offset = effective_offset(self.f1.eval(), next(self.parameters()).device)
-        self.f1.train(was_training)
+        with evaluating(self.f1):
+            offset = effective_offset(self.f1, next(self.parameters()).device)
         self.architecture = replace(self.architecture, offset=offset)
 
     def deep_features(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C2 h2 w2"]:
@@ -210,6 +209,17 @@ class _Rows(Encoded):
     @cached_property
     def reference_logits(self) -> Float[Tensor, " K"] | None:
         return self._whole.reference_logits
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode, and afterwards the mode that the network was in."""
+    was_training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(was_training)
 
 
 def pool(class_maps: Float[Tensor, "B K ch cw"]) -> Float[Tensor, "B K"]:

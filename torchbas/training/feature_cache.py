@@ -14,7 +14,7 @@ from ..config import Training
 from ..data import Batch, Draw, Order, Unreadable, evaluation_loader, standardize, train_view
 from ..errors import InputError
 from ..methods.base import FeatureBatch, Method
-from ..model.classifier import Classifier
+from ..model.classifier import Classifier, evaluating
 from ..structures import Dataset
 
 FEATURES = "features.npy"
@@ -102,10 +102,8 @@ def passes(training: Training, samples: int) -> float:
 def feature_bytes(model: Classifier, crop: int) -> int:
     """Bytes of the features of one view of one sample."""
     example = torch.zeros(1, 3, crop, crop, device=next(model.parameters()).device)
-    was_training = model.training
-    size = model.eval().features(example).numel() * 2
-    model.train(was_training)
-    return size
+    with evaluating(model):
+        return model.features(example).numel() * 2
 
 
 @torch.inference_mode()
