@@ -5,13 +5,14 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from torchbas.cli import main
 from torchbas.cli.check import Check
-from torchbas.cli.failures import PACKAGE, described
+from torchbas.cli.failures import PACKAGE, described, quiet_threads
 
 FAILING = (
     "import sys; from torchbas.cli import main; from torchbas.cli.check import Check; Check.run = lambda _: 1 / 0; "
@@ -90,3 +91,18 @@ def test_no_path_ends_in_a_traceback(path):
     done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == 2
     assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(("error", "told"), [(OSError(errno.ENOSPC, "No space left"), 0), (ValueError("ours"), 1)])
+def test_a_thread_to_which_the_machine_refuses_something_prints_no_traceback(error, told, monkeypatch):
+    seen = []
+    monkeypatch.setattr(threading, "excepthook", seen.append)
+
+    def fail() -> None:
+        raise error
+
+    with quiet_threads():
+        thread = threading.Thread(target=fail)
+        thread.start()
+        thread.join()
+    assert len(seen) == told

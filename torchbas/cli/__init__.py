@@ -4,10 +4,11 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from ..errors import InputError
-from .failures import described
+from .failures import described, quiet_threads
 from .folder import first_process
 from .interrupts import STOPPED, interruptible
 from .memory import keep_freed_memory
@@ -77,7 +78,7 @@ def _run(name: str, rest: list[str], debug: bool) -> int:
     command = None
     keep_freed_memory()
     try:
-        with interruptible(lambda: _stopped(command)):
+        with interruptible(lambda: _stopped(command)), nullcontext() if debug else quiet_threads():
             try:
                 command = importlib.import_module(f"{__name__}.{name}").parse(rest)
                 answer = command.run()

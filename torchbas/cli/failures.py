@@ -4,7 +4,10 @@ import os
 import shlex
 import sys
 import tempfile
+import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
@@ -26,6 +29,22 @@ def described(error: Exception) -> tuple[str, int]:
             where = f"{_short(file)} cannot be used" if file else "The system refuses"
             return f"{where} ({error.strerror}). Check paths, rights and free space, then run it again.", 2
     return f"This is an error of torchbas, not yours ({type(error).__name__}: {_short(what)}). {_written(error)}", 1
+
+
+@contextmanager
+def quiet_threads() -> Iterator[None]:
+    """No traceback of a thread to which the machine refuses something, as TensorBoard's: it is raised here as well."""
+    others = threading.excepthook
+
+    def quiet(failed: threading.ExceptHookArgs) -> None:
+        if not isinstance(failed.exc_value, OSError):
+            others(failed)
+
+    threading.excepthook = quiet
+    try:
+        yield
+    finally:
+        threading.excepthook = others
 
 
 def _short(text: str) -> str:

@@ -14,6 +14,8 @@ BLANK = 0.1
 
 
 @torch.enable_grad()
+@torch.autocast("cuda", enabled=False)  # it keeps its first copy of the weights, and L-BFGS would never see them move
+@torch.autocast("cpu", enabled=False)
 def linear_probe(
     features: Float[Tensor, "N C"],
     labels: Float[Tensor, "N K"],
