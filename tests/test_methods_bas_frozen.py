@@ -100,6 +100,20 @@ def test_the_probe_is_the_minimum_of_the_penalized_loss():
     torch.testing.assert_close(found * scale, weights.detach(), atol=2e-3, rtol=0)
 
 
+def test_the_probe_is_fit_in_full_precision_whatever_that_of_the_network():
+    """Autocast copies a weight when it is first used, and gives that copy ever after: the loss would stand still."""
+    rng = torch.Generator().manual_seed(5)
+    features, labels = torch.rand(30, 6, generator=rng), torch.eye(3).repeat(10, 1)
+    expected = linear_probe(features, labels, 0.1, background_class=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = linear_probe(features, labels, 0.1, background_class=True)
+        half = fitted()
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    whole = fitted()
+    similar = nn.functional.cosine_similarity(half.head[0].weight.flatten(), whole.head[0].weight.flatten(), dim=0)
+    assert similar > 0.99
+
+
 def test_a_full_map_leaves_nothing_and_an_empty_one_everything():
     model = fitted()
     whole = pool(model.class_maps(FEATURES[:4].float()))
