@@ -42,13 +42,13 @@ def with_gone(dataset: Dataset, folder: Path) -> tuple[Dataset, list[Problem]]:
     gone = [name for name in rows if name not in now]
     if any(rows.get(name) != row for name, row in now.items()) or any(_there(dataset, name) for name in gone):
         return dataset, []
-    label, own = {tag: index for index, tag in enumerate(classes)}, {one.name: one for one in dataset.samples}
-    samples = []
-    for name, (tags, split) in rows.items():
-        sample = own.get(name, Sample(dataset.root / name, name, split=split))
-        samples.append(replace(sample, labels=tuple(label[tag] for tag in tags)))
+    samples = {
+        name: Sample(dataset.root / name, name, tuple(map(classes.index, tags)), split)
+        for name, (tags, split) in rows.items()
+    }
+    samples |= {one.name: one for one in dataset.relabeled(classes).samples}
     problems = tuple(problem for problem in dataset.problems if problem.name not in rows)
-    whole = replace(dataset, classes=classes, samples=tuple(samples), problems=problems)
+    whole = replace(dataset, classes=classes, samples=tuple(samples.values()), problems=problems)
     return whole, [Problem(name, GONE) for name in gone]
 
 
