@@ -62,7 +62,7 @@ class Objective(Checked):
     suppression: NonNegative[float] = 1.0
     """lambda, weight of L_bas; 0 is the paper's baseline."""
     ratio_cap: NonNegative[float] | None = 1.0
-    """S_b / S where S_b > S: 1 in the authors' code, 0 in their VGG16; none: itself, up to 1.5, with its gradient."""
+    """S_b / S where S_b > S: 1 in the authors' code, 0 in their VGG16; None: itself, up to 1.5, with its gradient."""
     classifier_steps: NonNegative[int] = 0
     """Steps at first that train L_cls alone; S_b / S means little before the classifier has learned."""
     classifier: Literal["trained", "probe"] = "trained"

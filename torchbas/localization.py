@@ -1,14 +1,17 @@
 """What inference finds: one object with its box, mask and heatmap, as it goes to files, drawings and the user; and
 what all objects of a tag say of its maps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from .structures import Box
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 TOUCHED = 0.8
 """Factor of the score for each edge of the photo that a box touches, up to a pixel."""
@@ -46,6 +49,8 @@ class Localization:
     """Method whose heatmap it is: the model's, or layercam where the model's maps of the tag are empty or full."""
     ground_truth: tuple[Box, ...] = ()
     """Ground-truth boxes of the sample, to draw beside the predicted one."""
+    photo: "Image.Image | None" = field(default=None, compare=False, repr=False)
+    """The photo as upright RGB where it was given as an image; ``image`` is its name then."""
 
     @property
     def stability(self) -> float:
@@ -76,6 +81,20 @@ class Localization:
 
         height, width = self.size
         return cv2.resize(self.grid, (width, height), interpolation=cv2.INTER_LINEAR)
+
+    def plot(self, *, heat: bool = False) -> "Image.Image":
+        """The photo with mask, box and tag drawn into it; several objects: :func:`torchbas.viz.overlay.draw`.
+
+        Args:
+            heat: with the heatmap over it.
+
+        Raises:
+            UnreadableImage: the photo is not there any more.
+        """
+        from .data.images import open_image
+        from .viz.overlay import draw
+
+        return draw(self.photo or open_image(self.image), [self], heat=heat)
 
     def to_supervision(self) -> Any:
         """The object as ``supervision.Detections`` of length 1, for its annotators, metrics and trackers.

@@ -7,10 +7,14 @@ Boxes are ``(x0, y0, x1, y1)`` in pixels of the ORIGINAL image (EXIF applied), t
 """
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import InputError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 in pixels of the original image, end exclusive."""
@@ -50,6 +54,8 @@ class Sample:
     """Gray PNG, nonzero on pixels that evaluation leaves out; foreground wins over it."""
     size: tuple[int, int] | None = None
     """Height and width of the original, where the data set lists them; stored heatmaps then need no photos."""
+    image: "Image.Image | None" = field(default=None, compare=False)
+    """The photo itself as upright RGB, where it is in memory and no file; ``path`` is its name then."""
 
 
 @dataclass(frozen=True)

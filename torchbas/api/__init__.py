@@ -11,10 +11,11 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Any, Literal
 
 from .. import data, recipes
 from ..config import Recipe
+from ..data.given import Photo, is_photo
 from ..evaluation.accumulator import Scores as Scores
 from ..export.results import Results, Sizes
 from ..export.results import save as _save
@@ -61,6 +62,7 @@ def label(
     resume: bool = False,
     compute: Compute = Compute(),
     watch: Watch = Watch(),
+    **settings: Any,
 ) -> list[Localization]:
     """Localizations of each photo's tags by a model trained on the same photos.
 
@@ -74,15 +76,18 @@ def label(
         recipe: a name (``bas recipes``), or a :class:`~torchbas.config.Recipe`.
         weights: True fetches ImageNet weights by name, a path reads a file, False initializes at random.
         objects: the ``largest`` connected component of each heatmap, or ``all``.
+        settings: values in place of the recipe's, by name, as ``steps=300`` or ``backbone="resnet50"``: every flag of
+            ``bas label``.
 
     Raises:
         InputError: see :func:`train`.
     """
+    chosen = _changed(recipe, settings)
     checked = check(_read(source, background), compute.workers, watch)
     with TemporaryDirectory() if out is None else nullcontext(out) as folder:
-        localizer = train(checked, folder, recipe=recipe, weights=weights, resume=resume, compute=compute, watch=watch)
-        settings = {"objects": objects, "compute": compute, "watch": watch}
-        own = localize_own_tags(checked, localizer, lambda some, by: predict(some, by, **settings))
+        localizer = train(checked, folder, recipe=chosen, weights=weights, resume=resume, compute=compute, watch=watch)
+        how = {"objects": objects, "compute": compute, "watch": watch}
+        own = localize_own_tags(checked, localizer, lambda some, by: predict(some, by, **how))
         if own.localizer.inference != localizer.inference:
             own.localizer.save(folder)
     return own.found
@@ -98,6 +103,7 @@ def train(
     resume: bool = False,
     compute: Compute = Compute(),
     watch: Watch = Watch(),
+    **settings: Any,
 ) -> Localizer:
     """Train by a recipe, BAS or any other method, and save the model into ``out``.
 
@@ -107,15 +113,16 @@ def train(
         weights: True fetches ImageNet weights by name, a path reads a file or goes on from the folder of any trained
             model, False initializes at random.
         resume: go on where a stopped run left off.
+        settings: see :func:`label`.
 
     Raises:
-        InputError: unreadable input, an unknown tag, one tag without photos to tell it from, weights that cannot be
-            had, a recipe that needs another run first, other settings on resume.
+        InputError: unreadable input, an unknown tag or setting, one tag without photos to tell it from, weights that
+            cannot be had, a recipe that needs another run first, other settings on resume.
         Interrupted: Ctrl-C or SIGTERM, after saving.
     """
     return train_recipe(
         _read(source, background),
-        _precise(recipe, compute),
+        _precise(_changed(recipe, settings), compute),
         Path(out),
         weights=weights,
         device=compute.device,
@@ -133,20 +140,26 @@ def _read(source: Source, background: str | Sequence[str]) -> Dataset:
     return dataset.with_background(*([background] if isinstance(background, str) else background))
 
 
-def _precise(recipe: str | Recipe, compute: Compute) -> Recipe:
-    """The recipe with the precision of ``compute``, unless that is ``auto``."""
+def _changed(recipe: str | Recipe, settings: Mapping[str, Any]) -> Recipe:
+    """The recipe with some values in place of its own, which are its ``changes``."""
     chosen = recipes.load(recipe) if isinstance(recipe, str) else recipe
+    return recipes.with_settings(chosen, settings) if settings else chosen
+
+
+def _precise(recipe: Recipe, compute: Compute) -> Recipe:
+    """The recipe with the precision of ``compute``, unless that is ``auto``."""
     if compute.precision == "auto":
-        return chosen
-    return replace(chosen, training=replace(chosen.training, precision=compute.precision))  # type: ignore[arg-type]
+        return recipe
+    return replace(recipe, training=replace(recipe.training, precision=compute.precision))  # type: ignore[arg-type]
 
 
 def predict(
-    source: Source,
+    source: Source | Photo | Iterable[Photo],
     model: str | Path | Localizer,
     *,
     tags: Literal["known", "predicted"] | Sequence[str] = "known",
     objects: Literal["largest", "all"] = "largest",
+    threshold: float | Literal["auto", "image_specific"] | None = None,
     min_score: float = 0.0,
     compute: Compute = Compute(),
     watch: Watch = Watch(),
@@ -154,31 +167,40 @@ def predict(
     """Iterator over the localizations in every photo of ``source``, in constant memory.
 
     Args:
+        source: a folder, list or :class:`Dataset`; or photos as a program has them, one or an iterable of them, whose
+            localizations come while it is read: paths, URLs, bytes, Pillow images, arrays, tensors
+            (:data:`~torchbas.data.given.Photo`).
         tags: each photo's ``known`` tags, its ``predicted`` (most probable) one, or names of tags for all photos.
+            Photos as a program has them have no known tags: there it is the predicted one.
         objects: the ``largest`` connected component of each heatmap, or ``all``.
+        threshold: value of the heatmap above which a pixel is foreground, ``auto`` or ``image_specific``; None: the
+            model's own.
         min_score: localizations with a lower certainty are left out, for photos that show none of the tags.
 
     Raises:
         InputError: unreadable photos (:func:`check` leaves them out), tags that the model does not know.
     """
     localizer = model if isinstance(model, Localizer) else load(model)
+    if threshold is not None:
+        localizer = replace(localizer, inference=replace(localizer.inference, threshold=threshold))
+    named = tags not in ("known", "predicted")
+    labels = tuple(sorted(map(localizer.label_of, [tags] if isinstance(tags, str) else tags))) if named else ()
+    localizer.model.to(compute.place())
+    settings = {
+        "objects": objects,
+        "min_score": min_score,
+        "precision": compute.context(),
+        "unreadable": watch.unreadable,
+    }
+    if not isinstance(source, Dataset) and (is_photo(source) or not isinstance(source, (str, Path))):
+        return localizer.stream_photos(source, labels, tags="known" if named else "predicted", **settings)
     if not isinstance(source, Dataset):
         source = data.read(source) if tags == "known" else data.read_untagged(source)
-    if tags not in ("known", "predicted"):
-        labels = tuple(sorted(localizer.label_of(tag) for tag in ([tags] if isinstance(tags, str) else tags)))
+    if named:
         samples = tuple(replace(sample, labels=labels) for sample in source.samples)
         source = replace(source, classes=localizer.classes, samples=samples)
-    localizer.model.to(compute.place())
-    return localizer.stream(
-        source,
-        tags="predicted" if tags == "predicted" else "known",
-        objects=objects,
-        min_score=min_score,
-        workers=compute.workers,
-        precision=compute.context(),
-        progress=watch.batches,
-        unreadable=watch.unreadable,
-    )
+    chosen = "predicted" if tags == "predicted" else "known"
+    return localizer.stream(source, tags=chosen, workers=compute.workers, progress=watch.batches, **settings)
 
 
 def save(

@@ -1,8 +1,8 @@
 """Localizations of the photos' own tags by the model that was trained on them, with a report on every tag's maps."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from statistics import mean
 from typing import Any, NamedTuple
 
 import torch
@@ -34,11 +34,15 @@ SURE = 1.4
 """How many times the threshold a place must have to be surely foreground."""
 SMALL = 0.02
 """Median share of its photos, as drawn at twice the size, below which a tag's objects are small."""
-LEFT = {True: 0.35, False: 0.58}
-"""Share of the surely foreground area that must be left at twice the size, of small objects and of others. The bare
-smear around a thing, which is as wide at either size, keeps a quarter; a thing keeps all of itself (docs/start.md)."""
+LEFT = 0.35
+"""Share of the surely foreground area that must be left at twice the size, of small objects. The bare smear around a
+thing, which is as wide at either size, keeps a quarter; a thing keeps all of itself (docs/start.md)."""
 SAME = 0.65
 """Mean IoU of a tag's boxes at both sizes from which the photo's own size is enough, unless they are small."""
+SCORE = 0.9
+"""Share of the boxes' mean score that must be left at twice the size, unless they are small."""
+EVIDENCE = 0.7
+"""Largest mean S_b / S of the maps at twice the size, unless they are small."""
 
 
 def localize_own_tags(dataset: Dataset, localizer: Localizer, localize: Localize) -> OwnTags:
@@ -82,15 +86,9 @@ def _better_enlarged(
             break
         few = _some_of(dataset, tags, count)
         enlarged = list(localize(few, _with(localizer, enlarged=tags)))
-        first = {key: plain[key] for key in _keys(few) if key in plain}
-        second = _first_of_each(enlarged)
-        sure, left, overlap = _sure_areas(first), _sure_areas(second), _overlap(first, second)
-        small = {report.tag: report.area < SMALL for report in report_per_tag(few, enlarged)}
-        tags = tuple(
-            tag
-            for tag in tags
-            if 0 < share * LEFT[small[tag]] * sure[tag] <= left[tag] and (small[tag] or overlap[tag] < SAME)
-        )
+        first, second = {key: plain[key] for key in _keys(few) if key in plain}, _first_of_each(enlarged)
+        small = {report.tag for report in report_per_tag(few, enlarged) if report.area < SMALL}
+        tags = tuple(tag for tag in tags if _holds(_of(tag, first), _of(tag, second), share, small=tag in small))
     return tags
 
 
@@ -115,21 +113,29 @@ Firsts = dict[tuple[str, str], Localization]
 """One object of each photo and tag, as the others share its map."""
 
 
-def _sure_areas(found: Firsts) -> defaultdict[str, float]:
-    """Shares of the photos that are surely foreground, added up by tag."""
-    areas = defaultdict(float)
-    for one in found.values():
-        areas[one.label] += float((one.grid > SURE * one.threshold).mean())
-    return areas
+def _of(tag: str, found: Firsts) -> dict[str, Localization]:
+    """The localizations of a tag, by photo."""
+    return {name: one for (name, label), one in found.items() if label == tag}
 
 
-def _overlap(first: Firsts, second: Firsts) -> dict[str, float]:
-    """Mean IoU of the boxes in two localizations of the same photos, by tag; 0 where only one has any."""
-    overlaps = defaultdict(list)
-    for name, tag in first.keys() | second.keys():
-        pair = [one.xyxy for one in (first.get((name, tag)), second.get((name, tag))) if one is not None]
-        overlaps[tag].append(box_iou(torch.tensor(pair[:1]), torch.tensor(pair[1:])).item() if pair[1:] else 0.0)
-    return {tag: sum(values) / len(values) for tag, values in overlaps.items()}
+def _holds(plain: dict[str, Localization], enlarged: dict[str, Localization], share: float, *, small: bool) -> bool:
+    """Whether a tag's maps hold at twice the size."""
+    if not plain or not enlarged:
+        return False
+    sure, left = (
+        sum(float((one.grid > SURE * one.threshold).mean()) for one in by.values()) for by in (plain, enlarged)
+    )
+    if small:
+        return 0 < share * LEFT * sure <= left
+    score, kept = (mean(one.score for one in by.values()) for by in (plain, enlarged))
+    evidence = mean(one.bas_ratio for one in enlarged.values())
+    return _overlap(plain, enlarged) < SAME and share * SCORE * score <= kept and share * evidence <= EVIDENCE
+
+
+def _overlap(first: dict[str, Localization], second: dict[str, Localization]) -> float:
+    """Mean IoU of the boxes in two localizations of the same photos; 0 where only one has any."""
+    pairs = [(first.get(name), second.get(name)) for name in first.keys() | second.keys()]
+    return mean(box_iou(torch.tensor([a.xyxy]), torch.tensor([b.xyxy])).item() if a and b else 0.0 for a, b in pairs)
 
 
 def _first_of_each(found: Iterable[Localization]) -> Firsts:

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
@@ -67,11 +68,11 @@ def open_image(path: Path, at_least: int | None = None) -> Image.Image:
     return decode(path, at_least).image
 
 
-def decode(path: Path, at_least: int | None = None) -> Decoded:
+def decode(path: Path | bytes, at_least: int | None = None) -> Decoded:
     """Read a photo: EXIF orientation applied, first frame, 8-bit RGB, transparency on white, 16 bits scaled to 8.
 
     Args:
-        path: the file.
+        path: the file, or its content.
         at_least: pixels that the shorter side needs. A JPEG that is much larger is decoded at 1/2, 1/4 or 1/8 of its
             size, never below ``at_least``, which is several times faster.
 
@@ -85,11 +86,20 @@ def decode(path: Path, at_least: int | None = None) -> Decoded:
             image.draft(None, (at_least, at_least))
         reduced = image.size != whole
         image.load()  # first, for reading the EXIF of a PNG would do so too, and hide that its pixels are damaged
-        orientation = 1 if image.format == "TIFF" else _orientation(image)  # Pillow turns a TIFF as it loads it
-        size = _upright(whole if reduced else image.size, orientation)
-        if orientation in _UPRIGHT:
-            image = image.transpose(_UPRIGHT[orientation])
-        return Decoded(_to_rgb(image), size)
+        return upright(image, whole if reduced else None)
+
+
+def upright(image: Image.Image, whole: tuple[int, int] | None = None) -> Decoded:
+    """A decoded image turned by its EXIF orientation, as RGB.
+
+    Args:
+        whole: width and height of the original where the image was decoded at a reduced size.
+    """
+    orientation = 1 if image.format == "TIFF" else _orientation(image)  # Pillow turns a TIFF as it loads it
+    size = _upright(whole or image.size, orientation)
+    if orientation in _UPRIGHT:
+        image = image.transpose(_UPRIGHT[orientation])
+    return Decoded(_to_rgb(image), size)
 
 
 def verify(path: Path) -> None:
@@ -173,13 +183,16 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    """A regular file to read; whatever goes wrong with it becomes the sentence that names it.
+def _opened(path: Path | bytes) -> Iterator[IO[bytes]]:
+    """A regular file, or bytes, to read; whatever goes wrong with it becomes the sentence that names it.
 
     Pillow is given the open file and not its path: by path it maps an uncompressed TIFF into memory, which gives wrong
     pixels where that is to be turned, and kills the process where the file is cut short meanwhile.
     """
     try:
+        if isinstance(path, bytes):
+            yield BytesIO(path)
+            return
         found = path.stat()
         if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
             raise _Unusable("no file but a pipe, a device or a socket. Take it off the list, or remove it")
@@ -190,6 +203,21 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
     # Pillow's decoders answer damaged bytes with nearly every kind of exception.
     except Exception as error:
         raise UnreadableImage(_sentence(path, error)) from error
+
+
+def upright_of(image: Image.Image, name: str) -> Image.Image:
+    """An image that a program has opened, as upright RGB.
+
+    Raises:
+        UnreadableImage: its file turns out to be damaged, or it is too large.
+    """
+    try:
+        if image.width * image.height > LARGEST_PHOTO:
+            raise Image.DecompressionBombError
+        image.load()
+        return upright(image).image
+    except Exception as error:
+        raise UnreadableImage(_sentence(Path(name), error)) from error
 
 
 def _image(file: IO[bytes]) -> ImageFile.ImageFile:
@@ -250,7 +278,8 @@ def _scaled(image: Image.Image, low: float, high: float) -> Image.Image:
     return Image.fromarray((values * 255).round().astype(np.uint8)).convert("RGB")
 
 
-def _sentence(path: Path, error: Exception) -> str:
+def _sentence(source: Path | bytes, error: Exception) -> str:
+    path = source if isinstance(source, Path) else Path("a photo given as bytes")
     match error:
         case FileNotFoundError():
             return f"{path} does not exist. Put it back, or take it off the list."

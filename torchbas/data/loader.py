@@ -20,7 +20,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from ..errors import InputError
 from ..structures import Dataset, Problem
-from .images import UnreadableImage, decode
+from .images import Decoded, UnreadableImage, decode
 from .transforms import long_side_view, train_view
 
 View = Callable[..., Tensor]
@@ -70,6 +70,7 @@ class SampleViews(TorchDataset):
         called as ``view(image)`` and the target is the first tag. ``at_least`` allows reduced decoding, see
         :func:`~torchbas.data.images.decode`."""
         self.paths = np.array([os.fspath(sample.path) for sample in dataset.samples])
+        self.images = [sample.image for sample in dataset.samples] if any(s.image for s in dataset.samples) else []
         self.labels = [sample.labels for sample in dataset.samples]
         self.classes = len(dataset.classes)
         self.view, self.seed, self.at_least = view, seed, at_least
@@ -98,7 +99,7 @@ class SampleViews(TorchDataset):
 
     def _read(self, epoch: int, index: int) -> Batch:
         present = self.labels[index]
-        image, size = decode(Path(self.paths[index]), self.at_least)
+        image, size = self._photo(index)
         if self.seed is None:
             target, view = (present[0] if present else -1), self.view(image)
         else:
@@ -107,6 +108,11 @@ class SampleViews(TorchDataset):
         labels = torch.zeros(self.classes)
         labels[list(present)] = 1
         return Batch(view, torch.tensor(target), labels, torch.tensor(index), torch.tensor(size))
+
+    def _photo(self, index: int) -> Decoded:
+        if self.images and (image := self.images[index]) is not None:
+            return Decoded(image, (image.height, image.width))
+        return decode(Path(self.paths[index]), self.at_least)
 
 
 class Order(Sampler[list[Draw]]):

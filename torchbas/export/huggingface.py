@@ -25,4 +25,4 @@ def write(results: Results, folder: Path) -> None:
             objects["score"] = [round(one.score, 4) for one in detections]
             file.write(json.dumps({"file_name": str(paths[name]), "objects": objects}) + "\n")
     for name, detections in photos.items():
-        place(detections[0].image, root / paths[name])
+        place(detections[0], root / paths[name])

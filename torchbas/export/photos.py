@@ -31,19 +31,27 @@ def photo_paths(results: Results) -> dict[str, PurePosixPath]:
     }
 
 
-def place(source: Path, target: Path) -> None:
+def place(one: Localization, target: Path) -> None:
     """Put a photo at ``target``: a second name of the same file, or a copy where the file system has no such thing.
 
     Not a symbolic link, which would break when either folder is moved.
 
+    Args:
+        one: an object in the photo.
+        target: of a photo that is no file, a PNG.
+
     Raises:
         InputError: the photo is not there any more, or the disk refuses.
     """
-    if not source.is_file():
+    source = one.image
+    if one.photo is None and not source.is_file():
         raise InputError(f"{source} was deleted meanwhile: put it back, or run the same command without it.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
+        if one.photo is not None:
+            one.photo.save(target)
+            return
         with suppress(OSError):
             os.link(os.path.realpath(source), target)
             return

@@ -49,7 +49,7 @@ def _write(results: Results, root: Path, *, outlines: bool) -> None:
         with atomic_write(root / "labels" / splits[name] / f"{paths[name].with_suffix('')}.txt") as partial:
             partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     for name, detections in photos.items():
-        place(detections[0].image, root / "images" / splits[name] / paths[name])
+        place(detections[0], root / "images" / splits[name] / paths[name])
     content = {"train": "images/train", "val": "images/val", "names": [*results.classes]}
     with atomic_write(root / "data.yaml") as partial:
         partial.write_text(_yaml(content) + "\n", encoding="utf-8")

@@ -1,10 +1,12 @@
 """A trained method ready to use: photos in, localizations out."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from jaxtyping import Bool, Float, Int32
 from pycocotools import mask as coco_mask
 
 from ..data import Batch, Unreadable, evaluation_loader, standardize, whole_view
+from ..data.given import Photo, is_photo, samples_of
 from ..errors import InputError
 from ..localization import Localization
 from ..methods.base import Method
@@ -42,21 +45,46 @@ def silent(batches: Iterable[Batch], _: int) -> Iterable[Batch]:
 class Localizer(TrainedModel[Method]):
     """A trained method with all that is needed to localize in any photo.
 
-    Call it with image files; :meth:`stream` is for whole datasets, in constant memory. Its input is the whole photo,
+    Call it with photos; :meth:`stream` is for whole datasets, in constant memory. Its input is the whole photo,
     squeezed to ``resize`` as in training before the crop.
     """
 
-    def __call__(self, images: str | Path | Sequence[str | Path], tags: Sequence[str] = ()) -> list[Localization]:
-        """Localizations of ``tags`` in one or more image files; without tags of the most probable class of each.
+    def __call__(
+        self,
+        photos: Photo | Iterable[Photo],
+        tags: str | Sequence[str] = (),
+        *,
+        objects: str = "largest",
+        threshold: float | str | None = None,
+    ) -> list[Localization]:
+        """Localizations of ``tags`` in one or more photos; without tags of the most probable class of each.
+
+        Args:
+            photos: paths, URLs, bytes, Pillow images, arrays or tensors, see :data:`~torchbas.data.given.Photo`.
+            objects: ``largest`` connected component of a heatmap, or ``all``, those that touch told apart.
+            threshold: value of the heatmap above which a pixel is foreground, ``auto`` or ``image_specific``; None: the
+                model's own.
 
         Raises:
-            InputError: an unreadable file, or a tag that the model does not know.
+            InputError: what cannot be read as a photo, or a tag that the model does not know.
         """
-        paths = [images] if isinstance(images, (str, Path)) else images
+        chosen = self if threshold is None else replace(self, inference=replace(self.inference, threshold=threshold))
         labels = tuple(sorted(self.label_of(tag) for tag in ([tags] if isinstance(tags, str) else tags)))
-        samples = tuple(Sample(Path(path), str(path), labels) for path in paths)
-        dataset = Dataset(Path(), self.classes, samples)
-        return list(self.stream(dataset, tags="known" if tags else "predicted"))
+        return [*chosen.stream_photos(photos, labels, tags="known" if tags else "predicted", objects=objects)]
+
+    def stream_photos(
+        self, photos: Photo | Iterable[Photo], labels: tuple[int, ...] = (), *, batch_size: int = 16, **settings: Any
+    ) -> Iterator[Localization]:
+        """Localizations in photos as a program has them, a batch at a time, while they are made.
+
+        Args:
+            labels: classes to localize in every photo.
+            settings: of :meth:`stream`.
+        """
+        single = is_photo(photos) or isinstance(photos, (str, os.PathLike))
+        samples = samples_of([photos] if single else photos)  # pyright: ignore[reportArgumentType]
+        while batch := tuple(replace(sample, labels=labels) for sample in islice(samples, batch_size)):
+            yield from self.stream(Dataset(Path(), self.classes, batch), batch_size=batch_size, **settings)
 
     @torch.inference_mode()
     def stream(
@@ -196,6 +224,7 @@ def _localizations(
             threshold=threshold,
             method="layercam" if replaced else method,
             ground_truth=sample.boxes,
+            photo=sample.image,
         )
         for one in found
     ]

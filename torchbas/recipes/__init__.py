@@ -16,7 +16,7 @@ import importlib
 import importlib.util
 import json
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
@@ -110,6 +110,26 @@ def vary(base: Recipe, name: str, about: str, paper: dict[str, float] | None = N
             part = PART_OF[setting]
             varied = replace(varied, **{part: replace(getattr(varied, part), **{setting: value})})
     return base if varied == base else replace(varied, name=name, about=about, paper=paper or {})
+
+
+def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
+    """The recipe with values in place of its own, by name, which are its ``changes`` where they differ.
+
+    Raises:
+        InputError: no recipe has a setting of that name.
+        SettingError: a value out of range, or one that does not go with another.
+    """
+    changes = dict(recipe.changes)
+    for part, kind in PARTS.items():
+        own = {name: value for name, value in settings.items() if PART_OF.get(name) == part}
+        before = getattr(recipe, part)
+        if own and not isinstance(before, kind):  # options of another method than bas
+            raise InputError(f"{recipe.name} trains {recipe.method}, which has no setting {_listed(own)}.")
+        changes |= {name: value for name, value in own.items() if value != getattr(before, name)}
+        recipe = replace(recipe, **{part: replace(before, **own)}) if own else recipe
+    if unknown := [name for name in settings if name not in PART_OF]:
+        raise InputError(f'There is no setting "{unknown[0]}": {_hint(unknown[0], list(PART_OF))}')
+    return replace(recipe, changes=changes)
 
 
 def reread(base: Recipe, name: str, about: str, paper: dict[str, float], /, **settings: Any) -> Recipe:

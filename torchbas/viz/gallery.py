@@ -96,7 +96,7 @@ def _data(
 def _photo(one: Localization, open_image: Callable[[Path, int], Image.Image], side: int) -> dict:
     photo = {"name": one.name, "height": one.size[0], "width": one.size[1]}
     try:
-        image = open_image(one.image, side).copy()
+        image = (one.photo or open_image(one.image, side)).copy()
     except InputError as error:
         return {**photo, "problem": str(error)}
     image.thumbnail((side, side))
