@@ -19,7 +19,7 @@ from torchbas import api, recipes
 from torchbas.api import Compute, Watch
 from torchbas.config import Inference
 from torchbas.data import open_image
-from torchbas.errors import InputError
+from torchbas.errors import InputError, SettingError
 from torchbas.evaluation.evaluator import Row
 from torchbas.model.weights import save_network
 from torchbas.structures import Dataset
@@ -244,6 +244,24 @@ def test_training_takes_a_recipe_by_name_and_the_precision_asked_for(demo_set, r
     tb.train(demo_set, tmp_path, recipe=recipe, compute=Compute(precision="bf16-mixed"))
     assert asked[0] == recipes.load("small")
     assert asked[1] == replace(recipe, training=replace(recipe.training, precision="bf16-mixed"))
+
+
+def test_any_value_of_a_recipe_is_changed_by_name(demo_set, model, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("torchbas.api.train_recipe", lambda _, chosen, *__, **___: asked.append(chosen) or model)
+    small = recipes.load("small")
+    tb.train(demo_set, tmp_path, recipe="small", steps=3, threshold=0.25, top_k=small.inference.top_k)
+    (recipe,) = asked
+    assert (recipe.training.steps, recipe.inference.threshold) == (3, 0.25)
+    assert recipe.changes == {"steps": 3, "threshold": 0.25}
+    unchanged = replace(recipe, training=small.training, inference=small.inference, changes={})
+    assert unchanged == small
+    with pytest.raises(InputError, match='no setting "step": did you mean "steps"'):
+        tb.label(demo_set, recipe="small", step=3)
+    with pytest.raises(InputError, match="learns cam, which has no setting area"):
+        tb.train(demo_set, tmp_path, recipe=replace(small, method="cam", options={}), area=3.0)
+    with pytest.raises(SettingError, match="steps"):
+        tb.train(demo_set, tmp_path, recipe="small", steps=-1)
 
 
 def test_the_time_it_takes_can_be_asked_for_by_name_or_recipe(demo_set, recipe):

@@ -183,7 +183,7 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def _opened(path: Path | bytes) -> Iterator[IO[bytes]]:
+def _opened(path: Path | bytes) -> Iterator[IO[bytes] | BytesIO]:
     """A regular file, or bytes, to read; whatever goes wrong with it becomes the sentence that names it.
 
     Pillow is given the open file and not its path: by path it maps an uncompressed TIFF into memory, which gives wrong
@@ -220,7 +220,7 @@ def upright_of(image: Image.Image, name: str) -> Image.Image:
         raise UnreadableImage(_sentence(Path(name), error)) from error
 
 
-def _image(file: IO[bytes]) -> ImageFile.ImageFile:
+def _image(file: IO[bytes] | BytesIO) -> ImageFile.ImageFile:
     """The image whose header was read, in one of the formats and within the limit of pixels."""
     image = Image.open(file, formats=[name for name in FORMATS if name != "HEIF" or name in Image.OPEN])
     if image.width * image.height > LARGEST_PHOTO:

@@ -124,11 +124,11 @@ def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
         own = {name: value for name, value in settings.items() if PART_OF.get(name) == part}
         before = getattr(recipe, part)
         if own and not isinstance(before, kind):  # options of another method than bas
-            raise InputError(f"{recipe.name} trains {recipe.method}, which has no setting {_listed(own)}.")
+            raise InputError(f"{recipe.name} learns {recipe.method}, which has no setting {_listed(own)}.")
         changes |= {name: value for name, value in own.items() if value != getattr(before, name)}
         recipe = replace(recipe, **{part: replace(before, **own)}) if own else recipe
     if unknown := [name for name in settings if name not in PART_OF]:
-        raise InputError(f'There is no setting "{unknown[0]}": {_hint(unknown[0], list(PART_OF))}')
+        raise InputError(f'There is no setting "{unknown[0]}"{_close(unknown[0])}')
     return replace(recipe, changes=changes)
 
 
@@ -241,6 +241,11 @@ def _hint(name: str, known: list[str]) -> str:
         return f"{name} is a family, so choose one of its variants, such as {name}:{next(iter(families()[name]))}."
     close = difflib.get_close_matches(name, [*known, *families()], n=1)
     return f'did you mean "{close[0]}"?' if close else f"there are {', '.join([*names(), *families()])}."
+
+
+def _close(setting: str) -> str:
+    close = difflib.get_close_matches(setting, PART_OF, n=1)
+    return f': did you mean "{close[0]}"?' if close else "; bas train --help lists them."
 
 
 def _from_file(path: Path) -> Recipe:

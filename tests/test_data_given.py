@@ -1,0 +1,161 @@
+"""Photos as a program has them: whatever they come as, the same pixels are localized in."""
+
+import io
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny import tiny_bas
+
+import torchbas as tb
+from torchbas.api import Compute
+from torchbas.data.given import samples_of
+from torchbas.errors import InputError
+from torchbas.inference.localizer import Localizer
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
+EXACT = Compute(precision="32-true")
+TURNED = 6
+"""EXIF orientation of a photo taken with the camera on its side."""
+
+
+@pytest.fixture(scope="module")
+def localizer():
+    return Localizer(tiny_bas(classes=2), ("cat", "dog"), resize=32, crop=28)
+
+
+@pytest.fixture
+def file(tmp_path):
+    Image.fromarray(PIXELS).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Address of a server of the files below ``tmp_path``."""
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    handler.func.log_message = lambda *_: None
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+
+
+def turned() -> bytes:
+    image, content = Image.fromarray(PIXELS), io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = TURNED
+    image.save(content, "PNG", exif=exif)
+    return content.getvalue()
+
+
+def pixels(photo) -> np.ndarray:
+    (sample,) = samples_of([photo])
+    return np.asarray(sample.image)
+
+
+FORMS = {
+    "bytes": lambda file: file.read_bytes(),
+    "Pillow": lambda file: Image.open(io.BytesIO(file.read_bytes())),
+    "array": lambda _: PIXELS,
+    "floats": lambda _: PIXELS / 255,
+    "read-only and not contiguous": lambda _: np.broadcast_to(PIXELS[None], (1, *PIXELS.shape))[0][::-1][::-1],
+    "with alpha": lambda _: np.dstack([PIXELS, np.full((40, 30), 255, np.uint8)]),
+    "tensor": lambda _: torch.from_numpy(PIXELS).permute(2, 0, 1),
+    "tensor of floats": lambda _: (torch.from_numpy(PIXELS).permute(2, 0, 1) / 255).requires_grad_(),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_the_pixels_are_the_same(form, file):
+    assert (pixels(form(file)) == PIXELS).all()
+
+
+@pytest.mark.parametrize("photo", [PIXELS[..., 0], PIXELS[..., :1], torch.from_numpy(PIXELS[..., 0])[None]])
+def test_gray_is_three_times_the_same(photo):
+    assert (pixels(photo) == PIXELS[..., :1]).all()
+
+
+@pytest.mark.parametrize("photo", [turned(), Image.open(io.BytesIO(turned()))])
+def test_a_turned_photo_is_upright(photo):
+    assert (pixels(photo) == np.rot90(PIXELS, -1)).all()
+
+
+def test_all_of_them_localize_as_the_file_does(localizer, file):
+    (expected,) = localizer(file)
+    photos = [form(file) for form in FORMS.values()]
+    found = localizer(photos)
+    assert [one.name for one in found] == [f"{number}.png" for number in range(len(photos))]
+    found += [*localizer(str(file)), *localizer(PIXELS), *tb.predict(iter([PIXELS]), localizer, compute=EXACT)]
+    for one in found:
+        assert one.label == expected.label
+        assert one.xyxy == expected.xyxy
+        assert one.grid == pytest.approx(expected.grid, abs=1e-4)
+    (dog,) = localizer(PIXELS, "dog", threshold=0.0)
+    assert (dog.label, dog.threshold) == ("dog", 0.0)
+    assert [one.label for one in tb.predict(np.stack([PIXELS, PIXELS]), localizer, tags=["cat", "dog"])] == [
+        "cat",
+        "dog",
+        "cat",
+        "dog",
+    ]
+
+
+def test_objects_come_while_photos_are_made(localizer):
+    made = []
+    photos = (made.append(number) or PIXELS for number in range(40))
+    found = tb.predict(photos, localizer, tags=["cat"])
+    assert made == []
+    next(found)
+    assert len(made) == 16
+    assert sum(1 for _ in found) == 39
+
+
+def test_a_url_is_fetched_unless_the_network_is_off_limits(server, file, monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    assert (pixels(f"{server}/{file.name}") == PIXELS).all()
+    with pytest.raises(InputError, match=r"absent\.png cannot be fetched \(HTTP Error 404"):
+        pixels(f"{server}/absent.png")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(InputError, match="--offline"):
+        pixels(f"{server}/{file.name}")
+
+
+@pytest.mark.parametrize(
+    ("photo", "sentence"),
+    [
+        (np.zeros(5, np.uint8), r"0\.png is an array of shape \(5,\)"),
+        (np.zeros((4, 5, 7), np.uint8), r"shape \(4, 5, 7\)"),
+        (np.zeros((0, 5, 3), np.uint8), "no pixels"),
+        (np.full((4, 4), np.nan), "floats in"),
+        (PIXELS.astype(np.int64), "is of int64"),
+        (PIXELS * 1.0, "floats in"),
+        (3, "is a int"),
+        (b"", "not an image"),
+        (turned()[:-40], "a photo given as bytes is damaged"),
+        (Image.open(io.BytesIO(turned()[:-40])), r"0\.png is damaged"),
+    ],
+)
+def test_what_is_no_photo_is_said(photo, sentence, localizer):
+    with pytest.raises(InputError, match=sentence):
+        localizer(iter([photo]))
+
+
+def test_results_are_drawn_and_saved_without_a_file(localizer, tmp_path):
+    found = [*tb.predict([PIXELS, PIXELS], localizer, tags=["cat"])]
+    assert found[0].plot().size == (30, 40)
+    assert (np.asarray(found[0].plot()) != PIXELS).any()
+    assert found[0].plot(heat=True) != found[0].plot()
+    tb.save(found, tmp_path, formats=["coco", "gallery", "yolo", "huggingface"])
+    assert "does not exist" not in (tmp_path / "index.html").read_text()
+    copies = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.png"))
+    assert copies == [Path("huggingface/0.png"), Path("huggingface/1.png")] + [
+        Path(f"yolo/images/{split}/{number}.png") for split, number in (("train", 1), ("val", 0))
+    ]
+    for copy in copies:
+        assert (np.asarray(Image.open(tmp_path / copy)) == PIXELS).all()
