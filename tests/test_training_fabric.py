@@ -1,5 +1,7 @@
 """Devices, processes and precision from a few words."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,3 +84,9 @@ def test_processes_split_the_statistics_of_batches_where_batch_norm_learns(
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: processes)
     network = nn.Sequential(nn.Conv2d(3, 4, 1), norm(4)).train(not frozen)
     assert splits_batch_statistics(network) == splits
+
+
+def test_the_precision_is_not_announced():
+    code = "from torchbas.training.fabric import make_fabric; make_fabric('cpu', 'bf16-mixed')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")

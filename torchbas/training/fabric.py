@@ -1,6 +1,7 @@
 """Device, processes and precision of a training, by Lightning Fabric."""
 
 import atexit
+import logging
 import os
 import re
 from typing import Any
@@ -29,6 +30,7 @@ def make_fabric(device: str, precision: str, *, unused_parameters: bool = False,
     from lightning_fabric import Fabric  # seconds of imports
     from lightning_fabric.strategies import DDPStrategy
 
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision
     kind, _, index = device.partition(":")
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise InputError(f"--device {device} is not known; use auto, cpu, cuda or cuda:0.")
