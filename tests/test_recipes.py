@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 
 from torchbas import recipes
@@ -268,11 +269,24 @@ def test_bas_recipes_tells_what_was_measured(capsys, monkeypatch):
     monkeypatch.setattr(recipes, "measured", lambda name: [result] if name == "table3:layer1" else [])
     assert main(["recipes", "table3"]) == 0
     said = capsys.readouterr().out
-    assert "run {'gt_known': 52.1} (threshold {'value': 0.1}, commit abcdef0)" in said
+    assert "\n  run: gt_known 52.1 (commit abcdef0)\n" in said
     assert said.count("Measured: not run here") == 3
     assert "table3:layer3 is cub_resnet50" in said
     assert main(["recipes", "table3:layer1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["measured"] == [result]
+
+
+def test_weights_are_named_as_timm_names_them_with_the_flags_that_take_a_file(capsys):
+    flags = {"--weights", "--irn-weights", "--segmenter-weights"}
+    assert recipes.weights(recipes.load("quick")) == {"--weights": "mobilenetv1_100.ra4_e3600_r224_in1k"}
+    assert recipes.weights(recipes.load("quick_segment")) == dict.fromkeys(flags, "resnet50.tv_in1k")
+    assert recipes.weights(recipes.load("voc_irn"))["--segmenter-weights"] == "resnet101.tv_in1k"
+    assert main(["recipes", "quick_segment"]) == 0
+    assert "--weights FILE, --irn-weights FILE, --segmenter-weights FILE" in capsys.readouterr().out
+    for name, recipe in recipes.built_in().items():
+        names = set(recipes.weights(recipe).values())
+        assert names <= set(timm.list_pretrained()), name
+        assert ("--weights" in recipes.weights(recipe)) == (not (recipe.init_from or recipe.combine_with))
 
 
 def test_bas_recipes_lists_every_point(capsys):

@@ -11,6 +11,15 @@ Seed = Annotated[int, Bound(0, 2**32 - 1)]
 Side = Annotated[int, Bound(33, 4096)]
 """Side of a view in pixels: smaller ones leave a network of stride 32 a single cell, whose BatchNorm cannot train."""
 
+PRETRAINED = {
+    "vgg16": "vgg16.tv_in1k",
+    "mobilenetv1": "mobilenetv1_100.ra4_e3600_r224_in1k",
+    "resnet50": "resnet50.tv_in1k",
+    "inceptionv3": "inception_v3.tv_in1k",
+    "resnet50_wsss": "resnet50.tv_in1k",
+}
+"""timm's name of each of the authors' networks, with the tag of its ImageNet weights."""
+
 
 @dataclass(frozen=True)
 class Architecture(Checked):

@@ -74,20 +74,24 @@ def _one(name: str) -> tuple[list[str], dict[str, Any]]:
 
 
 def _described(recipe: Recipe) -> list[str]:
-    """What it is for, its cost and commands, what the paper reports, and what was measured here."""
+    """What it is for, its cost, commands and weights, what the paper reports, and what was measured here."""
     from .. import recipes
 
-    found = [
-        f"{result['name']} {result['metrics']} (threshold {result['threshold']}, commit {result['commit'][:7]})"
-        for result in recipes.measured(recipe.name)
-    ]
+    found = [f"  {_measured(result)}" for result in recipes.measured(recipe.name)]
     return [
         recipe.about,
         f"Cost: {recipes.cost(recipe)}",
         *(f"  {command}" for command in recipes.commands(recipe)),
+        *_weights(recipes.weights(recipe)),
         *([f"The paper reports: {recipe.paper}"] if recipe.paper else []),
-        f"Measured: {'; '.join(found) or MISSING}",
+        *(["Measured, by the files of results/:", *found] if found else [f"Measured: {MISSING}"]),
     ]
+
+
+def _measured(result: dict[str, Any]) -> str:
+    """The first number of a result, which its name and protocol are about."""
+    metric, value = next(iter(result["metrics"].items()))
+    return f"{result['name']}: {metric} {value:g} (commit {result['commit'][:7]})"
 
 
 def _file(name: str) -> ModuleType:
@@ -105,3 +109,14 @@ def _wrapped(text: str) -> list[str]:
 def parse(words: Sequence[str]) -> Recipes:
     """The command from its words."""
     return read(Recipes, words)
+
+
+def _weights(by_flag: dict[str, str]) -> list[str]:
+    """The weights it starts from, and how to give them where there is no network."""
+    flags: dict[str, list[str]] = {}
+    for flag, name in by_flag.items():
+        flags.setdefault(name, []).append(flag)
+    return [
+        f"Weights: {name} of the Hugging Face Hub; without a network {' FILE, '.join(flags[name])} FILE"
+        for name in flags
+    ]

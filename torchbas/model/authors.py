@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..config import PRETRAINED
 from .cut import CutOptions, Extractor, create_network, stage_of
 from .sequence import Layers, layers_of, split, until
 
@@ -21,8 +22,6 @@ from .sequence import Layers, layers_of, split, until
 class Network:
     """Where one of the authors' networks comes from and how it is cut."""
 
-    timm: str
-    """timm's name of the network with the tag of its ImageNet weights."""
     stages: tuple[str, ...]
     """The layer that ends stage 1, 2, ..."""
     paper: int
@@ -48,7 +47,7 @@ def cut(backbone: str, options: CutOptions) -> Extractor:
     of_timm = {} if options.pretrained else plan.bare
     if plan.activations:
         of_timm = {**of_timm, "act_layer": plan.activations[options.activation]}
-    network = create_network(plan.timm, options.pretrained, **of_timm)
+    network = create_network(PRETRAINED[backbone], options, **of_timm)
     layers = plan.edit(until(plan.stages[-1], dict(layers_of(network, plan.stages))))
     channels = {info["module"]: info["num_chs"] for info in network.feature_info}
     return split(layers, last, channels[last], channels[plan.stages[-1]])
@@ -118,28 +117,25 @@ _RESNET_STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 NETWORKS = {
     "vgg16": Network(
-        timm="vgg16.tv_in1k",
         stages=("features.3", "features.8", "features.15", "features.22", "features.29"),  # the five blocks' last ReLU
         paper=4,
         edit=_vgg16,
         bare={"mlp_ratio": 0.001},
     ),
     "mobilenetv1": Network(
-        timm="mobilenetv1_100.ra4_e3600_r224_in1k",
         stages=("blocks.1", "blocks.2", "blocks.3", "blocks.4"),
         paper=3,
         edit=_mobilenetv1,
         activations={"relu": nn.ReLU, "relu6": nn.ReLU6},
         timm_normalization=True,
     ),
-    "resnet50": Network(timm="resnet50.tv_in1k", stages=_RESNET_STAGES, paper=3, edit=_resnet50),
+    "resnet50": Network(stages=_RESNET_STAGES, paper=3, edit=_resnet50),
     "inceptionv3": Network(
-        timm="inception_v3.tv_in1k",
         stages=("Conv2d_4a_3x3", "Mixed_5d", "Mixed_6e", "Mixed_7c"),
         paper=3,
         edit=_inceptionv3,
     ),
-    "resnet50_wsss": Network(timm="resnet50.tv_in1k", stages=_RESNET_STAGES, paper=3, edit=_resnet50_wsss),
+    "resnet50_wsss": Network(stages=_RESNET_STAGES, paper=3, edit=_resnet50_wsss),
 }
 
 

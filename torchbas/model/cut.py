@@ -6,6 +6,7 @@ import timm
 from torch import nn
 
 from ..errors import InputError
+from .hub import fetching
 
 
 class Extractor(NamedTuple):
@@ -28,6 +29,8 @@ class CutOptions(NamedTuple):
     activation: str
     pretrained: bool
     """Whether to fetch timm's weights."""
+    flag: str = "--weights"
+    """Flag by which a user gives a file in their place."""
 
 
 def stage_of(backbone: str, generator_stage: int | None, default: int, stages: int) -> int:
@@ -39,14 +42,9 @@ def stage_of(backbone: str, generator_stage: int | None, default: int, stages: i
     return generator_stage
 
 
-def create_network(name: str, pretrained: bool, **options: Any) -> Any:
-    """A network of timm."""
-    try:
-        return timm.create_model(name, pretrained=pretrained, **options)
-    except (OSError, RuntimeError) as error:
-        if not pretrained:
-            raise
-        raise InputError(
-            f"The pretrained weights {name} cannot be fetched: give a file with --weights FILE, "
-            "or start from scratch with --weights none."
-        ) from error
+def create_network(name: str, options: CutOptions, **more: Any) -> Any:
+    """A network of timm; ``more`` are timm's own options."""
+    if not options.pretrained:
+        return timm.create_model(name, **more)
+    with fetching(name, options.flag):
+        return timm.create_model(name, pretrained=True, **more)

@@ -18,7 +18,12 @@ CUTS = (authors, tokens, sequence)
 
 
 def build_extractor(
-    backbone: str, *, generator_stage: int | None = None, activation: str = "relu", weights: bool | str | Path = False
+    backbone: str,
+    *,
+    generator_stage: int | None = None,
+    activation: str = "relu",
+    weights: bool | str | Path = False,
+    flag: str = "--weights",
 ) -> Extractor:
     """Cuts a network behind stage ``generator_stage`` (1, 2, ...; the paper's place when None).
 
@@ -31,13 +36,14 @@ def build_extractor(
     Args:
         activation: of MobileNetV1, ``relu`` (the authors) or ``relu6``.
         weights: False for random ones, True for timm's pretrained weights, or a local file.
+        flag: by which a user gives such a file, for the sentence of an error.
 
     Raises:
         InputError: an unknown name, a stage that does not exist, weights that cannot be had or do not fit.
     """
     _check_name(backbone)
     kind = next(kind for kind in CUTS if kind.recognizes(backbone))
-    extractor = kind.cut(backbone, CutOptions(generator_stage, activation, pretrained=weights is True))
+    extractor = kind.cut(backbone, CutOptions(generator_stage, activation, weights is True, flag))
     if not isinstance(weights, bool):
         load_backbone(extractor.f1, extractor.f2, weights)
     return extractor

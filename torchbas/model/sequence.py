@@ -21,7 +21,7 @@ def recognizes(backbone: str) -> bool:
 
 def cut(backbone: str, options: CutOptions) -> Extractor:
     """The two halves, behind the last but one of the stages that end stride 4, 8, 16, 32, or another one of them."""
-    network = create_network(backbone, options.pretrained)
+    network = create_network(backbone, options)
     stages = [info["module"] for info in network.feature_info if info["reduction"] >= 4]
     layers, channels = _trunk(backbone, network, stages)
     last = stages[stage_of(backbone, options.generator_stage, len(stages) - 1, len(stages)) - 1]

@@ -19,7 +19,7 @@ def recognizes(backbone: str) -> bool:
 
 def cut(backbone: str, options: CutOptions) -> Extractor:
     """The two halves, behind three quarters of the blocks or another number of them."""
-    network = create_network(backbone, options.pretrained, dynamic_img_size=True)
+    network = create_network(backbone, options, dynamic_img_size=True)
     depth = len(network.blocks)
     f1, f2 = cut_transformer(network, stage_of(backbone, options.generator_stage, round(0.75 * depth), depth))
     return Extractor(f1, f2, network.num_features, network.num_features)

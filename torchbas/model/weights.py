@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from ..bounds import Bound
 from ..cards import CARD, read_card, run_folder, value_of
+from ..config import PRETRAINED
 from ..errors import CALMER, Diverged, InputError
 from ..io import atomic_write
 from .authors import NETWORKS
+from .hub import answering
 from .pretrained import not_finite
 
 WEIGHTS = "model.safetensors"
@@ -40,7 +42,7 @@ def normalization(backbone: str, weights: bool | str | Path = True) -> tuple[Col
             return normalization_of(card)
     network = NETWORKS.get(backbone)
     fetched = weights is True and (network is None or network.timm_normalization)
-    config = timm.get_pretrained_cfg(network.timm if network else backbone) if fetched else None
+    config = timm.get_pretrained_cfg(PRETRAINED.get(backbone, backbone)) if fetched else None
     return (config.mean, config.std) if config else (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
 
 
@@ -183,7 +185,8 @@ def _locate(folder: str | Path) -> Path:
     from huggingface_hub.errors import HFValidationError
 
     try:
-        return Path(snapshot_download(folder, allow_patterns=[WEIGHTS, CARD]))
+        with answering():
+            return Path(snapshot_download(folder, allow_patterns=[WEIGHTS, CARD]))
     except (OSError, HFValidationError) as error:
         raise InputError(
             f'There is no folder "{folder}", and no model of that name can be had from the Hub.'

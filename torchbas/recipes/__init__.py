@@ -24,7 +24,7 @@ from string import digits
 from types import ModuleType
 from typing import Any
 
-from ..config import Architecture, Inference, Objective, Recipe, Segmentation, Training
+from ..config import PRETRAINED, Architecture, Inference, Objective, Recipe, Segmentation, Training
 from ..errors import InputError
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -208,7 +208,7 @@ def commands(recipe: Recipe) -> list[str]:
     train += [f"--weights {_run_of(recipe.init_from)}"] if recipe.init_from else []
     train += [f"--{flag.replace('_', '-')} {flag.upper()}" for flag in recipe.needs]
     lines = [] if recipe.combine_with else [" ".join(train)]
-    if recipe.architecture.backbone.endswith("_wsss") and not recipe.architecture.class_agnostic:
+    if _segments(recipe):
         models = " ".join(map(_run_of, recipe.combine_with)) or run
         words = [
             f"bas segment {data} --model {models} --recipe {recipe.name} --out masks/{recipe.name.replace(':', '_')}"
@@ -219,6 +219,24 @@ def commands(recipe: Recipe) -> list[str]:
     elif recipe.data:
         lines.append(f"bas eval {data} --model {run}")
     return lines
+
+
+def _segments(recipe: Recipe) -> bool:
+    """Whether ``bas segment`` is one of its commands."""
+    return recipe.architecture.backbone.endswith("_wsss") and not recipe.architecture.class_agnostic
+
+
+def weights(recipe: Recipe) -> dict[str, str]:
+    """timm's name of the pretrained weights that its commands start from, by the flag that takes a file of them."""
+    settings, found = recipe.segmentation, {}
+    if not (recipe.combine_with or recipe.init_from):
+        found["--weights"] = recipe.architecture.backbone
+    if _segments(recipe):
+        if settings.refine == "irn":
+            found["--irn-weights"] = "resnet50_wsss"
+        network, _, encoder = settings.segmenter_network.partition(":")
+        found["--segmenter-weights"] = encoder or f"{network.removeprefix('deeplabv2_')}.tv_in1k"
+    return {flag: PRETRAINED.get(backbone, backbone) for flag, backbone in found.items()}
 
 
 def _run_of(name: str) -> str:

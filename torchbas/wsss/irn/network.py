@@ -229,7 +229,7 @@ def _read(photo: Path) -> UInt8[Tensor, "3 H W"]:
 
 def _stages(backbone: str, weights: bool | str | Path) -> nn.ModuleList:
     """The layers before layer1, and layer1 to layer4."""
-    extractor = build_extractor(backbone, weights=weights)
+    extractor = build_extractor(backbone, weights=weights, flag="--irn-weights")
     stages = [nn.Sequential()]
     for half in (extractor.f1, extractor.f2):
         for name, layer in half.named_children():

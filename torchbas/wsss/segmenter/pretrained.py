@@ -9,6 +9,7 @@ import timm
 from torch import Tensor, nn
 
 from ...errors import InputError
+from ...model.hub import fetching
 from ...model.pretrained import read_state
 from .deeplab import Style
 
@@ -46,15 +47,10 @@ def fetch_trunk(network: str) -> TrunkWeights:
     """
     deeplab = re.fullmatch(r"deeplabv2_(resnet\d+)", network)
     name = f"{deeplab[1]}.tv_in1k" if deeplab else network.partition(":")[2]
-    try:
-        if not timm.is_model(name.partition(".")[0]):
-            raise ValueError(f"no network {name}")  # timm would look for an address or a folder of that name
+    if not timm.is_model(name.partition(".")[0]):  # timm would look for an address or a folder of that name
+        raise InputError(f"There is no network {name} for the segmenter {network}: give the name of one of timm's.")
+    with fetching(name, "--segmenter-weights"):
         state = timm.create_model(name, pretrained=True).state_dict()
-    except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(
-            f"ImageNet weights of {name} for the segmenter {network} cannot be fetched: give a file as "
-            "--segmenter-weights FILE, or start from scratch with none."
-        ) from error
     trunk = {key: tensor for key, tensor in state.items() if not key.startswith(("fc.", "head.", "classifier."))}
     return TrunkWeights("torchvision", trunk, dense=False)
 
