@@ -229,7 +229,7 @@ def _segments(recipe: Recipe) -> bool:
 def weights(recipe: Recipe) -> dict[str, str]:
     """timm's name of the pretrained weights that its commands start from, by the flag that takes a file of them."""
     settings, found = recipe.segmentation, {}
-    if not (recipe.combine_with or recipe.init_from):
+    if not (recipe.combine_with or recipe.init_from or recipe.name == "demo"):  # bas demo starts from none
         found["--weights"] = recipe.architecture.backbone
     if _segments(recipe):
         if settings.refine == "irn":
