@@ -35,7 +35,7 @@ def flags() -> set[str]:
     said = io.StringIO()
     for command, *more in [*([name] for name in COMMANDS), *(["analyze", figure] for figure in FIGURES)]:
         with pytest.raises(SystemExit), contextlib.redirect_stdout(said):
-            parse(command, [*more, "--help"])
+            parse(command, [*more, "--help" if command == "analyze" else "--help-all"])
     return set(re.findall(r"--[a-z][a-z0-9-]+", said.getvalue()))
 
 

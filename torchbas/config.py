@@ -63,7 +63,7 @@ class Objective(Checked):
     guidance: NonNegative[float] = 0.5
     """alpha, weight of L_frg."""
     area: NonNegative[float] = 1.5
-    """beta, weight of L_ac."""
+    """beta, weight of L_ac: the more, the less of a photo is drawn."""
     bas_target: Share | None = None
     """S_b / S that the weight of the area is steered to, starting at beta; None: it stays beta, as in the paper."""
     area_form: Literal["mean", "relative"] = "mean"

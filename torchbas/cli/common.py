@@ -4,7 +4,6 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, make_dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +15,7 @@ from ..config import Architecture, Inference, Objective, Recipe, Training
 from ..errors import InputError
 from ..export import FORMATS
 from .folder import OutputFolder
+from .help import helping
 
 
 @dataclass
@@ -72,13 +72,16 @@ def default_options(recipe: Recipe, method: str) -> Any:
     return kind.read_options(recipe.options if method == recipe.method else {})
 
 
-def parse(command: Any, words: Sequence[str], **defaults: Any) -> Any:
-    """A command from its words, with ``defaults`` of its flags; unknown words end the program with exit code 2."""
+def parse(command: type, words: Sequence[str], *, prefixes: bool = False) -> Any:
+    """A command from its words; words that are not understood, and help, end the program.
+
+    Args:
+        prefixes: flags of parts are called after the part, too.
+    """
     name = command.__module__.rsplit(".", 1)[-1]
-    config = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
-    return tyro.cli(
-        partial(command, **defaults) if defaults else command, prog=f"bas {name}", args=words, config=config
-    )
+    config = (tyro.conf.FlagCreatePairsOff, *(() if prefixes else (tyro.conf.OmitArgPrefixes,)))
+    shown, words = helping(command, words, prefixes=prefixes)
+    return tyro.cli(shown, prog=f"bas {name}", args=words, config=config)
 
 
 @dataclass

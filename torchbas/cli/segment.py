@@ -14,7 +14,8 @@ from ..config import Precision, Seed, Segmentation, Training
 from ..errors import InputError
 from ..export import check_formats
 from ..io import MANIFEST
-from .common import Common, Data, Formats, alone, chosen, weights_of
+from .common import Common, Data, Formats, alone, chosen, weights_of, with_defaults
+from .common import parse as read
 from .folder import OutputFolder
 
 DEFAULT = "voc_resnet50"
@@ -176,8 +177,8 @@ def parse(words: Sequence[str]) -> Segment:
     name = given.recipe or _trained_by(given.model)
     settings = recipes.load(name).segmentation
     settings = replace(settings, irn=given.irn.of(settings.irn), segmenter=given.segmenter.of(settings.segmenter))
-    command = partial(Segment, recipe=name, settings=settings)
-    return tyro.cli(command, prog="bas segment", args=words, config=(tyro.conf.FlagCreatePairsOff,))
+    defaults = {"recipe": (str, name), "settings": (Annotated[Segmentation, tyro.conf.arg(name="")], settings)}
+    return read(with_defaults(Segment, defaults), words, prefixes=True)
 
 
 def _trained_by(models: Sequence[str]) -> str:
