@@ -75,11 +75,36 @@ def test_an_unfit_map_is_refused_by_name(maps, heat, said):
 def test_a_missing_or_damaged_map_names_the_image(maps):
     folder, dataset = maps
     (folder / "c/3.jpg.npz").unlink()
-    with pytest.raises(InputError, match=r"has no map of c/3.jpg: write it as c/3.jpg.npz or"):
+    said = rf"has no map of 1 of {len(dataset.samples)} images \(c/3.jpg\): write it as c/3.jpg.npz or"
+    with pytest.raises(InputError, match=said):
         score_maps(folder, dataset, PROTOCOL)
     (folder / "c/3.jpg.npz").write_bytes(b"no zip")
     with pytest.raises(InputError, match=r"c/3.jpg.npz cannot be read as an array"):
         score_maps(folder, dataset, PROTOCOL)
+
+
+def test_all_missing_maps_are_said_before_any_is_scored(maps, tmp_path):
+    folder, dataset = maps
+    for number in range(3, 8):
+        (folder / f"c/{number}.jpg.npz").unlink()
+    (folder / "c/0.jpg.npz").write_bytes(b"no zip")
+    said = rf"no map of 5 of {len(dataset.samples)} images \(c/3.jpg, c/4.jpg, c/5.jpg and 2 more\)"
+    with pytest.raises(InputError, match=said):
+        score_maps(folder, dataset, PROTOCOL, state=tmp_path / "counts.npz")
+    assert not (tmp_path / "counts.npz").exists()
+
+
+def test_maps_may_leave_out_the_folder_that_all_images_are_in(maps):
+    folder, dataset = maps
+    expected = score_maps(folder, dataset, PROTOCOL).arrays()
+    inside = replace(dataset, samples=tuple(replace(one, name=f"images/{one.name}") for one in dataset.samples))
+    found = score_maps(folder, inside, PROTOCOL).arrays()
+    assert expected.keys() == found.keys()
+    for name, counts in expected.items():
+        np.testing.assert_array_equal(counts, found[name])
+    two_folders = (*inside.samples[1:], replace(inside.samples[0], name="other/c/0.jpg"))
+    with pytest.raises(InputError, match="no map of"):  # one map might be that of two images then
+        score_maps(folder, replace(inside, samples=two_folders), PROTOCOL)
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".npy"])
@@ -229,8 +254,9 @@ def test_the_same_numbers_after_a_stop_and_resume(maps, tmp_path, monkeypatch, s
 def test_counts_of_other_settings_are_not_continued(maps, tmp_path):
     folder, dataset = maps
     state = tmp_path / "counts.npz"
-    broken = replace(dataset, samples=(*dataset.samples, replace(dataset.samples[0], name="absent.jpg")))
-    with pytest.raises(InputError, match="no map of absent"):
+    write(folder, "bad.jpg", np.full((SIDE, SIDE), 2.0))
+    broken = replace(dataset, samples=(*dataset.samples, replace(dataset.samples[0], name="bad.jpg")))
+    with pytest.raises(InputError, match=r"bad\.jpg\.npz has values"):
         score_maps(folder, broken, PROTOCOL, state=state)
     refused = pytest.raises(InputError, match=r"counts.npz was made with other settings or data")
     with refused:
@@ -241,7 +267,7 @@ def test_counts_of_other_settings_are_not_continued(maps, tmp_path):
             score_maps(folder, data, PROTOCOL, state=state, **options)
     with PerImageTable(tmp_path / "images.csv", "auto") as table, refused:
         score_maps(folder, broken, PROTOCOL, state=state, table=table)
-    with pytest.raises(InputError, match="no map of absent"):
+    with pytest.raises(InputError, match=r"bad\.jpg\.npz has values"):
         score_maps(folder, broken, PROTOCOL, state=state)
 
 

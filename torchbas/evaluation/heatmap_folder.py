@@ -49,6 +49,8 @@ class HeatmapFolder(TorchDataset):
     protocol: EvalProtocol
     predictions: Predictions | None = None
     """By image the most probable classes, the first five at least, where there is a classification."""
+    shared: str = ""
+    """First folder of all names, as ``images/``, which maps' names may leave out."""
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -57,7 +59,7 @@ class HeatmapFolder(TorchDataset):
         """The metrics, or the error: an exception would leave a worker wrapped in a traceback."""
         sample, protocol = self.samples[index], self.protocol
         try:
-            heatmap = read_map(self.folder, sample.name, protocol.side)
+            heatmap = read_map(self.folder, sample.name, protocol.side, self.shared)
             size = (sample.size or image_size(sample.path)) if sample.boxes else None
             target = target_of(protocol, sample, self.classes, size, self._rank(sample))
             own = (
@@ -79,17 +81,26 @@ class HeatmapFolder(TorchDataset):
         return probable.index(label) if label in probable else len(probable)
 
 
-def read_map(folder: Path, name: str, side: int) -> Float64[np.ndarray, "H W"]:
-    """The score map of an image: ``<name>.npz`` or ``.npy`` below ``folder``, with or without the image's suffix.
+def find_map(folder: Path, name: str, shared: str = "") -> Path | None:
+    """File of an image's score map, ``<name>.npz`` or ``.npy`` below ``folder``; None where there is none.
+
+    The name may lack the image's suffix, and the folder ``shared`` that the names of all images begin with.
+    """
+    names = dict.fromkeys((name, name.removeprefix(shared)))
+    stems = [stem for name in names for stem in (name, name.rpartition(".")[0] or name)]
+    paths = (folder / f"{stem}{suffix}" for stem in stems for suffix in SUFFIXES)
+    return next((path for path in paths if exists(path)), None)
+
+
+def read_map(folder: Path, name: str, side: int, shared: str = "") -> Float64[np.ndarray, "H W"]:
+    """The score map of an image, from the file that :func:`find_map` finds.
 
     Raises:
         InputError: it is missing, cannot be read, or is no ``side`` x ``side`` array of numbers in [0, 1].
     """
-    stems = (name, name.rpartition(".")[0] or name)
-    found = [path for stem in stems for suffix in SUFFIXES if exists(path := folder / f"{stem}{suffix}")]
-    if not found:
-        raise InputError(f"{folder} has no map of {name}: write it as {stems[0]}.npz or {stems[0]}.npy.")
-    path = found[0]
+    path = find_map(folder, name, shared)
+    if path is None:
+        raise _missing(folder, [name])
     heatmap = next(iter(read_arrays(path).values()), None)
     if heatmap is None:
         raise InputError(f"{path} holds no array: write it again.")
@@ -107,6 +118,19 @@ def read_map(folder: Path, name: str, side: int) -> Float64[np.ndarray, "H W"]:
             f"{path} has values from {heatmap.min():g} to {heatmap.max():g}: bring the map to [0, 1], then write it."
         )
     return heatmap
+
+
+def _missing(folder: Path, names: Sequence[str], of: int = 1) -> InputError:
+    """The sentence about images that have no map."""
+    some = ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
+    how_many = f"{len(names):,} of {of:,} images ({some})" if of > 1 else some
+    return InputError(f"{folder} has no map of {how_many}: write it as {names[0]}.npz or {names[0]}.npy.")
+
+
+def _shared_folder(samples: Sequence[Sample]) -> str:
+    """The folder that all names begin with, with its slash; empty where they do not share one."""
+    first = {sample.name.partition("/")[0] if "/" in sample.name else "" for sample in samples}
+    return f"{first.pop()}/" if len(first) == 1 and "" not in first else ""
 
 
 def read_predictions(path: Path) -> dict[str, list[str]]:
@@ -144,7 +168,7 @@ def score_maps(
     next call with the same settings goes on from them; ``table`` gets every sample, and is rewound as well.
 
     Raises:
-        InputError: no sample has ground truth; a map is missing or unfit, named.
+        InputError: no sample has ground truth; maps are missing, which is said before any is scored; one is unfit.
         Interrupted: Ctrl-C; what was counted is kept in ``state``.
     """
     samples = evaluable_samples(dataset, protocol)
@@ -152,7 +176,10 @@ def score_maps(
     evaluator, done = _restore(state, fingerprint, protocol)
     if table:
         table.rewind(done)
-    maps = HeatmapFolder(folder, samples[done:], dataset.classes, protocol, predictions)
+    shared = _shared_folder(samples)
+    if missing := [sample.name for sample in samples[done:] if find_map(folder, sample.name, shared) is None]:
+        raise _missing(folder, missing, len(samples))
+    maps = HeatmapFolder(folder, samples[done:], dataset.classes, protocol, predictions, shared)
     loader = DataLoader(maps, None, num_workers=workers, collate_fn=_same, worker_init_fn=init_worker)
     try:
         for scored in progress(_raising(loader), len(maps)):
