@@ -217,7 +217,8 @@ def test_masks_of_a_tag_called_like_our_own_file_lie_beside_it(tmp_path):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_format_writes_exactly_its_outputs(results, tmp_path, name):
+def test_a_format_writes_exactly_its_outputs(results, tmp_path, name, monkeypatch):
+    monkeypatch.setattr("torchbas.viz.gallery.EMBEDDED", 1)
     save(results, tmp_path, [name])
     assert {path.name for path in tmp_path.iterdir()} == set(FORMATS[name].outputs)
 
@@ -253,9 +254,10 @@ def test_a_registered_format_is_written_offered_and_cleaned(results, tmp_path, m
     assert "names.txt" in outputs()
 
 
-def test_the_command_line_removes_the_outputs_of_all_formats(results, tmp_path):
+def test_the_command_line_removes_the_outputs_of_all_formats(results, tmp_path, monkeypatch):
     from torchbas.cli.job import OUTPUTS
 
+    monkeypatch.setattr("torchbas.viz.gallery.EMBEDDED", 1)
     save(results, tmp_path, [*FORMATS])
     assert {place.name for place in tmp_path.iterdir()} == {*outputs()}
     assert {*outputs(), "run.json"} == {*OUTPUTS}

@@ -160,10 +160,10 @@ def test_a_card_has_the_numbers_boxes_and_maps_of_its_detection(tmp_path):
     assert card["iou"] == 0.5  # 30 of 60 rows
     assert (other["iou"], other["cam"], other["ground_truth"]) == (None, None, [])
     for layer, grid in (("bas", one.grid), ("cam", cam)):
-        levels = np.frombuffer(base64.b64decode(card[layer]["levels"]), np.uint8)
-        levels = levels.reshape(card[layer]["height"], card[layer]["width"])
-        assert np.abs(levels / 255 - grid).max() <= 0.5 / 255 + 1e-6
-    assert len(base64.b64decode(page.data["colors"])) == 4 * 256
+        source = card[layer].removeprefix("data:image/png;base64,")
+        heat = Image.open(io.BytesIO(base64.b64decode(source))).convert("RGBA")
+        np.testing.assert_array_equal(np.asarray(heat), heat_layer(grid))
+    assert page.data["scale"][::16] == ["#000004", "#fcffa4"]  # the ends of inferno
 
 
 def test_the_outline_on_a_card_has_the_pixels_of_the_mask(tmp_path):
@@ -252,6 +252,20 @@ def test_beyond_the_limit_the_least_certain_stay_and_the_page_says_so(tmp_path):
     assert [card["confidence"] for card in page.data["cards"]] == [0, 0.1, 0.2]
     assert len(page.data["photos"]) == 3
     assert "Only the 3 least certain of 10 objects" in " ".join(page.texts)
+
+
+def test_the_pictures_of_many_photos_lie_beside_the_page(tmp_path, monkeypatch):
+    monkeypatch.setattr("torchbas.viz.gallery.EMBEDDED", 2)
+    detections = [detection(f"{n}.jpg", confidence=n / 10) for n in range(3)]
+    page = gallery(tmp_path, detections, pictures=tmp_path / "gallery")
+    sources = [photo["src"] for photo in page.data["photos"]] + [card["bas"] for card in page.data["cards"]]
+    assert sources == [f"gallery/{n:06}.jpeg" for n in range(3)] + [f"gallery/{n:06}_map.png" for n in range(3)]
+    for source in sources:
+        Image.open(tmp_path / source).verify()
+    assert "data:image" not in (tmp_path / "index.html").read_text()
+    few = gallery(tmp_path, detections[:2], pictures=tmp_path / "none")
+    assert few.data["photos"][0]["src"].startswith("data:image/jpeg")
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_gallery_of_nothing_is_a_page(tmp_path):

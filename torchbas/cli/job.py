@@ -1,6 +1,5 @@
 """Stages that several commands share: check, train, evaluate, localize, write."""
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,8 +23,6 @@ from ..training.loop import Hooks
 from .begun import PHOTOS, with_gone, write_photos
 from .folder import first_process
 from .progress import Reporter, Stage
-
-logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # its messages are not for users
 
 OUTPUTS = (MANIFEST, *outputs())
 MODEL = (

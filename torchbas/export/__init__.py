@@ -59,7 +59,9 @@ FORMATS: dict[str, Format] = {
     "yolo": Format(_writer("yolo", "write_detect"), "photos and boxes to train Ultralytics' YOLO", ("yolo",)),
     "yolo-segment": Format(_writer("yolo", "write_segment"), "the same with outlines of the masks", ("yolo-segment",)),
     "huggingface": Format(_writer("huggingface"), "photos and boxes for Hugging Face's load_dataset", ("huggingface",)),
-    "gallery": Format(_writer("gallery"), "all photos with what was found, as a page to look through", ("index.html",)),
+    "gallery": Format(
+        _writer("gallery"), "all photos with what was found, as a page to look through", ("index.html", "gallery")
+    ),
 }
 
 

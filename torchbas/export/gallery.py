@@ -1,4 +1,4 @@
-"""The results as a web page to look through: ``index.html``."""
+"""The results as a web page to look through: ``index.html``, and the folder ``gallery`` where there are many photos."""
 
 from pathlib import Path
 
@@ -19,4 +19,5 @@ def write(results: Results, folder: Path) -> None:
             problems=results.problems,
             facts=results.facts,
             reports=results.reports,
+            pictures=folder / "gallery",
         )

@@ -1,6 +1,6 @@
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
-const { classes, photos, cards, colors } = data;
+const { classes, photos, cards, scale: stops } = data;
 const page = document.body.dataset;
 const grid = document.getElementById("grid");
 const search = document.getElementById("search");
@@ -9,7 +9,6 @@ const viewer = document.getElementById("viewer");
 const CHUNK = 60;
 const hasCam = cards.some((card) => card.cam), hasTruth = cards.some((card) => card.iou !== null);
 const percent = (value) => `${(100 * value).toFixed(0)} %`;
-const palette = Uint8ClampedArray.from(atob(colors), (byte) => byte.charCodeAt(0));
 const chosen = new Set();
 let shown = [], drawn = 0, current = 0;
 
@@ -36,7 +35,7 @@ function picture(card) {
   const drawing = shape("svg", { viewBox: `0 0 ${width} ${height}`, ...label });
   drawing.append(shape("image", { ...full, href: photo.src }));
   for (const layer of ["bas", "cam"])
-    if (card[layer]) drawing.append(shape("image", { ...full, class: layer, href: heat(card[layer]) }));
+    if (card[layer]) drawing.append(shape("image", { ...full, class: layer, href: card[layer] }));
   drawing.append(shape("path", { class: "mask", d: card.mask, fill: color, stroke: color }));
   const truth = shape("g", { class: "truth" }), box = shape("g", { class: "box" });
   for (const one of card.ground_truth) truth.append(rectangle(one), rectangle(one));
@@ -49,19 +48,7 @@ function rectangle([x0, y0, x1, y1], attributes = {}) {
   return shape("rect", { x: x0, y: y0, width: x1 - x0, height: y1 - y0, ...attributes });
 }
 
-function heat({ width, height, levels }) {
-  const canvas = make("canvas", { width, height }), context = canvas.getContext("2d");
-  const pixels = context.createImageData(width, height), bytes = atob(levels);
-  for (let n = 0; n < bytes.length; n++) {
-    const start = 4 * bytes.charCodeAt(n);
-    pixels.data.set(palette.subarray(start, start + 4), 4 * n);
-  }
-  context.putImageData(pixels, 0, 0);
-  return canvas.toDataURL();
-}
-
 function scale(threshold) {
-  const stops = Array.from({ length: 17 }, (_, n) => `rgb(${palette.slice(60 * n, 60 * n + 3).join(" ")})`);
   const bar = make("div", { class: "scale" }, make("i"));
   bar.style.setProperty("--scale", `linear-gradient(90deg, ${stops})`);
   bar.style.setProperty("--level", threshold);

@@ -1,10 +1,12 @@
-"""Gallery of the detections, least certain first: one self-contained HTML file that opens without a network."""
+"""Gallery of the detections, least certain first: one HTML file that opens without a network, alone or, of many photos,
+with its pictures in a folder beside it."""
 
 import html
 import io
 import json
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from string import Template
@@ -22,6 +24,12 @@ from .overlay import class_colors, heat_layer, outlines
 Grids = Mapping[tuple[str, str], Float[np.ndarray, "h w"]]
 """Maps in [0, 1] on the feature grid, by the name of the photo and the class."""
 
+Put = Callable[[str, str, bytes], str]
+"""Takes name, suffix (``jpeg``, ``png``) and content of a picture, and returns its address in the page."""
+
+EMBEDDED = 300
+"""Most photos whose pictures are in the page itself, some 10 MB."""
+
 _TEMPLATE = Path(__file__).with_suffix(".html")
 
 
@@ -37,12 +45,13 @@ def write_gallery(
     facts: Mapping[str, str] | None = None,
     reports: Sequence[TagReport] = (),
     title: str = "What torchbas found",
-    limit: int = 2000,
+    limit: int = 20_000,
+    pictures: Path | None = None,
 ) -> None:
-    """Write a self-contained HTML page with a card for each detection; no text of the user ever becomes markup.
+    """Write an HTML page with a card for each detection; no text of the user ever becomes markup.
 
-    Least certain are those of the lowest :attr:`~torchbas.localization.Localization.score`. About 30 KB per photo up to
-    ``limit``.
+    Least certain are those of the lowest :attr:`~torchbas.localization.Localization.score`. Self-contained up to
+    :data:`EMBEDDED` photos.
 
     Args:
         sizes: height and width of every photo, with detections or without, by name.
@@ -53,17 +62,36 @@ def write_gallery(
         facts: lines in the head by caption, such as the model.
         reports: whether each tag's maps can be used: a table below the head.
         limit: of more detections the least certain are shown.
+        pictures: folder for the pictures of more photos, beside the page; None: they are in the page all the same.
 
     Raises:
         OSError: the disk refuses.
     """
     classes = [*dict.fromkeys([*classes, *(one.label for one in detections)])]
     shown = sorted(detections, key=lambda one: one.score)[:limit]
-    before, after = _page(detections, classes, sizes, problems, facts or {}, reports, title, limit)
+    embedded = pictures is None or len({one.name for one in shown}) <= EMBEDDED
+    images = "data:" if embedded else "data: file: 'self'"
+    before, after = _page(detections, classes, sizes, problems, facts or {}, reports, title, limit, images)
+    put = _embedded if embedded or pictures is None else _into(pictures)
     with path.open("w", encoding="utf-8", errors="xmlcharrefreplace", newline="\n") as file:
         file.write(before)
-        file.writelines(_data(shown, classes, open_image, maps_cam or {}))
+        file.writelines(_data(shown, classes, open_image, maps_cam or {}, put))
         file.write(after)
+
+
+def _embedded(_: str, suffix: str, content: bytes) -> str:
+    return f"data:image/{suffix.rpartition('.')[2]};base64,{_base64(content)}"
+
+
+def _into(folder: Path) -> Put:
+    """Puts pictures into a folder beside the page."""
+    folder.mkdir(exist_ok=True)
+
+    def put(name: str, suffix: str, content: bytes) -> str:
+        (folder / f"{name}.{suffix}").write_bytes(content)
+        return f"{folder.name}/{name}.{suffix}"
+
+    return put
 
 
 def _data(
@@ -71,6 +99,7 @@ def _data(
     classes: Sequence[str],
     open_image: Callable[[Path, int], Image.Image],
     maps_cam: Grids,
+    put: Put,
 ) -> Iterator[str]:
     """JSON for the page's script, one row at a time: each photo once, however many detections it has."""
     photos = {one.name: one for one in shown}
@@ -80,11 +109,14 @@ def _data(
     colors = class_colors(classes)
     lists = {
         "classes": ({"name": label, "color": "#{:02x}{:02x}{:02x}".format(*colors[label])} for label in classes),
-        "photos": (_photo(one, open_image, side) for one in photos.values()),
-        "cards": ({"photo": number[one.name], "tag": tag[one.label], **_card(one, maps_cam)} for one in shown),
+        "photos": (_photo(one, open_image, side, partial(put, f"{n:06}")) for n, one in enumerate(photos.values())),
+        "cards": (
+            {"photo": number[one.name], "tag": tag[one.label], **_card(one, maps_cam, partial(put, f"{n:06}_map"))}
+            for n, one in enumerate(shown)
+        ),
     }
-    palette = heat_layer(np.linspace(0, 1, 256)[None])
-    yield f'{{"colors":{_json(_base64(palette.tobytes()))}'
+    stops = ["#{:02x}{:02x}{:02x}".format(*color) for color in heat_layer(np.linspace(0, 1, 17)[None])[0, :, :3]]
+    yield f'{{"scale":{_json(stops)}'
     for key, rows in lists.items():
         yield f',\n"{key}":['
         for n, row in enumerate(rows):
@@ -93,7 +125,12 @@ def _data(
     yield "}"
 
 
-def _photo(one: Localization, open_image: Callable[[Path, int], Image.Image], side: int) -> dict:
+def _photo(
+    one: Localization,
+    open_image: Callable[[Path, int], Image.Image],
+    side: int,
+    put: Callable[[str, bytes], str],
+) -> dict:
     photo = {"name": one.name, "height": one.size[0], "width": one.size[1]}
     try:
         image = (one.photo or open_image(one.image, side)).copy()
@@ -102,10 +139,10 @@ def _photo(one: Localization, open_image: Callable[[Path, int], Image.Image], si
     image.thumbnail((side, side))
     jpeg = io.BytesIO()
     image.save(jpeg, "JPEG", quality=80, optimize=True)
-    return {**photo, "src": f"data:image/jpeg;base64,{_base64(jpeg.getvalue())}"}
+    return {**photo, "src": put("jpeg", jpeg.getvalue())}
 
 
-def _card(one: Localization, maps_cam: Grids) -> dict:
+def _card(one: Localization, maps_cam: Grids, put: Callable[[str, bytes], str]) -> dict:
     cam = maps_cam.get((one.name, one.label))
     return {
         "score": round(one.score, 4),
@@ -117,14 +154,18 @@ def _card(one: Localization, maps_cam: Grids) -> dict:
         "box": one.xyxy,
         "ground_truth": one.ground_truth,
         "mask": _svg_path(one),
-        "bas": _levels(one.grid),
-        "cam": None if cam is None else _levels(cam),
+        "bas": put("png", _heat(one.grid)),
+        "cam": None if cam is None else put("cam.png", _heat(cam)),
     }
 
 
-def _levels(grid: Float[np.ndarray, "h w"]) -> dict:
-    levels = (grid.clip(0, 1) * 255).round().astype(np.uint8)
-    return {"height": grid.shape[0], "width": grid.shape[1], "levels": _base64(levels.tobytes())}
+def _heat(grid: Float[np.ndarray, "h w"]) -> bytes:
+    """The map as a PNG of 256 colors, those of :func:`~torchbas.viz.overlay.heat_layer`."""
+    image, png = Image.fromarray((grid.clip(0, 1) * 255).round().astype(np.uint8)), io.BytesIO()
+    palette = heat_layer(np.linspace(0, 1, 256)[None])[0]
+    image.putpalette(palette[:, :3].tobytes())
+    image.save(png, "PNG", transparency=palette[:, 3].tobytes())
+    return png.getvalue()
 
 
 def _svg_path(one: Localization) -> str:
@@ -152,6 +193,7 @@ def _page(
     reports: Sequence[TagReport],
     title: str,
     limit: int,
+    images: str,
 ) -> tuple[str, str]:
     """The filled-in template, before and after the place of the data."""
     missed = [(name, f'nothing found for "{one.tag}"') for one in reports for name in one.nothing_found]
@@ -176,6 +218,7 @@ def _page(
         "notes": "".join(notes),
         "style": style,
         "script": script,
+        "images": images,
         "style_hash": _policy_hash(style),
         "script_hash": _policy_hash(script),
     }
