@@ -28,8 +28,8 @@ class OwnTags(NamedTuple):
 
 
 TRIED = ((4, 0.85), (12, 1.0))
-"""How many photos of a tag are tried at twice the size, to see what is left of its maps, and with what factor on
-the least share: a few of every tag, and more of those that may hold."""
+"""How many photos of a tag are tried at twice the size, and with what factor on what is demanded of its maps: a few
+of every tag, and more of those that may hold."""
 SURE = 1.4
 """How many times the threshold a place must have to be surely foreground."""
 SMALL = 0.02
@@ -37,11 +37,11 @@ SMALL = 0.02
 LEFT = 0.35
 """Share of the surely foreground area that must be left at twice the size, of small objects. The bare smear around a
 thing, which is as wide at either size, keeps a quarter; a thing keeps all of itself (docs/start.md)."""
-SAME = 0.65
+SAME = 0.7
 """Mean IoU of a tag's boxes at both sizes from which the photo's own size is enough, unless they are small."""
 SCORE = 0.9
 """Share of the boxes' mean score that must be left at twice the size, unless they are small."""
-EVIDENCE = 0.7
+EVIDENCE = 0.75
 """Largest mean S_b / S of the maps at twice the size, unless they are small."""
 
 
@@ -129,7 +129,8 @@ def _holds(plain: dict[str, Localization], enlarged: dict[str, Localization], sh
         return 0 < share * LEFT * sure <= left
     score, kept = (mean(one.score for one in by.values()) for by in (plain, enlarged))
     evidence = mean(one.bas_ratio for one in enlarged.values())
-    return _overlap(plain, enlarged) < SAME and share * SCORE * score <= kept and share * evidence <= EVIDENCE
+    overlap = _overlap(plain, enlarged)
+    return share * overlap < SAME and share * SCORE * score <= kept and share * evidence <= EVIDENCE
 
 
 def _overlap(first: dict[str, Localization], second: dict[str, Localization]) -> float:
