@@ -41,5 +41,12 @@ def test_what_the_short_help_shows_is_there():
     assert set(PART_OF) >= FIRST
 
 
+def test_all_commands_and_their_figures_take_the_long_one(capsys):
+    assert main(["--help-all"]) == 0
+    assert "bas COMMAND" in capsys.readouterr().out
+    for words in (["analyze"], ["analyze", "terms"]):
+        assert said_by([*words, "--help"], capsys) == said_by([*words, "--help-all"], capsys)
+
+
 def test_other_commands_have_one_help(capsys):
     assert said_by(["predict", "--help"], capsys) == said_by(["predict", "--help-all"], capsys)

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from contextlib import nullcontext
 
 import pytest
 from huggingface_hub import constants
@@ -46,8 +47,19 @@ def test_the_sentence_names_the_flag_and_where_the_weights_are(flag, caplog):
     assert not constants.HF_HUB_OFFLINE, "it is asked again next time"
 
 
+@pytest.mark.parametrize("name", ["deeplabv3plus:resnet50.nope", "deeplabv2_resnet200"])
+def test_weights_that_timm_does_not_have_are_said(name):
+    with pytest.raises(InputError, match=r"timm has no pretrained weights resnet.* --segmenter-weights FILE"):
+        fetch_trunk(name)
+
+
 @pytest.mark.usefixtures("nowhere")
-def test_a_model_of_the_hub_is_answered_too():
+def test_a_model_of_the_hub_is_answered_too(monkeypatch):
+    def asked(*_, **__):
+        assert constants.HF_HUB_OFFLINE
+        raise OSError
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", asked)
     with pytest.raises(InputError, match="no model of that name can be had from the Hub"):
         load("user/birds")
 
@@ -58,8 +70,18 @@ def test_a_server_is_reachable_where_it_takes_connections(monkeypatch):
         port = server.getsockname()[1]
         assert hub._reachable(f"http://127.0.0.1:{port}")
     assert not hub._reachable(f"http://127.0.0.1:{port}")
-    monkeypatch.setattr(hub, "getproxies", lambda: {"http": "http://proxy"})
-    assert hub._reachable(f"http://127.0.0.1:{port}")
+    for kind in ("http", "all"):
+        monkeypatch.setattr(hub, "getproxies", lambda kind=kind: {kind: "http://proxy"})
+        assert hub._reachable(f"http://127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize(("address", "port"), [("http://a", 80), ("https://a", 443), ("http://a:8", 8)])
+def test_the_port_is_that_of_the_address(address, port, monkeypatch):
+    asked = []
+    monkeypatch.setattr(hub, "getproxies", dict)
+    monkeypatch.setattr(socket, "create_connection", lambda place, _: asked.append(place) or nullcontext())
+    assert hub._reachable(address)
+    assert asked == [("a", port)]
 
 
 def test_a_look_up_that_takes_long_counts_as_no_network(monkeypatch):
@@ -70,7 +92,7 @@ def test_a_look_up_that_takes_long_counts_as_no_network(monkeypatch):
         raise OSError
 
     monkeypatch.setattr(hub, "getproxies", dict)
-    monkeypatch.setattr(hub, "PATIENCE", 0.1)
+    monkeypatch.setattr(hub, "LONGEST", 0.1)
     monkeypatch.setattr(socket, "create_connection", look_up)
     assert not hub._reachable("https://huggingface.co")
     over.set()

@@ -158,9 +158,9 @@ def test_a_card_has_the_numbers_boxes_and_maps_of_its_detection(tmp_path):
     assert (card["confidence"], card["bas_ratio"], card["threshold"]) == (0.9, 0.2, 0.5)
     assert card["box"] == [10, 20, 60, 50]
     assert card["iou"] == 0.5  # 30 of 60 rows
-    assert (other["iou"], other["cam"], other["ground_truth"]) == (None, None, [])
+    assert (other["iou"], page.data["maps"][other["maps"]]["cam"], other["ground_truth"]) == (None, None, [])
     for layer, grid in (("bas", one.grid), ("cam", cam)):
-        source = card[layer].removeprefix("data:image/png;base64,")
+        source = page.data["maps"][card["maps"]][layer].removeprefix("data:image/png;base64,")
         heat = Image.open(io.BytesIO(base64.b64decode(source))).convert("RGBA")
         np.testing.assert_array_equal(np.asarray(heat), heat_layer(grid))
     assert page.data["scale"][::16] == ["#000004", "#fcffa4"]  # the ends of inferno
@@ -255,13 +255,18 @@ def test_beyond_the_limit_the_least_certain_stay_and_the_page_says_so(tmp_path):
 
 
 def test_the_pictures_of_many_photos_lie_beside_the_page(tmp_path, monkeypatch):
-    monkeypatch.setattr("torchbas.viz.gallery.EMBEDDED", 2)
+    monkeypatch.setattr("torchbas.viz.gallery.EMBEDDED", 5)
     detections = [detection(f"{n}.jpg", confidence=n / 10) for n in range(3)]
-    page = gallery(tmp_path, detections, pictures=tmp_path / "gallery")
-    sources = [photo["src"] for photo in page.data["photos"]] + [card["bas"] for card in page.data["cards"]]
+    (tmp_path / "gallery").mkdir()
+    for old in ("000007.jpeg", "notes.txt"):
+        (tmp_path / "gallery" / old).touch()
+    page = gallery(tmp_path, [*detections, detections[0]], pictures=tmp_path / "gallery")
+    assert [card["maps"] for card in page.data["cards"]].count(0) == 2, "two objects in one map"
+    sources = [photo["src"] for photo in page.data["photos"]] + [one["bas"] for one in page.data["maps"]]
     assert sources == [f"gallery/{n:06}.jpeg" for n in range(3)] + [f"gallery/{n:06}_map.png" for n in range(3)]
     for source in sources:
         Image.open(tmp_path / source).verify()
+    assert len([*(tmp_path / "gallery").iterdir()]) == len(sources) + 1, "and what is not ours"
     assert "data:image" not in (tmp_path / "index.html").read_text()
     few = gallery(tmp_path, detections[:2], pictures=tmp_path / "none")
     assert few.data["photos"][0]["src"].startswith("data:image/jpeg")

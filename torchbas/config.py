@@ -21,6 +21,12 @@ PRETRAINED = {
 """timm's name of each of the authors' networks, with the tag of its ImageNet weights."""
 
 
+def trunk_of(segmenter: str) -> str:
+    """timm's name of the network whose ImageNet weights a segmentation network starts from."""
+    network, _, encoder = segmenter.partition(":")
+    return encoder or f"{network.removeprefix('deeplabv2_')}.tv_in1k"
+
+
 @dataclass(frozen=True)
 class Architecture(Checked):
     """The network of Figure 2: backbone, place of the generator, class head."""

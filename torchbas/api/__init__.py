@@ -76,8 +76,8 @@ def label(
         recipe: a name (``bas recipes``), or a :class:`~torchbas.config.Recipe`.
         weights: True fetches ImageNet weights by name, a path reads a file, False initializes at random.
         objects: the ``largest`` connected component of each heatmap, or ``all``.
-        settings: values in place of the recipe's, by name, as ``steps=300`` or ``backbone="resnet50"``: every flag of
-            ``bas label``.
+        settings: values in place of the recipe's, by name, as ``steps=300`` or ``backbone="resnet50"``; ``bas recipes
+            NAME`` prints them.
 
     Raises:
         InputError: see :func:`train`.
@@ -168,8 +168,8 @@ def predict(
 
     Args:
         source: a folder, list or :class:`Dataset`; or photos as a program has them, one or an iterable of them, whose
-            localizations come while it is read: paths, URLs, bytes, Pillow images, arrays, tensors
-            (:data:`~torchbas.data.given.Photo`).
+            localizations come while it is read, without progress or workers: paths, URLs, bytes, Pillow images,
+            arrays, tensors (:data:`~torchbas.data.given.Photo`).
         tags: each photo's ``known`` tags, its ``predicted`` (most probable) one, or names of tags for all photos.
             Photos as a program has them have no known tags: there it is the predicted one.
         objects: the ``largest`` connected component of each heatmap, or ``all``.
@@ -180,11 +180,9 @@ def predict(
     Raises:
         InputError: unreadable photos (:func:`check` leaves them out), tags that the model does not know.
     """
-    localizer = model if isinstance(model, Localizer) else load(model)
-    if threshold is not None:
-        localizer = replace(localizer, inference=replace(localizer.inference, threshold=threshold))
+    localizer = (model if isinstance(model, Localizer) else load(model)).with_threshold(threshold)
     named = tags not in ("known", "predicted")
-    labels = tuple(sorted(map(localizer.label_of, [tags] if isinstance(tags, str) else tags))) if named else ()
+    labels = localizer.labels_of(tags) if named else ()
     localizer.model.to(compute.place())
     settings = {
         "objects": objects,
@@ -193,7 +191,7 @@ def predict(
         "unreadable": watch.unreadable,
     }
     if not isinstance(source, Dataset) and (is_photo(source) or not isinstance(source, (str, Path))):
-        return localizer.stream_photos(source, labels, tags="known" if named else "predicted", **settings)
+        return localizer.stream_photos(source, labels, **settings)
     if not isinstance(source, Dataset):
         source = data.read(source) if tags == "known" else data.read_untagged(source)
     if named:

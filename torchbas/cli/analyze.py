@@ -12,6 +12,7 @@ import tyro
 from ..errors import InputError
 from .common import Common, Data, alone, chosen
 from .folder import OutputFolder
+from .help import ALL
 
 Files = tyro.conf.Positional[tuple[Path, ...]]
 FIGURES = {
@@ -293,4 +294,5 @@ Figure = (
 def parse(words: Sequence[str]) -> Analysis:
     """The figure from the words."""
     config = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
+    words = ["--help" if word == ALL else word for word in words]
     return tyro.cli(Figure, prog="bas analyze", args=words, config=config)  # pyright: ignore[reportCallIssue, reportArgumentType]

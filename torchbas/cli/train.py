@@ -40,7 +40,7 @@ class Train(Common):
     recipe: str = "quick"
     """Name of a recipe (bas recipes lists them), or your own FILE.py, which is run."""
     method: Method = "bas"
-    """What is trained, by default the recipe's. Options of another one: bas train --method NAME --help."""
+    """What is trained, by default the recipe's. Options of another one: bas train --method NAME --help-all."""
     weights: str = "auto"
     """ImageNet weights: auto fetches them, a FILE is read, none initializes at random; or the folder of any RUN,
     to start from its classifier."""

@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import numpy as np
@@ -12,76 +12,96 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import InputError
-from ..structures import Sample
+from ..structures import Problem, Sample
 from .images import LARGEST_FILE, UnreadableImage, decode, upright_of
+from .loader import Unreadable
 
 Photo = str | os.PathLike[str] | bytes | Image.Image | np.ndarray | Tensor
 """A path or an ``http(s)://`` URL; the bytes of an image file; a Pillow image; an array ``(H, W)`` or ``(H, W, 1 | 3 |
-4)`` in RGB, or a tensor ``(1 | 3, H, W)``: uint8, or floats in [0, 1]."""
+4)`` in RGB, or a tensor ``(H, W)`` or ``(1 | 3, H, W)``: uint8, or floats in [0, 1]."""
 PATIENCE = 30
 """Seconds that a server is given to answer."""
 
 
 def is_photo(source: Any) -> bool:
-    """Whether that is one photo, and no path of a file or folder."""
-    if isinstance(source, str):
-        return source.startswith(("http://", "https://"))
-    if isinstance(source, np.ndarray):
-        return source.ndim == 2 or (source.ndim == 3 and source.shape[2] in (1, 3, 4))
-    return isinstance(source, (bytes, Image.Image)) or (isinstance(source, Tensor) and source.ndim == 3)
+    """Whether that is one photo, and neither the path of a file or folder nor several."""
+    if isinstance(source, (np.ndarray, Tensor)):
+        return source.ndim < 4
+    return _is_url(source) or isinstance(source, (bytes, Image.Image))
 
 
-def samples_of(photos: Iterable[Photo]) -> Iterator[Sample]:
+def samples_of(photos: Iterable[Photo], unreadable: Unreadable | None = None) -> Iterator[Sample]:
     """A sample of each photo, made as it is asked for; what is no file has its number as its name, as ``0.png``.
 
+    Args:
+        unreadable: told of photos in memory that cannot be decoded, and URLs that cannot be fetched; they are left out.
+
     Raises:
-        InputError: something that is no photo, or cannot be decoded or fetched; a URL where the network is off limits.
+        InputError: something that is no photo; one that ``unreadable`` would be told of, where it is None.
     """
     for number, photo in enumerate(photos):
-        if isinstance(photo, (str, os.PathLike)) and not is_photo(photo):
+        if isinstance(photo, (str, os.PathLike)) and not _is_url(photo):
             yield Sample(Path(photo), os.fspath(photo))
-        else:
-            name = f"{number}.png"
+            continue
+        name = f"{number}.png"
+        try:
             yield Sample(Path(name), name, image=_image(photo, name))
+        except UnreadableImage as error:
+            if unreadable is None:
+                raise
+            unreadable(Problem(name, str(error)))
+
+
+def _is_url(source: Any) -> bool:
+    return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
 
 
 def _image(photo: Any, name: str) -> Image.Image:
-    """A photo in memory as upright RGB."""
+    """A photo in memory as upright RGB, in pixels of its own."""
     if isinstance(photo, str):
-        photo = _fetched(photo)
+        return decode(photo, content=_fetched(photo)).image
     if isinstance(photo, bytes):
-        return decode(photo).image
+        return decode(f"Photo {name}", content=photo).image
     if isinstance(photo, Image.Image):
-        return upright_of(photo, name)
+        return upright_of(photo, f"Photo {name}")
+    if not isinstance(photo, (np.ndarray, Tensor)):
+        raise InputError(f"Photo {name} is a {type(photo).__name__}: give a path, a URL, bytes, an image or an array.")
+    return upright_of(Image.fromarray(_pixels(photo, f"Photo {name}")), f"Photo {name}")
+
+
+def _pixels(photo: np.ndarray | Tensor, name: str) -> np.ndarray:
+    """An array or a tensor as uint8 ``(H, W)`` or ``(H, W, 3 | 4)``."""
+    shape, tensor = tuple(photo.shape), isinstance(photo, Tensor)
+    channels = 1 if len(shape) == 2 else shape[0 if tensor else -1] if len(shape) == 3 else 0
+    if channels not in ((1, 3) if tensor else (1, 3, 4)):
+        what = "a tensor (H, W) or (1 | 3, H, W)" if tensor else "an array (H, W) or (H, W, 1 | 3 | 4)"
+        raise InputError(f"{name} has the shape {shape}: give {what}.")
     if isinstance(photo, Tensor):
-        photo = photo.detach().cpu().permute(1, 2, 0).numpy() if photo.ndim == 3 else photo.numpy(force=True)
-    if not isinstance(photo, np.ndarray) or not is_photo(photo):
-        what = f"an array of shape {photo.shape}" if isinstance(photo, np.ndarray) else f"a {type(photo).__name__}"
-        raise InputError(f"Photo {name} is {what}. Give a path, a URL, bytes, a Pillow image, H x W x 3 or 3 x H x W.")
+        photo = (photo.detach().float() if photo.is_floating_point() else photo).numpy(force=True)
+        photo = photo.transpose(1, 2, 0) if photo.ndim == 3 else photo
+    photo = photo[..., 0] if len(shape) == 3 and channels == 1 else photo
     if not photo.size:
-        raise InputError(f"Photo {name} has no pixels: its shape is {photo.shape}. Leave it out.")
-    return upright_of(Image.fromarray(_bytes_of(photo, name)), name)
-
-
-def _bytes_of(photo: np.ndarray, name: str) -> np.ndarray:
-    """An array as uint8, without a channel axis of one."""
-    photo = photo[..., 0] if photo.ndim == 3 and photo.shape[2] == 1 else photo
+        raise InputError(f"{name} has no pixels, its shape is {shape}: leave it out.")
     if photo.dtype == np.uint8:
         return np.ascontiguousarray(photo)
-    if photo.dtype.kind != "f" or not (photo.min() >= 0 and photo.max() <= 1):
-        raise InputError(f"Photo {name} is of {photo.dtype}, not uint8 or floats in [0, 1]. Convert it first.")
+    if photo.dtype.kind != "f":
+        raise InputError(f"{name} is of {photo.dtype}: convert it to uint8, or to floats in [0, 1].")
+    if not (photo.min() >= 0 and photo.max() <= 1):
+        raise InputError(f"{name} has values from {photo.min():g} to {photo.max():g}: floats must be in [0, 1].")
     return (photo * 255).round().astype(np.uint8)
 
 
 def _fetched(url: str) -> bytes:
     """The content behind a URL."""
-    if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
         raise InputError(f"{url} is on the network, which --offline (HF_HUB_OFFLINE) forbids. Give a file.")
     try:
         with urlopen(url, timeout=PATIENCE) as answer:
             content = answer.read(LARGEST_FILE + 1)
-    except (URLError, OSError, ValueError) as error:
-        raise InputError(f"{url} cannot be fetched ({error}). Check the address, or give a file.") from error
+    except (OSError, ValueError, HTTPException) as error:
+        raise UnreadableImage(f"{url} cannot be fetched ({error}). Check the address, or give a file.") from error
     if len(content) > LARGEST_FILE:
         raise UnreadableImage(f"{url} is larger than {LARGEST_FILE >> 30} GiB. Give a smaller one.")
     return content

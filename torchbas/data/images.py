@@ -68,18 +68,19 @@ def open_image(path: Path, at_least: int | None = None) -> Image.Image:
     return decode(path, at_least).image
 
 
-def decode(path: Path | bytes, at_least: int | None = None) -> Decoded:
+def decode(path: Path | str, at_least: int | None = None, content: bytes | None = None) -> Decoded:
     """Read a photo: EXIF orientation applied, first frame, 8-bit RGB, transparency on white, 16 bits scaled to 8.
 
     Args:
-        path: the file, or its content.
+        path: the file; with ``content`` only what the photo is called.
         at_least: pixels that the shorter side needs. A JPEG that is much larger is decoded at 1/2, 1/4 or 1/8 of its
             size, never below ``at_least``, which is several times faster.
+        content: of the file, where it is in memory.
 
     Raises:
         UnreadableImage: a file that cannot be opened or decoded to its last pixel.
     """
-    with _opened(path) as file:
+    with _opened(path, content) as file:
         image = _image(file)
         whole = image.size
         if at_least is not None:
@@ -183,16 +184,17 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def _opened(path: Path | bytes) -> Iterator[IO[bytes] | BytesIO]:
-    """A regular file, or bytes, to read; whatever goes wrong with it becomes the sentence that names it.
+def _opened(path: Path | str, content: bytes | None = None) -> Iterator[IO[bytes] | BytesIO]:
+    """A regular file, or its content, to read; whatever goes wrong with it becomes the sentence that names it.
 
     Pillow is given the open file and not its path: by path it maps an uncompressed TIFF into memory, which gives wrong
     pixels where that is to be turned, and kills the process where the file is cut short meanwhile.
     """
     try:
-        if isinstance(path, bytes):
-            yield BytesIO(path)
+        if content is not None:
+            yield BytesIO(content)
             return
+        path = Path(path)
         found = path.stat()
         if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
             raise _Unusable("no file but a pipe, a device or a socket. Take it off the list, or remove it")
@@ -206,18 +208,21 @@ def _opened(path: Path | bytes) -> Iterator[IO[bytes] | BytesIO]:
 
 
 def upright_of(image: Image.Image, name: str) -> Image.Image:
-    """An image that a program has opened, as upright RGB.
+    """A copy of an image that a program has opened, as upright RGB.
 
     Raises:
-        UnreadableImage: its file turns out to be damaged, or it is too large.
+        UnreadableImage: its file turns out to be damaged, or it has no pixels, or too many.
     """
     try:
         if image.width * image.height > LARGEST_PHOTO:
             raise Image.DecompressionBombError
+        if not image.width * image.height:
+            raise _Unusable("an image without pixels. Leave it out")
         image.load()
-        return upright(image).image
+        found = upright(image).image
+        return found.copy() if found is image else found  # the next frame may be read into the same one
     except Exception as error:
-        raise UnreadableImage(_sentence(Path(name), error)) from error
+        raise UnreadableImage(_sentence(name, error)) from error
 
 
 def _image(file: IO[bytes] | BytesIO) -> ImageFile.ImageFile:
@@ -278,8 +283,7 @@ def _scaled(image: Image.Image, low: float, high: float) -> Image.Image:
     return Image.fromarray((values * 255).round().astype(np.uint8)).convert("RGB")
 
 
-def _sentence(source: Path | bytes, error: Exception) -> str:
-    path = source if isinstance(source, Path) else Path("a photo given as bytes")
+def _sentence(path: Path | str, error: Exception) -> str:
     match error:
         case FileNotFoundError():
             return f"{path} does not exist. Put it back, or take it off the list."
@@ -293,7 +297,7 @@ def _sentence(source: Path | bytes, error: Exception) -> str:
             return f"{path} needs more memory than there is. Make it smaller, or give fewer --workers."
         case _Unusable():
             return f"{path} is {error}."
-        case UnidentifiedImageError() if path.is_file() and path.stat().st_size == 0:
+        case UnidentifiedImageError() if isinstance(path, Path) and path.is_file() and path.stat().st_size == 0:
             return f"{path} is empty (0 bytes). Copy it again, or remove it."
         case UnidentifiedImageError():
             return f"{path} is not an image of a format that is read. Convert it to JPEG or PNG, or remove it."

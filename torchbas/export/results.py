@@ -26,7 +26,8 @@ class Results:
     """Everything that an output format may write.
 
     Raises:
-        InputError: a detection has a class that is not in ``classes``, or a photo that is not in ``sizes``.
+        InputError: a detection has a class that is not in ``classes``, or a photo that is not in ``sizes``; two photos
+            have one name.
     """
 
     detections: Sequence[Localization]
@@ -42,8 +43,10 @@ class Results:
     """Whether each tag's maps can be used; empty where the photos' tags are not known."""
 
     def __post_init__(self) -> None:
-        classes = set(self.classes)
+        classes, photos = set(self.classes), {}
         for one in self.detections:
+            if photos.setdefault(one.name, one.photo) is not one.photo:
+                raise InputError(f"Two photos are called {one.name}: predict them in one call, or replace their names.")
             if one.label not in classes:
                 raise InputError(f'{one.name}: its tag "{one.label}" is not in the class list. Add it there.')
             if one.name not in self.sizes:

@@ -68,23 +68,33 @@ class Localizer(TrainedModel[Method]):
         Raises:
             InputError: what cannot be read as a photo, or a tag that the model does not know.
         """
-        chosen = self if threshold is None else replace(self, inference=replace(self.inference, threshold=threshold))
-        labels = tuple(sorted(self.label_of(tag) for tag in ([tags] if isinstance(tags, str) else tags)))
-        return [*chosen.stream_photos(photos, labels, tags="known" if tags else "predicted", objects=objects)]
+        chosen = self.with_threshold(threshold)
+        return [*chosen.stream_photos(photos, self.labels_of(tags), objects=objects)]
+
+    def with_threshold(self, threshold: float | str | None) -> "Localizer":
+        """The same with another threshold; None keeps it."""
+        return self if threshold is None else replace(self, inference=replace(self.inference, threshold=threshold))
 
     def stream_photos(
-        self, photos: Photo | Iterable[Photo], labels: tuple[int, ...] = (), *, batch_size: int = 16, **settings: Any
+        self,
+        photos: Photo | Iterable[Photo],
+        labels: tuple[int, ...] = (),
+        *,
+        batch_size: int = 16,
+        unreadable: Unreadable | None = None,
+        **settings: Any,
     ) -> Iterator[Localization]:
         """Localizations in photos as a program has them, a batch at a time, while they are made.
 
         Args:
-            labels: classes to localize in every photo.
-            settings: of :meth:`stream`.
+            labels: classes to localize in every photo; without any the predicted one of each.
+            settings: further ones of :meth:`stream`.
         """
         single = is_photo(photos) or isinstance(photos, (str, os.PathLike))
-        samples = samples_of([photos] if single else photos)  # pyright: ignore[reportArgumentType]
+        samples = samples_of([photos] if single else photos, unreadable)  # pyright: ignore[reportArgumentType]
+        settings |= {"tags": "known" if labels else "predicted", "batch_size": batch_size, "unreadable": unreadable}
         while batch := tuple(replace(sample, labels=labels) for sample in islice(samples, batch_size)):
-            yield from self.stream(Dataset(Path(), self.classes, batch), batch_size=batch_size, **settings)
+            yield from self.stream(Dataset(Path(), self.classes, batch), **settings)
 
     @torch.inference_mode()
     def stream(
@@ -170,6 +180,10 @@ class Localizer(TrainedModel[Method]):
         if tag not in self.classes:
             raise InputError(unknown_tag(tag, self.classes))
         return self.classes.index(tag)
+
+    def labels_of(self, tags: str | Sequence[str]) -> tuple[int, ...]:
+        """Indices of one or more tags, ascending; raises as :meth:`label_of`."""
+        return tuple(sorted(map(self.label_of, [tags] if isinstance(tags, str) else tags)))
 
     def with_own_classes(self, dataset: Dataset) -> Dataset:
         """The same photos with their labels as indices into this model's class list, matched by name.

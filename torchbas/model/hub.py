@@ -12,7 +12,10 @@ from huggingface_hub import constants
 from ..errors import InputError
 
 PATIENCE = 2.0
-"""Seconds that its server is given to answer."""
+"""Seconds that each address of its server is given to answer."""
+LONGEST = 10.0
+"""Seconds after which there is no network, also for the look-up of the server's name, which knows no limit."""
+PORTS = {"http": 80, "https": 443}
 
 
 @contextmanager
@@ -31,15 +34,18 @@ def fetching(name: str, flag: str) -> Iterator[None]:
     """Where timm fetches the weights of a network; ``flag`` is the one that a user gives a file by.
 
     Raises:
-        InputError: they cannot be fetched; the sentence says where they are.
+        InputError: there are none of that name, or they cannot be fetched; the sentence says where they are.
     """
     from timm.models import get_pretrained_cfg
 
     try:
+        config = get_pretrained_cfg(name)
+    except RuntimeError as error:
+        raise InputError(f"timm has no pretrained weights {name}: give another network, or a {flag} FILE.") from error
+    try:
         with answering():
             yield
     except (OSError, RuntimeError) as error:
-        config = get_pretrained_cfg(name)
         place = f" {constants.ENDPOINT}/{config.hf_hub_id}" if config and config.hf_hub_id else ""
         raise InputError(
             f"The pretrained weights{place or f' of {name}'} cannot be fetched: give a file of them with {flag} FILE"
@@ -50,18 +56,18 @@ def fetching(name: str, flag: str) -> Iterator[None]:
 def _reachable(address: str) -> bool:
     """Whether a server takes connections; True behind a proxy, which may reach it."""
     parts = urlsplit(address)
-    if parts.scheme in getproxies():
+    if {parts.scheme, "all"} & getproxies().keys():
         return True
     found = []
 
     def connect() -> None:
         try:
-            with socket.create_connection((parts.hostname, parts.port or 443), PATIENCE):
+            with socket.create_connection((parts.hostname, parts.port or PORTS.get(parts.scheme, 443)), PATIENCE):
                 found.append(True)
         except OSError:
             return
 
-    asking = Thread(target=connect, daemon=True)  # the look-up of a name knows no limit of time
+    asking = Thread(target=connect, daemon=True)
     asking.start()
-    asking.join(PATIENCE)
+    asking.join(LONGEST)
     return bool(found)

@@ -24,7 +24,7 @@ from string import digits
 from types import ModuleType
 from typing import Any
 
-from ..config import PRETRAINED, Architecture, Inference, Objective, Recipe, Segmentation, Training
+from ..config import PRETRAINED, Architecture, Inference, Objective, Recipe, Segmentation, Training, trunk_of
 from ..errors import InputError
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -37,6 +37,8 @@ PARTS = {
     "segmentation": Segmentation,
 }
 PART_OF = {setting.name: part for part, kind in PARTS.items() for setting in fields(kind)}
+LEARNED_BY = {name.name: part for part in list(PARTS)[:4] for name in fields(PARTS[part])}
+"""Of the settings of a training and its maps, without those of ``bas segment``, the part that each belongs to."""
 SAMPLES = {"cub": 5994, "ilsvrc": 1_281_167, "openimages": 29_819, "voc": 10_582, "coco": 82_081}
 """Training photos of the data sets that the recipes are for."""
 FOLDERS = {
@@ -113,22 +115,26 @@ def vary(base: Recipe, name: str, about: str, paper: dict[str, float] | None = N
 
 
 def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
-    """The recipe with values in place of its own, by name, which are its ``changes`` where they differ.
+    """The recipe with values in place of its training's own, by name, which are its ``changes`` where they differ.
+
+    Epochs without steps end the training in place of the recipe's steps.
 
     Raises:
         InputError: no recipe has a setting of that name.
         SettingError: a value out of range, or one that does not go with another.
     """
+    part_of = {setting: part for setting, part in LEARNED_BY.items() if setting in settings}
+    if unknown := next((name for name in settings if name not in part_of), None):
+        raise InputError(f'There is no setting "{unknown}"{_close(unknown)}')
+    if "epochs" in settings:
+        settings, part_of = {"steps": None, **settings}, {"steps": "training", **part_of}
     changes = dict(recipe.changes)
-    for part, kind in PARTS.items():
-        own = {name: value for name, value in settings.items() if PART_OF.get(name) == part}
-        before = getattr(recipe, part)
-        if own and not isinstance(before, kind):  # options of another method than bas
+    for part in dict.fromkeys(part_of.values()):
+        own, before = {name: settings[name] for name in part_of if part_of[name] == part}, getattr(recipe, part)
+        if not isinstance(before, PARTS[part]):  # options of another method than bas
             raise InputError(f"{recipe.name} learns {recipe.method}, which has no setting {_listed(own)}.")
         changes |= {name: value for name, value in own.items() if value != getattr(before, name)}
-        recipe = replace(recipe, **{part: replace(before, **own)}) if own else recipe
-    if unknown := [name for name in settings if name not in PART_OF]:
-        raise InputError(f'There is no setting "{unknown[0]}"{_close(unknown[0])}')
+        recipe = replace(recipe, **{part: replace(before, **own)})
     return replace(recipe, changes=changes)
 
 
@@ -230,13 +236,12 @@ def weights(recipe: Recipe) -> dict[str, str]:
     """timm's name of the pretrained weights that its commands start from, by the flag that takes a file of them."""
     settings, found = recipe.segmentation, {}
     if not (recipe.combine_with or recipe.init_from or recipe.name == "demo"):  # bas demo starts from none
-        found["--weights"] = recipe.architecture.backbone
+        found["--weights"] = PRETRAINED.get(recipe.architecture.backbone, recipe.architecture.backbone)
     if _segments(recipe):
         if settings.refine == "irn":
-            found["--irn-weights"] = "resnet50_wsss"
-        network, _, encoder = settings.segmenter_network.partition(":")
-        found["--segmenter-weights"] = encoder or f"{network.removeprefix('deeplabv2_')}.tv_in1k"
-    return {flag: PRETRAINED.get(backbone, backbone) for flag, backbone in found.items()}
+            found["--irn-weights"] = PRETRAINED["resnet50_wsss"]
+        found["--segmenter-weights"] = trunk_of(settings.segmenter_network)
+    return found
 
 
 def _run_of(name: str) -> str:
@@ -262,8 +267,8 @@ def _hint(name: str, known: list[str]) -> str:
 
 
 def _close(setting: str) -> str:
-    close = difflib.get_close_matches(setting, PART_OF, n=1)
-    return f': did you mean "{close[0]}"?' if close else "; bas train --help lists them."
+    close = difflib.get_close_matches(setting, LEARNED_BY, n=1)
+    return f': did you mean "{close[0]}"?' if close else "; bas train --help-all lists them."
 
 
 def _from_file(path: Path) -> Recipe:

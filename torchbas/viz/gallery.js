@@ -1,13 +1,13 @@
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
-const { classes, photos, cards, scale: stops } = data;
+const { classes, photos, maps, cards, scale: stops } = data;
 const page = document.body.dataset;
 const grid = document.getElementById("grid");
 const search = document.getElementById("search");
 const order = document.getElementById("order");
 const viewer = document.getElementById("viewer");
 const CHUNK = 60;
-const hasCam = cards.some((card) => card.cam), hasTruth = cards.some((card) => card.iou !== null);
+const hasCam = maps.some((map) => map.cam), hasTruth = cards.some((card) => card.iou !== null);
 const percent = (value) => `${(100 * value).toFixed(0)} %`;
 const chosen = new Set();
 let shown = [], drawn = 0, current = 0;
@@ -34,8 +34,8 @@ function picture(card) {
   const label = { role: "img", "aria-label": `${name} in ${photo.name}` };
   const drawing = shape("svg", { viewBox: `0 0 ${width} ${height}`, ...label });
   drawing.append(shape("image", { ...full, href: photo.src }));
-  for (const layer of ["bas", "cam"])
-    if (card[layer]) drawing.append(shape("image", { ...full, class: layer, href: card[layer] }));
+  for (const [layer, href] of Object.entries(maps[card.maps]))
+    if (href) drawing.append(shape("image", { ...full, class: layer, href }));
   drawing.append(shape("path", { class: "mask", d: card.mask, fill: color, stroke: color }));
   const truth = shape("g", { class: "truth" }), box = shape("g", { class: "box" });
   for (const one of card.ground_truth) truth.append(rectangle(one), rectangle(one));

@@ -27,8 +27,8 @@ Grids = Mapping[tuple[str, str], Float[np.ndarray, "h w"]]
 Put = Callable[[str, str, bytes], str]
 """Takes name, suffix (``jpeg``, ``png``) and content of a picture, and returns its address in the page."""
 
-EMBEDDED = 300
-"""Most photos whose pictures are in the page itself, some 10 MB."""
+EMBEDDED = 600
+"""Most pictures, photos and their maps, that are in the page itself: some 10 MB."""
 
 _TEMPLATE = Path(__file__).with_suffix(".html")
 
@@ -50,8 +50,7 @@ def write_gallery(
 ) -> None:
     """Write an HTML page with a card for each detection; no text of the user ever becomes markup.
 
-    Least certain are those of the lowest :attr:`~torchbas.localization.Localization.score`. Self-contained up to
-    :data:`EMBEDDED` photos.
+    Least certain are those of the lowest :attr:`~torchbas.localization.Localization.score`.
 
     Args:
         sizes: height and width of every photo, with detections or without, by name.
@@ -62,14 +61,16 @@ def write_gallery(
         facts: lines in the head by caption, such as the model.
         reports: whether each tag's maps can be used: a table below the head.
         limit: of more detections the least certain are shown.
-        pictures: folder for the pictures of more photos, beside the page; None: they are in the page all the same.
+        pictures: folder beside the page for photos and maps, where these are more than :data:`EMBEDDED`; without one
+            all are in the page.
 
     Raises:
         OSError: the disk refuses.
     """
     classes = [*dict.fromkeys([*classes, *(one.label for one in detections)])]
     shown = sorted(detections, key=lambda one: one.score)[:limit]
-    embedded = pictures is None or len({one.name for one in shown}) <= EMBEDDED
+    count = len({one.name for one in shown}) + len({(one.name, one.label) for one in shown})
+    embedded = pictures is None or count <= EMBEDDED
     images = "data:" if embedded else "data: file: 'self'"
     before, after = _page(detections, classes, sizes, problems, facts or {}, reports, title, limit, images)
     put = _embedded if embedded or pictures is None else _into(pictures)
@@ -84,8 +85,10 @@ def _embedded(_: str, suffix: str, content: bytes) -> str:
 
 
 def _into(folder: Path) -> Put:
-    """Puts pictures into a folder beside the page."""
+    """Puts pictures into a folder beside the page, in place of those of an earlier one."""
     folder.mkdir(exist_ok=True)
+    for old in folder.glob("[0-9]" * 6 + "*"):
+        old.unlink()
 
     def put(name: str, suffix: str, content: bytes) -> str:
         (folder / f"{name}.{suffix}").write_bytes(content)
@@ -103,16 +106,19 @@ def _data(
 ) -> Iterator[str]:
     """JSON for the page's script, one row at a time: each photo once, however many detections it has."""
     photos = {one.name: one for one in shown}
+    maps = {(one.name, one.label): one for one in shown}
     number = {name: n for n, name in enumerate(photos)}
+    map_number = {key: n for n, key in enumerate(maps)}
     tag = {label: n for n, label in enumerate(classes)}
     side = 640 if len(photos) <= 200 else 320
     colors = class_colors(classes)
     lists = {
         "classes": ({"name": label, "color": "#{:02x}{:02x}{:02x}".format(*colors[label])} for label in classes),
         "photos": (_photo(one, open_image, side, partial(put, f"{n:06}")) for n, one in enumerate(photos.values())),
+        "maps": (_maps(one, maps_cam, partial(put, f"{n:06}_map")) for n, one in enumerate(maps.values())),
         "cards": (
-            {"photo": number[one.name], "tag": tag[one.label], **_card(one, maps_cam, partial(put, f"{n:06}_map"))}
-            for n, one in enumerate(shown)
+            {"photo": number[one.name], "tag": tag[one.label], "maps": map_number[one.name, one.label], **_card(one)}
+            for one in shown
         ),
     }
     stops = ["#{:02x}{:02x}{:02x}".format(*color) for color in heat_layer(np.linspace(0, 1, 17)[None])[0, :, :3]]
@@ -142,8 +148,13 @@ def _photo(
     return {**photo, "src": put("jpeg", jpeg.getvalue())}
 
 
-def _card(one: Localization, maps_cam: Grids, put: Callable[[str, bytes], str]) -> dict:
+def _maps(one: Localization, maps_cam: Grids, put: Callable[[str, bytes], str]) -> dict:
+    """The maps that all objects of a tag in a photo share."""
     cam = maps_cam.get((one.name, one.label))
+    return {"bas": put("png", _heat(one.grid)), "cam": None if cam is None else put("cam.png", _heat(cam))}
+
+
+def _card(one: Localization) -> dict:
     return {
         "score": round(one.score, 4),
         "confidence": round(one.confidence, 4),
@@ -154,8 +165,6 @@ def _card(one: Localization, maps_cam: Grids, put: Callable[[str, bytes], str]) 
         "box": one.xyxy,
         "ground_truth": one.ground_truth,
         "mask": _svg_path(one),
-        "bas": put("png", _heat(one.grid)),
-        "cam": None if cam is None else put("cam.png", _heat(cam)),
     }
 
 

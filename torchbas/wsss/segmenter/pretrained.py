@@ -8,6 +8,7 @@ from typing import NamedTuple
 import timm
 from torch import Tensor, nn
 
+from ...config import trunk_of
 from ...errors import InputError
 from ...model.hub import fetching
 from ...model.pretrained import read_state
@@ -45,8 +46,7 @@ def fetch_trunk(network: str) -> TrunkWeights:
     Raises:
         InputError: there are none by that name, or they cannot be fetched.
     """
-    deeplab = re.fullmatch(r"deeplabv2_(resnet\d+)", network)
-    name = f"{deeplab[1]}.tv_in1k" if deeplab else network.partition(":")[2]
+    name = trunk_of(network)
     if not timm.is_model(name.partition(".")[0]):  # timm would look for an address or a folder of that name
         raise InputError(f"There is no network {name} for the segmenter {network}: give the name of one of timm's.")
     with fetching(name, "--segmenter-weights"):
