@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import timm
 import torch
 
 from torchbas import recipes
@@ -274,20 +273,6 @@ def test_bas_recipes_tells_what_was_measured(capsys, monkeypatch):
     assert "table3:layer3 is cub_resnet50" in said
     assert main(["recipes", "table3:layer1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["measured"] == [result]
-
-
-def test_weights_are_named_as_timm_names_them_with_the_flags_that_take_a_file(capsys):
-    flags = ["--weights", "--irn-weights", "--segmenter-weights"]
-    assert recipes.weights(recipes.load("quick")) == {"--weights": "mobilenetv1_100.ra4_e3600_r224_in1k"}
-    assert recipes.weights(recipes.load("quick_segment")) == dict.fromkeys(flags, "resnet50.tv_in1k")
-    assert recipes.weights(recipes.load("voc_irn"))["--segmenter-weights"] == "resnet101.tv_in1k"
-    assert main(["recipes", "quick_segment"]) == 0
-    assert " FILE, ".join(flags) in capsys.readouterr().out
-    from_elsewhere = map(recipes.load, ("demo", "table9:bas_cda", "quick_wsss:recam"))
-    assert not any("--weights" in recipes.weights(recipe) for recipe in from_elsewhere)
-    assert {one for recipe in POINTS.values() for one in recipes.weights(recipe).values()} <= set(
-        timm.list_pretrained()
-    )
 
 
 def test_bas_recipes_lists_every_point(capsys):

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
 
@@ -161,3 +162,17 @@ def test_a_sum_of_seeds_is_refused_to_train_and_names_its_parts(name, photos, be
     assert all(part in error for part in SUMS[name])
     assert "bas segment" in error
     assert not begun
+
+
+def test_weights_are_named_as_timm_names_them_with_the_flags_that_take_a_file(capsys):
+    flags = ["--weights", "--irn-weights", "--segmenter-weights"]
+    assert recipes.weights(recipes.load("quick")) == {"--weights": "mobilenetv1_100.ra4_e3600_r224_in1k"}
+    assert recipes.weights(recipes.load("quick_segment")) == dict.fromkeys(flags, "resnet50.tv_in1k")
+    assert recipes.weights(recipes.load("voc_irn"))["--segmenter-weights"] == "resnet101.tv_in1k"
+    assert main(["recipes", "quick_segment"]) == 0
+    assert " FILE, ".join(flags) in capsys.readouterr().out
+    from_elsewhere = map(recipes.load, ("demo", "table9:bas_cda", "quick_wsss:recam"))
+    assert not any("--weights" in recipes.weights(recipe) for recipe in from_elsewhere)
+    assert {one for recipe in recipes.built_in().values() for one in recipes.weights(recipe).values()} <= set(
+        timm.list_pretrained()
+    )
