@@ -206,9 +206,13 @@ def test_two_photos_of_one_name_are_not_saved_as_one(localizer, tmp_path):
 
 def test_results_are_drawn_and_saved_without_a_file(localizer, tmp_path):
     found = [*tb.predict([PIXELS, PIXELS], localizer, tags=["cat"])]
-    assert found[0].plot().size == (30, 40)
-    assert (np.asarray(found[0].plot()) != PIXELS).any()
-    assert found[0].plot(heat=True) != found[0].plot()
+    picture = tb.plot(found[0])
+    assert picture.size == (30, 40)
+    assert (np.asarray(picture) != PIXELS).any()
+    assert tb.plot(found[:1], heat=True) != picture
+    for of_no_photo in (found, []):
+        with pytest.raises(InputError, match="no one photo"):
+            tb.plot(of_no_photo)
     tb.save(found, tmp_path, formats=["coco", "gallery", "yolo", "huggingface"])
     assert "does not exist" not in (tmp_path / "index.html").read_text()
     copies = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.png"))

@@ -82,20 +82,6 @@ class Localization:
         height, width = self.size
         return cv2.resize(self.grid, (width, height), interpolation=cv2.INTER_LINEAR)
 
-    def plot(self, *, heat: bool = False) -> "Image.Image":
-        """The photo with mask, box and tag drawn into it; several objects: :func:`torchbas.viz.overlay.draw`.
-
-        Args:
-            heat: with the heatmap over it.
-
-        Raises:
-            UnreadableImage: the photo is not there any more.
-        """
-        from .data.images import open_image
-        from .viz.overlay import draw
-
-        return draw(self.photo or open_image(self.image), [self], heat=heat)
-
     def to_supervision(self) -> Any:
         """The object as ``supervision.Detections`` of length 1, for its annotators, metrics and trackers.
 

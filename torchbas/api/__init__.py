@@ -13,9 +13,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
+from PIL import Image
+
 from .. import data, recipes
 from ..config import Recipe
 from ..data.given import Photo, is_photo
+from ..errors import InputError
 from ..evaluation.accumulator import Scores as Scores
 from ..export.results import Results, Sizes
 from ..export.results import save as _save
@@ -26,6 +29,7 @@ from ..model import create_model as create_model
 from ..structures import Dataset, Problem
 from ..training.estimate import estimate as _estimate
 from ..training.recipe import train_recipe
+from ..viz.overlay import draw
 from .compute import Compute as Compute
 from .compute import Source
 from .compute import Watch as Watch
@@ -199,6 +203,22 @@ def predict(
         source = replace(source, classes=localizer.classes, samples=samples)
     chosen = "predicted" if tags == "predicted" else "known"
     return localizer.stream(source, tags=chosen, workers=compute.workers, progress=watch.batches, **settings)
+
+
+def plot(found: Localization | Sequence[Localization], *, heat: bool = False) -> Image.Image:
+    """The photo with the masks, boxes and tags of one or more of its objects drawn into it.
+
+    Args:
+        heat: with the heatmaps over it.
+
+    Raises:
+        InputError: nothing was found, or the objects are of several photos.
+        UnreadableImage: the photo is not there any more.
+    """
+    objects = [found] if isinstance(found, Localization) else [*found]
+    if len({one.name for one in objects}) != 1:
+        raise InputError("There is no one photo to draw into: give the objects that were found in one photo.")
+    return draw(objects[0].photo or data.open_image(objects[0].image), objects, heat=heat)
 
 
 def save(
