@@ -18,7 +18,7 @@ from torchbas.errors import InputError, Interrupted
 from torchbas.evaluation import heatmap_folder as scoremaps
 from torchbas.evaluation.accumulator import MetricAccumulator
 from torchbas.evaluation.evaluator import Evaluator
-from torchbas.evaluation.heatmap_folder import read_map, read_predictions, score_maps
+from torchbas.evaluation.heatmap_folder import find_maps, read_map, read_predictions, score_maps
 from torchbas.evaluation.metrics import box_ious
 from torchbas.evaluation.per_image import PerImageTable
 from torchbas.evaluation.protocol import EvalProtocol, evaluable_samples
@@ -120,7 +120,7 @@ def test_a_map_with_other_bytes_is_a_map_or_a_sentence(tmp_path_factory, suffix,
     path.write_bytes(content)
     said = f"{path} is still a map"
     try:
-        read_map(path.parent, "a", 4)
+        read_map(*find_maps(path.parent, ["a"]), 4)
     except InputError as error:
         said = str(error)
     path.unlink()
@@ -132,7 +132,7 @@ def test_a_map_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(arrays, "LARGEST", 2**20)
     np.savez_compressed(tmp_path / "a.npz", map=np.zeros(2**20))
     with pytest.raises(InputError, match=r"a\.npz cannot be read as an array \(it holds more than 1 MB\)"):
-        read_map(tmp_path, "a", SIDE)
+        read_map(*find_maps(tmp_path, ["a"]), SIDE)
 
 
 def test_damaged_counts_are_not_counted_from(maps, tmp_path):
@@ -161,13 +161,13 @@ def test_an_archive_of_other_things_holds_no_map(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("words.txt", "no array")
     with pytest.raises(InputError, match=r"a\.npz cannot be read as an array \(words\.txt in it is no array\)"):
-        read_map(tmp_path, "a", SIDE)
+        read_map(*find_maps(tmp_path, ["a"]), SIDE)
 
 
 def test_objects_are_never_unpickled(tmp_path):
     np.save(tmp_path / "a.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(InputError, match=r"a.npy cannot be read"):
-        read_map(tmp_path, "a", SIDE)
+        read_map(*find_maps(tmp_path, ["a"]), SIDE)
 
 
 def test_all_spellings_of_a_map_are_found(tmp_path):
@@ -176,7 +176,7 @@ def test_all_spellings_of_a_map_are_found(tmp_path):
         path = tmp_path / str(number) / name
         path.parent.mkdir()
         (np.savez if name.endswith("z") else np.save)(path, heat)
-        np.testing.assert_array_equal(read_map(path.parent, "a.jpg", SIDE), heat)
+        np.testing.assert_array_equal(read_map(*find_maps(path.parent, ["a.jpg"]), SIDE), heat)
 
 
 def test_one_image_without_truth_does_not_spoil_a_run(maps):
@@ -219,7 +219,9 @@ def test_the_table_says_what_became_of_every_image(maps, tmp_path):
     for line, sample in zip(lines, dataset.samples, strict=True):
         areas = [(x1 - x0) * (y1 - y0) / (240 * 220) for x0, y0, x1, y1 in sample.boxes]
         ground_truth = PROTOCOL.boxes(sample, (240, 220))
-        iou = box_ious("wsoleval", read_map(folder, sample.name, SIDE), ground_truth, np.array([0.2]))["largest"][0]
+        iou = box_ious("wsoleval", read_map(*find_maps(folder, [sample.name]), SIDE), ground_truth, np.array([0.2]))[
+            "largest"
+        ][0]
         assert float(line["area"]) == pytest.approx(max(areas), abs=1e-5)
         assert float(line["iou"]) == pytest.approx(iou, abs=1e-5)
         assert line["class"] == dataset.classes[sample.labels[0]]

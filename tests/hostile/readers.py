@@ -27,7 +27,7 @@ from torchbas.data.datasets.voc_array_tags import labels_in_npy
 from torchbas.data.images import verify
 from torchbas.errors import InputError
 from torchbas.evaluation.evaluator import Evaluator
-from torchbas.evaluation.heatmap_folder import _restore, _save, read_map, read_predictions
+from torchbas.evaluation.heatmap_folder import _restore, _save, find_maps, read_map, read_predictions
 from torchbas.evaluation.protocol import EvalProtocol
 from torchbas.export.coco import read_boxes
 from torchbas.model.checkpoints import read_authors
@@ -278,8 +278,8 @@ MAKERS: dict[str, Callable[[], Kind]] = {
     **{f"model_{name}": partial(_model, name) for name in MODELS},
     **{f"weights_{name}": partial(_weights, name) for name in ("authors", "backbone", "trunk", "legacy")},
     **{f"training_{name}": partial(_checkpoint, name) for name in ("checkpoint", "resumed", "log")},
-    "map_npz": lambda: Kind({"a.npz": _array(MAP=MAP)}, lambda folder: read_map(folder, "a.jpg", 8)),
-    "map_npy": lambda: Kind({"a.npy": _array(MAP)}, lambda folder: read_map(folder, "a.jpg", 8)),
+    "map_npz": lambda: Kind({"a.npz": _array(MAP=MAP)}, lambda folder: read_map(*find_maps(folder, ["a.jpg"]), 8)),
+    "map_npy": lambda: Kind({"a.npy": _array(MAP)}, lambda folder: read_map(*find_maps(folder, ["a.jpg"]), 8)),
     "seed": lambda: Kind(_made(lambda f: _seed(f / "a.npz")), lambda folder: read_seed(folder / "a.npz")),
     "irn_seed": lambda: _one("a.npy", _array(IRN_SEED, pickled=True), lambda f: read_irn(f, ("a", "b", "c"))),
     "irn_labels": lambda: _one("cls_labels.npy", _array(IRN_LABELS, pickled=True), lambda f: labels_in_npy(f, 3)),

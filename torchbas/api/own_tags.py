@@ -122,10 +122,10 @@ def _holds(plain: dict[str, Localization], enlarged: dict[str, Localization], sh
     """Whether a tag's maps hold at twice the size."""
     if not plain or not enlarged:
         return False
-    sure, left = (
-        sum(float((one.grid > SURE * one.threshold).mean()) for one in by.values()) for by in (plain, enlarged)
-    )
     if small:
+        sure, left = (
+            sum(float((one.grid > SURE * one.threshold).mean()) for one in by.values()) for by in (plain, enlarged)
+        )
         return 0 < share * LEFT * sure <= left
     score, kept = (mean(one.score for one in by.values()) for by in (plain, enlarged))
     evidence = mean(one.bas_ratio for one in enlarged.values())

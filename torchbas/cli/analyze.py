@@ -12,7 +12,7 @@ import tyro
 from ..errors import InputError
 from .common import Common, Data, alone, chosen
 from .folder import OutputFolder
-from .help import ALL
+from .help import spelled_out
 
 Files = tyro.conf.Positional[tuple[Path, ...]]
 FIGURES = {
@@ -294,5 +294,4 @@ Figure = (
 def parse(words: Sequence[str]) -> Analysis:
     """The figure from the words."""
     config = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
-    words = ["--help" if word == ALL else word for word in words]
-    return tyro.cli(Figure, prog="bas analyze", args=words, config=config)  # pyright: ignore[reportCallIssue, reportArgumentType]
+    return tyro.cli(Figure, prog="bas analyze", args=spelled_out(words), config=config)  # pyright: ignore[reportCallIssue, reportArgumentType]

@@ -12,12 +12,15 @@ FIRST = frozenset("steps batch_size crop seed threshold area backbone refine seg
 """Values of a recipe that the short help shows."""
 
 
+def spelled_out(words: Sequence[str]) -> list[str]:
+    """The words, with the long help asked for as the parser knows it."""
+    return ["--help" if word == ALL else word for word in words]
+
+
 def helping(command: type, words: Sequence[str], *, prefixes: bool) -> tuple[type, list[str]]:
     """The command as its help is to show it, and its words; both as they are where no help is asked for."""
-    if ALL in words:
-        return command, ["--help"]
-    if not {"-h", "--help"}.intersection(words):
-        return command, [*words]
+    if ALL in words or not {"-h", "--help"}.intersection(words):
+        return command, spelled_out(words)
     settings = {one.name: one.default_factory() for one in fields(command) if one.default_factory is not MISSING}
     parts = []
     for name, value in settings.items():

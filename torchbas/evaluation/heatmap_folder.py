@@ -43,14 +43,13 @@ class Scored(NamedTuple):
 class HeatmapFolder(TorchDataset):
     """Heatmaps of a dataset's samples, each scored when it is asked for. It can be sent to another process."""
 
-    folder: Path
+    paths: tuple[Path, ...]
+    """File of each sample's map."""
     samples: tuple[Sample, ...]
     classes: tuple[str, ...]
     protocol: EvalProtocol
     predictions: Predictions | None = None
     """By image the most probable classes, the first five at least, where there is a classification."""
-    shared: str = ""
-    """First folder of all names, as ``images/``, which maps' names may leave out."""
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -59,7 +58,7 @@ class HeatmapFolder(TorchDataset):
         """The metrics, or the error: an exception would leave a worker wrapped in a traceback."""
         sample, protocol = self.samples[index], self.protocol
         try:
-            heatmap = read_map(self.folder, sample.name, protocol.side, self.shared)
+            heatmap = read_map(self.paths[index], protocol.side)
             size = (sample.size or image_size(sample.path)) if sample.boxes else None
             target = target_of(protocol, sample, self.classes, size, self._rank(sample))
             own = (
@@ -92,15 +91,12 @@ def find_map(folder: Path, name: str, shared: str = "") -> Path | None:
     return next((path for path in paths if exists(path)), None)
 
 
-def read_map(folder: Path, name: str, side: int, shared: str = "") -> Float64[np.ndarray, "H W"]:
-    """The score map of an image, from the file that :func:`find_map` finds.
+def read_map(path: Path, side: int) -> Float64[np.ndarray, "H W"]:
+    """The score map in a file.
 
     Raises:
-        InputError: it is missing, cannot be read, or is no ``side`` x ``side`` array of numbers in [0, 1].
+        InputError: it cannot be read, or is no ``side`` x ``side`` array of numbers in [0, 1].
     """
-    path = find_map(folder, name, shared)
-    if path is None:
-        raise _missing(folder, [name])
     heatmap = next(iter(read_arrays(path).values()), None)
     if heatmap is None:
         raise InputError(f"{path} holds no array: write it again.")
@@ -120,16 +116,29 @@ def read_map(folder: Path, name: str, side: int, shared: str = "") -> Float64[np
     return heatmap
 
 
-def _missing(folder: Path, names: Sequence[str], of: int = 1) -> InputError:
-    """The sentence about images that have no map."""
-    some = ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
-    how_many = f"{len(names):,} of {of:,} images ({some})" if of > 1 else some
-    return InputError(f"{folder} has no map of {how_many}: write it as {names[0]}.npz or {names[0]}.npy.")
+def find_maps(folder: Path, names: Sequence[str], done: int = 0) -> tuple[Path, ...]:
+    """Files of the score maps of all images but the first ``done``.
+
+    Raises:
+        InputError: some have none; the sentence names the first.
+    """
+    shared, found, missing = _shared_folder(names), [], []
+    for name in names[done:]:
+        path = find_map(folder, name, shared)
+        found += [path] if path else []
+        missing += [] if path else [name]
+    if missing:
+        some = ", ".join(missing[:3]) + (f" and {len(missing) - 3:,} more" if len(missing) > 3 else "")
+        raise InputError(
+            f"{folder} has no map of {len(missing):,} of {len(names):,} images ({some}): "
+            f"write it as {missing[0]}.npz or {missing[0]}.npy."
+        )
+    return tuple(found)
 
 
-def _shared_folder(samples: Sequence[Sample]) -> str:
+def _shared_folder(names: Sequence[str]) -> str:
     """The folder that all names begin with, with its slash; empty where they do not share one."""
-    first = {sample.name.partition("/")[0] if "/" in sample.name else "" for sample in samples}
+    first = {name.partition("/")[0] if "/" in name else "" for name in names}
     return f"{first.pop()}/" if len(first) == 1 and "" not in first else ""
 
 
@@ -176,10 +185,8 @@ def score_maps(
     evaluator, done = _restore(state, fingerprint, protocol)
     if table:
         table.rewind(done)
-    shared = _shared_folder(samples)
-    if missing := [sample.name for sample in samples[done:] if find_map(folder, sample.name, shared) is None]:
-        raise _missing(folder, missing, len(samples))
-    maps = HeatmapFolder(folder, samples[done:], dataset.classes, protocol, predictions, shared)
+    paths = find_maps(folder, [sample.name for sample in samples], done)
+    maps = HeatmapFolder(paths, samples[done:], dataset.classes, protocol, predictions)
     loader = DataLoader(maps, None, num_workers=workers, collate_fn=_same, worker_init_fn=init_worker)
     try:
         for scored in progress(_raising(loader), len(maps)):

@@ -37,7 +37,9 @@ PARTS = {
     "segmentation": Segmentation,
 }
 PART_OF = {setting.name: part for part, kind in PARTS.items() for setting in fields(kind)}
-LEARNED_BY = {name.name: part for part in list(PARTS)[:4] for name in fields(PARTS[part])}
+LEARNED_BY = {
+    setting.name: part for part, kind in PARTS.items() if kind is not Segmentation for setting in fields(kind)
+}
 """Of the settings of a training and its maps, without those of ``bas segment``, the part that each belongs to."""
 SAMPLES = {"cub": 5994, "ilsvrc": 1_281_167, "openimages": 29_819, "voc": 10_582, "coco": 82_081}
 """Training photos of the data sets that the recipes are for."""

@@ -70,10 +70,10 @@ def write_gallery(
     classes = [*dict.fromkeys([*classes, *(one.label for one in detections)])]
     shown = sorted(detections, key=lambda one: one.score)[:limit]
     count = len({one.name for one in shown}) + len({(one.name, one.label) for one in shown})
-    embedded = pictures is None or count <= EMBEDDED
-    images = "data:" if embedded else "data: file: 'self'"
+    beside = pictures if count > EMBEDDED else None
+    images = "data: file: 'self'" if beside else "data:"
     before, after = _page(detections, classes, sizes, problems, facts or {}, reports, title, limit, images)
-    put = _embedded if embedded or pictures is None else _into(pictures)
+    put = _into(beside) if beside else _embedded
     with path.open("w", encoding="utf-8", errors="xmlcharrefreplace", newline="\n") as file:
         file.write(before)
         file.writelines(_data(shown, classes, open_image, maps_cam or {}, put))
