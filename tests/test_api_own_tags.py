@@ -11,7 +11,7 @@ from tiny import tiny_bas
 from torchbas.api.own_tags import TRIED, localize_own_tags
 from torchbas.config import Inference
 from torchbas.inference.localizer import Localizer
-from torchbas.localization import Localization
+from torchbas.localization import Localization, Shape
 from torchbas.structures import Dataset, Sample
 
 SIDES = {
@@ -65,6 +65,11 @@ def test_tags_whose_maps_hold_at_twice_the_size_are_enlarged_and_no_others():
     held = ("small", "other")  # of all seven tags, and of these again
     assert calls == [(140, ()), (7 * few, CLASSES), (2 * more, held), (40, held)]
     assert list(dict.fromkeys(one.name for one in own.found)) == [sample.name for sample in SAMPLES]
+    shapes = {tag: (SIDES[tag][tag in held] ** 2 / 400, 1.0) for tag in CLASSES}
+    assert {tag: shape for tag, *shape in own.localizer.shapes} == {
+        tag: pytest.approx(shape) for tag, shape in shapes.items()
+    }
+    assert {one.label: one.typical for one in own.found} == {tag: pytest.approx(shape) for tag, shape in shapes.items()}
     never = replace(inference, enlarge="never")
     calls.clear()
     kept = localize_own_tags(DATASET, Localizer(tiny_bas(7), CLASSES, 20, 20, never), localize)
@@ -81,7 +86,12 @@ def test_score_and_stability_by_hand():
         ((0, 2, width - 2, height), 2),
         ((0, 0, width, height), 4),
     ):
-        assert replace(one, xyxy=tuple(map(float, box))).score == pytest.approx(0.8**touched)
+        assert replace(one, xyxy=tuple(map(float, box))).score == pytest.approx(0.85**touched)
+    quarter = replace(one, xyxy=(5.0, 5.0, 15.0, 15.0))  # 100 of 400 pixels, of which the mask has 9
+    assert quarter.shape == pytest.approx((0.25, 0.09))
+    assert replace(quarter, typical=Shape(0.25, 0.09)).score == quarter.score == 1.0
+    assert replace(quarter, typical=Shape(0.5, 0.09)).score == pytest.approx(0.5**0.2)
+    assert replace(quarter, typical=Shape(0.125, 0.18)).score == pytest.approx(0.5**0.6)
     shaky = one_of(SAMPLES[2], 2, Inference(enlarged=("shaky",)))
     assert shaky.stability == 0.0
     assert shaky.score == 0.0

@@ -15,6 +15,7 @@ from torchbas.config import Architecture, Inference
 from torchbas.data import decode, open_image, standardize, whole_view
 from torchbas.errors import InputError
 from torchbas.inference.localizer import Localizer
+from torchbas.localization import Shape
 from torchbas.methods.bas import BASMethod
 from torchbas.structures import Dataset
 
@@ -97,18 +98,28 @@ def test_workers_and_precision_change_the_speed_only(localizer, demo_set):
 
 def test_a_saved_model_finds_the_same_elsewhere(demo_set, paths, tmp_path):
     inference = Inference(top_k=2, threshold=0.3)
-    first = Localizer(_small_bas(), demo_set.classes, 96, 84, inference, "mine", {"lr": 0.5}, "abc")
+    shapes = ((demo_set.classes[0], 0.25, 0.5),)
+    first = Localizer(_small_bas(), demo_set.classes, 96, 84, inference, "mine", {"lr": 0.5}, "abc", shapes)
     first.save(tmp_path / "here")
     shutil.move(tmp_path / "here", tmp_path / "there")
     second = Localizer.load(tmp_path / "there")
     assert replace(second, model=first.model) == first
     assert _said(second(paths)) == _said(first(paths))
+    assert {one.typical for one in second(paths, tags=demo_set.classes[:2])} == {Shape(0.25, 0.5), None}
     with pytest.raises(InputError, match="here is no folder of a model"):
         Localizer.load(tmp_path / "here")
 
 
 @pytest.mark.parametrize(
-    "change", [{"mean": None}, {"inference": {"top_k": -1}}, {"inference": {"tip": 1}}, {"resize": ...}]
+    "change",
+    [
+        {"mean": None},
+        {"inference": {"top_k": -1}},
+        {"inference": {"tip": 1}},
+        {"resize": ...},
+        {"shapes": [["fish", 2, 0.5]]},
+        {"shapes": [["fish", 0.5]]},
+    ],
 )
 def test_a_damaged_card_is_refused_by_name(demo_set, tmp_path, change):
     Localizer(_small_bas(), demo_set.classes, 96, 84).save(tmp_path)

@@ -92,8 +92,7 @@ def label(
         localizer = train(checked, folder, recipe=chosen, weights=weights, resume=resume, compute=compute, watch=watch)
         how = {"objects": objects, "compute": compute, "watch": watch}
         own = localize_own_tags(checked, localizer, lambda some, by: predict(some, by, **how))
-        if own.localizer.inference != localizer.inference:
-            own.localizer.save(folder)
+        own.localizer.save(folder)
     return own.found
 
 

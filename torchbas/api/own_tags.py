@@ -1,8 +1,9 @@
 """Localizations of the photos' own tags by the model that was trained on them, with a report on every tag's maps."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from statistics import mean
+from statistics import mean, median
 from typing import Any, NamedTuple
 
 import torch
@@ -10,7 +11,7 @@ from torchvision.ops import box_iou
 
 from ..inference.localizer import Localizer
 from ..inference.report import report_per_tag
-from ..localization import Localization, TagReport
+from ..localization import Localization, Shape, TagReport
 from ..structures import Dataset
 
 Localize = Callable[[Dataset, Localizer], Iterable[Localization]]
@@ -24,7 +25,8 @@ class OwnTags(NamedTuple):
     reports: list[TagReport]
     """On the maps of the model itself, also of tags whose boxes are Layer-CAM's."""
     localizer: Localizer
-    """The model, with the tags to enlarge, and those whose maps are empty or full and give way to Layer-CAM."""
+    """The model, with the tags to enlarge, those whose maps are empty or full and give way to Layer-CAM, and what the
+    objects of each look like."""
 
 
 TRIED = ((4, 0.85), (12, 1.0))
@@ -51,7 +53,8 @@ def localize_own_tags(dataset: Dataset, localizer: Localizer, localize: Localize
     Args:
         localize: runs the model, with whatever progress and devices.
     """
-    localizer, own = _with(localizer, layercam=(), enlarged=()), localizer.with_own_classes(dataset)
+    localizer = replace(_with(localizer, layercam=(), enlarged=()), shapes=())
+    own = localizer.with_own_classes(dataset)
     found = list(localize(own, localizer))
     if enlarged := _better_enlarged(own, localizer, found, localize):
         localizer = _with(localizer, enlarged=enlarged)
@@ -59,14 +62,24 @@ def localize_own_tags(dataset: Dataset, localizer: Localizer, localize: Localize
     reports = report_per_tag(own, found)
     dead = tuple(report.tag for report in reports if report.state in ("empty", "full"))
     if not dead or localizer.model.name != "bas":
-        return OwnTags(found, reports, localizer)
+        return _with_shapes(found, reports, localizer)
     localizer = _with(localizer, layercam=dead)
     found = _again(own, localizer, found, dead, localize)
     missing = {report.tag: report.nothing_found for report in report_per_tag(own, found)}
     reports = [
         replace(one, method="layercam", nothing_found=missing[one.tag]) if one.tag in dead else one for one in reports
     ]
-    return OwnTags(found, reports, localizer)
+    return _with_shapes(found, reports, localizer)
+
+
+def _with_shapes(found: list[Localization], reports: list[TagReport], localizer: Localizer) -> OwnTags:
+    """What was found, each object beside what those of its tag look like."""
+    shapes: dict[str, list[Shape]] = defaultdict(list)
+    for one in found:
+        shapes[one.label].append(one.shape)
+    typical = {tag: Shape(*map(median, zip(*each, strict=True))) for tag, each in shapes.items()}
+    localizer = replace(localizer, shapes=tuple((tag, *shape) for tag, shape in typical.items()))
+    return OwnTags([replace(one, typical=typical[one.label]) for one in found], reports, localizer)
 
 
 def _better_enlarged(

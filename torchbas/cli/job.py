@@ -140,11 +140,10 @@ class Job:
         """Localizations of the photos' own tags and the report on the maps of each.
 
         Tags whose maps hold at twice the size are localized there; for tags whose maps are empty or full Layer-CAM's
-        stand in. The saved model keeps that.
+        stand in. The saved model keeps that, and what the objects of each tag look like.
         """
         own = localize_own_tags(dataset, localizer, lambda some, by: self.localize(some, by, "known", objects))
-        if own.localizer.inference != localizer.inference:
-            own.localizer.save(model)
+        own.localizer.save(model)
         if own.localizer.inference.enlarged:
             self.reporter.say(
                 f"localized at twice the size, where their maps hold: {', '.join(own.localizer.inference.enlarged)}"

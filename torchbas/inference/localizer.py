@@ -19,7 +19,7 @@ from pycocotools import mask as coco_mask
 from ..data import Batch, Unreadable, evaluation_loader, standardize, whole_view
 from ..data.given import Photo, is_photo, samples_of
 from ..errors import InputError
-from ..localization import Localization
+from ..localization import Localization, Shape
 from ..methods.base import Method
 from ..methods.trained import TrainedModel
 from ..structures import Dataset, Sample, unknown_tag
@@ -139,6 +139,7 @@ class Localizer(TrainedModel[Method]):
         extract = partial(_localizations, objects=objects, method=self.model.name, masks=masks)
         replaced = [self.label_of(tag) for tag in self.inference.layercam]
         enlarged = enlarged_classes(self.inference, self.classes)
+        typical = {tag: Shape(*shape) for tag, *shape in self.shapes}
         with ThreadPoolExecutor(max(workers, torch.get_num_threads())) as pool:  # the network waits meanwhile
             for batch in progress(loader, len(loader)):
                 images = standardize(batch.images.to(device, non_blocking=True), *self.model.normalization)
@@ -155,6 +156,7 @@ class Localizer(TrainedModel[Method]):
                     *(column.tolist() for column in (found.confidence, found.certainty, found.threshold)),
                     found.bas_ratio.tolist(),
                     found.replaced.tolist(),
+                    [typical.get(self.classes[label]) for label in found.label.tolist()],
                     found.heatmaps.float().cpu().numpy(),
                     extent,
                     found.parts,
@@ -207,6 +209,7 @@ def _localizations(
     threshold: float,
     bas_ratio: float,
     replaced: bool,
+    typical: Shape | None,
     grid: Float[np.ndarray, "h w"],
     extents: Sequence[Extent],
     parts: Int32[np.ndarray, "h w"] | None,
@@ -237,6 +240,7 @@ def _localizations(
             bas_ratio=bas_ratio,
             threshold=threshold,
             method="layercam" if replaced else method,
+            typical=typical,
             ground_truth=sample.boxes,
             photo=sample.image,
         )

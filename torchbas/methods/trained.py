@@ -7,7 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from torch import nn
 
-from ..bounds import built
+from ..bounds import Share, built
 from ..cards import value_of
 from ..config import Inference, Side
 from ..model.weights import load_network, save_network
@@ -32,6 +32,7 @@ STORED = {
     "recipe": str,
     "changes": dict[str, Any],
     "fingerprint": str,
+    "shapes": tuple[tuple[str, Share, Share], ...],
 }
 """Fields of :class:`TrainedModel` that its card holds, and their types."""
 N = TypeVar("N", bound=nn.Module)
@@ -55,6 +56,9 @@ class TrainedModel(Generic[N]):
     """Settings that differ from the recipe's."""
     fingerprint: str = ""
     """Hash of the settings and data of its training."""
+    shapes: tuple[tuple[str, float, float], ...] = ()
+    """Tag, and the medians of :class:`~torchbas.localization.Shape` over its objects in the training photos; of each
+    tag of which ``bas label`` found any."""
 
     def save(self, folder: str | Path) -> None:
         """Write ``model.safetensors`` and ``model.json``, which :meth:`load` reads on any machine."""
