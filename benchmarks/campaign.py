@@ -1,8 +1,9 @@
-"""Damaged and malicious input by the ten thousand, and kills at random moments: ``results/robustness/``.
+"""Damaged and malicious input by the ten thousand, kills and mishaps at random moments: ``results/robustness/``.
 
     python benchmarks/campaign.py readers --count 100000 --seed 0
     python benchmarks/campaign.py commands --count 1000 --seed 0
     python benchmarks/campaign.py kills --count 100 --seed 0
+    python benchmarks/campaign.py disturbances --count 100 --seed 0
 
 Every case depends on the seed and its number alone; ``--first N`` makes case N and those after it again.
 """
@@ -133,10 +134,21 @@ def commands_campaign(numbers: Sequence[int], seed: int) -> Iterator[Case]:
 
 def kills_campaign(numbers: Sequence[int], seed: int) -> Iterator[Case]:
     """Commands killed at a random moment, run again, and compared with those that were not."""
-    import campaign_kills
+    yield from _disturbed(numbers, seed, ("kill",))
+
+
+def disturbances_campaign(numbers: Sequence[int], seed: int) -> Iterator[Case]:
+    """Commands disturbed in every other way, run again, and compared with those that were not."""
+    from campaign_disturbances import DISTURBANCES
+
+    yield from _disturbed(numbers, seed, [kind for kind in DISTURBANCES if kind != "kill"])
+
+
+def _disturbed(numbers: Sequence[int], seed: int, kinds: Sequence[str]) -> Iterator[Case]:
+    import campaign_disturbances
 
     with tempfile.TemporaryDirectory() as place:
-        yield from (Case(*case) for case in campaign_kills.campaign(numbers, seed, Path(place)))
+        yield from (Case(*case) for case in campaign_disturbances.campaign(numbers, seed, Path(place), kinds))
 
 
 class Campaign(NamedTuple):
@@ -161,7 +173,13 @@ CAMPAIGNS = {
     "kills": Campaign(
         kills_campaign,
         "SIGKILL at a random moment of a command, once to three times, then the command to its end",
-        ("equal",),
+        ("well",),
+    ),
+    "disturbances": Campaign(
+        disturbances_campaign,
+        "a signal, a reader who goes, a disk without room, a second process, a photo or the results removed, at a "
+        "random moment of a command, once to three times, then the command to its end",
+        ("well",),
     ),
 }
 

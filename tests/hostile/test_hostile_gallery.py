@@ -1,0 +1,108 @@
+"""Tags, names and sentences that would be markup or code, in the gallery as a browser shows it."""
+
+import html
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from findings import detection, open_gray
+
+from torchbas.localization import TagReport
+from torchbas.structures import Problem
+from torchbas.viz import gallery
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+RUN = "document.title='ran'"
+PAYLOADS = (
+    f"<script>{RUN}</script>",
+    f"</script><script>{RUN}</script>",
+    f"<!--<script>{RUN}</script>",
+    f"--><script>{RUN}</script>",
+    f"]]><script>{RUN}</script>",
+    f"<img src=x onerror={RUN}>",
+    f"'\"><img src=x onerror={RUN}>",
+    f'"onmouseover={RUN} autofocus onfocus={RUN} x="',
+    f"<svg onload={RUN}>",
+    f"<svg><script>{RUN}</script></svg>",
+    f"<style>@import 'javascript:{RUN}'</style>",
+    f"</style><script>{RUN}</script>",
+    f"</title><script>{RUN}</script>",
+    f"</textarea><script>{RUN}</script>",
+    f"</option></select><script>{RUN}</script>",
+    f'<iframe src="javascript:parent.{RUN}"></iframe>',
+    f"<iframe srcdoc='<script>parent.{RUN}</script>'></iframe>",
+    f'<object data="javascript:{RUN}"></object>',
+    f'<a href="javascript:{RUN}">a</a>',
+    f"<details open ontoggle={RUN}>",
+    f"<video><source onerror={RUN}></video>",
+    f'<math><mi xlink:href="javascript:{RUN}">',
+    f'<base href="javascript:{RUN}//">',
+    f'<meta http-equiv=refresh content="0;url=javascript:{RUN}">',
+    f"<template><script>{RUN}</script></template>",
+    f"javascript:{RUN}",
+    f"data:text/html,<script>{RUN}</script>",
+    f'";{RUN};//',
+    f"';{RUN};//",
+    f"`;{RUN};//",
+    f"${{{RUN}}}",
+    "$classes ${classes} $$",
+    f"\\u003cscript\\u003e{RUN}\\u003c/script\\u003e",
+    f"&lt;script&gt;{RUN}&lt;/script&gt;",
+    f"\u2028{RUN}\u2029",
+    f"\ufeff<script>{RUN}</script>",
+    f"\u202e<script>{RUN}</script>",
+    "__proto__",
+    "constructor",
+)
+
+
+def dom(page: Path, home: Path) -> str:
+    """The page after its scripts have run."""
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--virtual-time-budget=3000",
+        f"--user-data-dir={home}/home",
+    ]
+    words = [str(BROWSER), *flags, "--dump-dom", page.as_uri()]
+    return subprocess.run(words, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+def title(shown: str) -> str:
+    return re.findall("<title>(.*?)</title>", shown)[0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on PATH")
+def test_a_script_that_runs_is_noticed(tmp_path):
+    (tmp_path / "a.html").write_text(f"<title>a</title>{PAYLOADS[0]}")
+    assert title(dom(tmp_path / "a.html", tmp_path)) == "ran"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on PATH")
+@pytest.mark.parametrize("beside", [False, True])
+def test_no_text_of_the_user_runs_in_a_browser(tmp_path, monkeypatch, beside):
+    if beside:
+        monkeypatch.setattr(gallery, "EMBEDDED", 0)
+    found = [detection(name, name) for name in PAYLOADS]
+    page = tmp_path / "index.html"
+    gallery.write_gallery(
+        found,
+        PAYLOADS,
+        dict.fromkeys(PAYLOADS, (12, 16)),
+        page,
+        open_image=open_gray,
+        problems=[Problem(name, name) for name in PAYLOADS],
+        facts={name: name for name in PAYLOADS},
+        reports=[TagReport(name, 3, 0, 0.0, 1.0, 0.0, (name,)) for name in PAYLOADS],
+        pictures=tmp_path / "gallery",
+    )
+    shown = dom(page, tmp_path)
+    assert title(shown) == "What torchbas found"
+    assert shown.count('class="mask"') == len(PAYLOADS)  # the page's own script has run
+    for name in PAYLOADS:
+        assert html.escape(name, quote=False) in shown, name
