@@ -8,7 +8,9 @@ import os
 import resource
 import shutil
 import signal
+import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,10 +62,14 @@ class Running:
         if room is not None:  # as a full disk: a file that grows beyond it cannot be written
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
-        code = 1
+        sys.argv, code = ["bas", *words], 1
         try:
-            code = main(list(words))
+            code = main()  # without words of its own it raises nothing
+        except BaseException:
+            traceback.print_exc()
         finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
             os._exit(code)
 
     def wait_at_most(self, seconds: float) -> None:
@@ -101,6 +107,11 @@ def _nobody_reads(scene: Scene) -> None:
     scene.running.reads = os.open(os.devnull, os.O_RDONLY)
 
 
+def _out_gone(scene: Scene) -> None:
+    if scene.out.exists():  # at once, as a file manager does
+        shutil.rmtree(scene.out.rename(scene.out.with_name("trash")))
+
+
 def _second(scene: Scene) -> None:
     code, said = Running(scene.words).ended()
     assert code in (0, 2), f"the second ended with {code}: {said}"
@@ -122,10 +133,10 @@ DISTURBANCES = {
     "terminate": Disturbance(lambda scene: os.kill(scene.running.number, signal.SIGTERM), (0, 130)),
     "nobody reads": Disturbance(_nobody_reads, (0,)),
     "no room": Disturbance(lambda _: None, (0, 2)),
-    "second process": Disturbance(_second, (0,)),
+    "second process": Disturbance(_second, (0, 2)),
     "photo gone": Disturbance(lambda scene: _photo(scene).unlink(), (0, 2), restored=False),
     "photo broken": Disturbance(lambda scene: _photo(scene).write_bytes(b"no photo"), (0, 2), restored=False),
-    "out gone": Disturbance(lambda scene: shutil.rmtree(scene.out, ignore_errors=True), (0, 2)),
+    "out gone": Disturbance(_out_gone, (0, 2)),
 }
 
 
@@ -193,6 +204,8 @@ def campaign(
             room = 2 ** int(rng.uniform(SMALLEST, LARGEST)) if kind == "no room" else None
             scene = Scene(Running(given, room), given, inputs, out, rng)
             wrong = wrong or _disturbed(kind, scene, max(EARLIEST, rng.uniform(0, lasts)))
+        if kind == "out gone":  # what a command has written since is in nobody's folder: it is refused, and removed
+            shutil.rmtree(out, ignore_errors=True)
         if not wrong and DISTURBANCES[kind].restored:
             code, said = Running([*words, *again]).ended()
             found = outputs(out) if out.is_dir() else {}

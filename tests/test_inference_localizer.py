@@ -104,6 +104,8 @@ def test_a_saved_model_finds_the_same_elsewhere(demo_set, paths, tmp_path):
     shutil.move(tmp_path / "here", tmp_path / "there")
     second = Localizer.load(tmp_path / "there")
     assert replace(second, model=first.model) == first
+    for kernel in (one for model in (first.model, second.model) for one in model.parameters() if one.dim() == 4):
+        assert kernel.is_contiguous(memory_format=torch.channels_last)  # else other kernels run, which round otherwise
     assert _said(second(paths)) == _said(first(paths))
     assert {one.typical for one in second(paths, tags=demo_set.classes[:2])} == {Shape(0.25, 0.5), None}
     with pytest.raises(InputError, match="here is no folder of a model"):

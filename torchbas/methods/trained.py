@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
+import torch
 from torch import nn
 
 from ..bounds import Share, built
@@ -59,6 +60,10 @@ class TrainedModel(Generic[N]):
     shapes: tuple[tuple[str, float, float], ...] = ()
     """Tag, and the medians of :class:`~torchbas.localization.Shape` over its objects in the training photos; of each
     tag of which ``bas label`` found any."""
+
+    def __post_init__(self) -> None:
+        # a network computes the same to the last bit whether it was just trained or is read from a file
+        self.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def save(self, folder: str | Path) -> None:
         """Write ``model.safetensors`` and ``model.json``, which :meth:`load` reads on any machine."""
