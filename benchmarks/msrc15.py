@@ -44,12 +44,8 @@ TRAINED = {
     "w_ood_classifier": Training("quick_wsss:w_ood_classifier", ("--ood", str(OOD)), weights="irn"),
     "w_ood": Training("quick_wsss:w_ood", weights="w_ood_classifier"),
     "bas": Training(BAS),
-    "no_lbas": Training(BAS, ("--suppression", "0")),
+    "no_lbas": Training(BAS, ("--suppression", "0", "--bas-target", "None")),
     "class_agnostic": Training(BAS, ("--class-agnostic", "--sharing", "0")),
-    "bas_not_centered": Training(BAS, ("--no-centered",)),
-    "bas_not_shared": Training(BAS, ("--sharing", "0")),
-    "bas_half": Training(BAS, ("--guidance", "0.5", "--area", "1.5")),
-    "bas_warm": Training(BAS, ("--area-steps", "60")),
 }
 
 
@@ -75,7 +71,6 @@ UNTIL_SEED = ("--until", "seed")
 SINGLE = {
     "cam": "irn",
     **{name: name for name in ("recam", "cda", "advcam", "w_ood", "no_lbas", "bas")},
-    **{name: name for name in ("bas_not_centered", "bas_not_shared", "bas_half", "bas_warm")},
 }
 """Rows of the seeds of one model: the name of its training."""
 ROWS = {

@@ -1,4 +1,4 @@
-"""Computing the maps of a few classes is computing all maps and choosing."""
+"""The maps of a few classes are chosen from those of all; shared gradients are those of a common filter."""
 
 import pytest
 import torch
@@ -94,3 +94,19 @@ def test_the_slope_has_a_floor_only_on_the_way_back_to_one_half():
     own = (logits.sigmoid() * (1 - logits.sigmoid())).tolist()
     assert slopes[0.0] == pytest.approx(own)
     assert slopes[0.1] == pytest.approx([0.1, own[1], 0.1, own[3], own[4]])
+
+
+def test_sharing_learns_like_a_common_filter_plus_a_difference_per_class():
+    torch.manual_seed(0)
+    generator, lr, sharing = Generator(2, 3), 0.1, 0.25
+    generator.share_gradients(sharing)
+    features, classes = torch.randn(4, 2, 5, 5), torch.tensor([[0], [1], [1], [0]])
+    differences = generator.conv.weight.detach().clone().requires_grad_()
+    common = torch.zeros(1, 2, 3, 3, requires_grad=True)
+    filters = differences + sharing**0.5 * common
+    maps = torch.nn.functional.conv2d(features, filters, generator.conv.bias.detach(), padding=1).sigmoid()
+    _chosen(maps, classes).mean().backward()
+    generator.of(features, classes).mean().backward()
+    learnt = differences - lr * differences.grad + sharing**0.5 * (common - lr * common.grad)
+    torch.testing.assert_close(generator.conv.weight - lr * generator.conv.weight.grad, learnt)
+    assert learnt[2].ne(differences[2]).all(), "a class without photos learns, too"

@@ -120,7 +120,7 @@ def test_the_papers_recipes_build_the_papers_network(name):
     assert architecture.backbone == name.split("_")[1]
     assert (architecture.generator_stage, architecture.head, architecture.hidden) == (None, "conv", 1024)
     assert (architecture.mask_at, architecture.activation) == ("features", "relu")
-    assert (recipes.load(name).training.sharing, recipes.load(name).training.centered) == (0.0, False)
+    assert recipes.load(name).training.sharing == 0.0
     assert not architecture.relu_before_pooling
     assert not architecture.guidance_detached
 

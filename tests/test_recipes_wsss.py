@@ -35,7 +35,7 @@ def test_the_papers_text_is_followed():
     assert voc.architecture == coco.architecture
     assert (voc.architecture.backbone, voc.architecture.head) == ("resnet50_wsss", "linear")
     assert (voc.architecture.generator_stage, voc.architecture.guidance_detached) == (None, True)
-    assert (training.sharing, training.centered) == (0, False)
+    assert training.sharing == 0
     networks = voc.segmentation.segmenter_network, coco.segmentation.segmenter_network
     assert networks == ("deeplabv2_resnet101", "deeplabv2_resnet50")
     assert numbers(voc) == [57.7, 71.1, 69.6, 69.9]

@@ -141,8 +141,6 @@ class Training(Checked):
     """Epochs between two drops of the step schedule."""
     sharing: NonNegative[float] = 0.0
     """Share of all filters' gradients added to each of the generator's own; 0 as in the paper, 1 for small data."""
-    centered: bool = False
-    """Take the generator's gradient as if features had mean zero (docs/start.md); False as in the paper."""
     f1: Literal["train", "frozen", "cached"] = "train"
     """train: learn F1 too. frozen: keep it. cached: keep it and compute its features once, a few views a photo."""
     views: Positive[int] = 4

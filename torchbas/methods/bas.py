@@ -17,7 +17,6 @@ from ..model.bas import BAS
 from ..model.classifier import Encoded, pool
 from ..model.familiarity import Familiarity
 from ..model.outputs import Evidence
-from ..model.preconditioner import FilterPreconditioner
 from ..structures import Dataset
 from .base import FeatureBatch, Method
 from .clip_loss import CLIPLoss
@@ -37,7 +36,6 @@ class BASMethod(Method, BAS):
     new_layers = ("head", "generator")
     bounded = True
     options: Objective
-    preconditioner: FilterPreconditioner | None = None
     clip_loss: CLIPLoss | None = None
     familiarity: Familiarity | None
     """Of photos with those that a probe is fit to."""
@@ -66,8 +64,8 @@ class BASMethod(Method, BAS):
         return options.background_class
 
     def setup(self, dataset: Dataset, training: Training, /) -> None:
-        if training.sharing or training.centered:
-            self.preconditioner = FilterPreconditioner(self.generator.conv, training.sharing, training.centered)
+        if training.sharing:
+            self.generator.share_gradients(training.sharing)
         if self.options.clip_model and self.architecture.class_agnostic:
             raise InputError("CLIP compares the map of one class, but --class-agnostic has one of all: leave it out.")
         if self.options.clip_model:
@@ -122,8 +120,6 @@ class BASMethod(Method, BAS):
         if step < self.options.classifier_steps:
             logits = pool(self.class_maps(features))
             return {"classify": classification(logits, batch.labels, background_class=self.options.background_class)}
-        if self.preconditioner is not None:
-            self.preconditioner.observe(features)
         has_class = batch.target >= 0
         if not self.options.background_class or (not self.untagged and has_class.all()):
             return self.map_losses(batch, features, images, step)

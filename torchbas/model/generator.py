@@ -55,6 +55,14 @@ class Generator(nn.Module):
         if self.conv.bias is not None:
             nn.init.zeros_(self.conv.bias)
 
+    def share_gradients(self, sharing: float) -> None:
+        """Add this much of the sum of all filters' gradients to each filter's own from now on, for small data.
+
+        The network and the loss are the same; it learns as if every filter were a common one plus its own difference.
+        """
+        for parameter in self.conv.parameters():
+            parameter.register_hook(lambda gradient: gradient + sharing * gradient.sum(dim=0, keepdim=True))
+
     def forward(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B K h w"]:
         """The maps of all classes, in [0, 1]."""
         return self._activate(self.conv(features).float()).expand(-1, self.num_classes, -1, -1)

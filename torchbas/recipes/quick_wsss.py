@@ -10,7 +10,21 @@ from .quick_segment import RECIPE as BAS
 from .table14 import CLIP, OUTSIDERS
 
 IRN = replace(
-    vary(BAS, "quick_wsss:irn", "CAM of IRN's classifier, small photos.", f1="frozen", lr=0.03, sharing=0.0),
+    vary(
+        BAS,
+        "quick_wsss:irn",
+        "CAM of IRN's classifier, small photos.",
+        f1="frozen",
+        steps=180,
+        lr=0.03,
+        bias_factor=1.0,
+        nesterov=False,
+        weight_decay=1e-4,
+        schedule="poly",
+        sharing=0.0,
+        padding_mode="zeros",
+        align=False,
+    ),
     method="irn",
     options={},
 )
