@@ -23,6 +23,8 @@ from torchbas.cli import main as bas
 
 RUNS = Path("runs/msrc15")
 BAS = "quick_segment"
+WITHOUT = ("--suppression", "0", "--bas-target", "None")
+AGAIN = ("--seed", "1")
 BANK, OOD = RUNS / "seeds_irn" / "masks", RUNS / "ood"
 
 
@@ -44,7 +46,9 @@ TRAINED = {
     "w_ood_classifier": Training("quick_wsss:w_ood_classifier", ("--ood", str(OOD)), weights="irn"),
     "w_ood": Training("quick_wsss:w_ood", weights="w_ood_classifier"),
     "bas": Training(BAS),
-    "no_lbas": Training(BAS, ("--suppression", "0", "--bas-target", "None")),
+    "no_lbas": Training(BAS, WITHOUT),
+    "bas_again": Training(BAS, AGAIN),
+    "no_lbas_again": Training(BAS, (*WITHOUT, *AGAIN)),
     "class_agnostic": Training(BAS, ("--class-agnostic", "--sharing", "0")),
 }
 
@@ -70,7 +74,7 @@ def seeds_of(*names: str) -> tuple[str, ...]:
 UNTIL_SEED = ("--until", "seed")
 SINGLE = {
     "cam": "irn",
-    **{name: name for name in ("recam", "cda", "advcam", "w_ood", "no_lbas", "bas")},
+    **{name: name for name in ("recam", "cda", "advcam", "w_ood", "no_lbas", "no_lbas_again", "bas", "bas_again")},
 }
 """Rows of the seeds of one model: the name of its training."""
 ROWS = {
@@ -183,7 +187,7 @@ def segment(name: str, more: list[str]) -> None:
         iou=score["iou"],
         photos=score["photos"],
         **({"curve": score["curve"]} if "curve" in score else {}),
-        seed=0,
+        seed=int(name.endswith("_again")),
         seconds=round(time.monotonic() - start),
     )
 

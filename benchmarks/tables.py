@@ -28,7 +28,9 @@ MASKS = {
     "cda": "seed: CDA",
     "advcam": "seed: AdvCAM",
     "no_lbas": "seed: without L_bas",
+    "no_lbas_again": "seed: without L_bas, another start",
     "bas": "**seed: BAS**",
+    "bas_again": "seed: BAS, another start",
     "w_ood": "seed: BAS from W-OoD's classifier",
     "bas_cam": "seed: BAS + CAM",
     "bas_cda": "seed: BAS + CDA",
@@ -214,6 +216,31 @@ def masks_table(results: Results) -> str:
     return markdown(["msrc15, 15 classes", "mIoU", "without books", "threshold", "photos"], rows)
 
 
+ENDS = ("read", "refused", "exit 0", "exit 2", "well")
+"""Outcomes of a campaign's cases that may be."""
+CAMPAIGNS = {
+    "readers": "damaged files through their readers",
+    "commands": "damaged input and flags through commands",
+    "kills": "commands killed, and run again",
+    "disturbances": "commands stopped or robbed, and run again",
+}
+
+
+def campaigns_table(results: Results) -> str:
+    """How many cases of each campaign ended well, and how."""
+    rows = []
+    for name, title in CAMPAIGNS.items():
+        found = results.get(f"robustness/{name}")
+        if not found:
+            rows.append([title, MISSING, "", "", ""])
+            continue
+        counts = dict(found["metrics"])
+        cases, wrong = counts.pop("cases"), sum(counts.pop(one, 0) for one in (*counts,) if one not in ENDS)
+        ends = ", ".join(f"{number:,} {end}" for end, number in counts.items())
+        rows.append([title, f"{cases:,}", ends, f"{wrong:,}", found["commit"][:7]])
+    return markdown(["campaign", "cases", "ended with", "faults", "commit"], rows)
+
+
 def paper_table(results: Results) -> str:
     """The paper's Table 1 as the recipes promise it, beside the results here."""
     rows = [_promised(f"cub_{name}", results) + _promised(f"ilsvrc_{name}", results) for name in BACKBONES]
@@ -239,6 +266,7 @@ TABLES = {
     "small": small_table,
     "evaluator": evaluator_table,
     "masks": masks_table,
+    "campaigns": campaigns_table,
     "refine_speed": refine_speed_table,
 }
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))

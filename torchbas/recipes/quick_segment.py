@@ -2,7 +2,16 @@
 
 from dataclasses import replace
 
-from ..config import IRN_TRAINING, SEGMENTER_TRAINING, Architecture, Objective, Recipe, Segmentation, Training
+from ..config import (
+    IRN_TRAINING,
+    SEGMENTER_TRAINING,
+    Architecture,
+    Inference,
+    Objective,
+    Recipe,
+    Segmentation,
+    Training,
+)
 
 RECIPE = Recipe(
     name="quick_segment",
@@ -21,6 +30,7 @@ RECIPE = Recipe(
         slope=0.1,
     ),
     training=Training(steps=200, batch_size=16, f1="cached", views=4, resize=256, crop=224, sharing=1.0),
+    inference=Inference(top_k=1, threshold=0.4, normalized=False, enlarge="auto", refine="crf"),
     segmentation=Segmentation(
         scales=(1.0, 0.5, 1.5),
         # Chosen on the true masks of 37 photos of msrc15.
