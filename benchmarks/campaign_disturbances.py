@@ -189,7 +189,7 @@ def campaign(
     whole: dict[str, tuple[Files, float]] = {}
     for number in numbers:
         rng, began = np.random.default_rng((seed, number)), time.perf_counter()
-        name, kind = names[rng.integers(len(names))], kinds[rng.integers(len(kinds))]
+        name, kind = names[rng.integers(len(names))], kinds[int(rng.integers(len(kinds)))]
         shutil.rmtree(inputs, ignore_errors=True)
         shutil.copytree(made, inputs)
         words, again = _words(name, inputs, out), COMMANDS[name][1].split()

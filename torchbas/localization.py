@@ -13,9 +13,9 @@ from .structures import Box
 if TYPE_CHECKING:
     from PIL import Image
 
-TOUCHED = 0.85
+TOUCHED = 0.8
 """Factor of the score for each edge of the photo that a box touches, up to a pixel."""
-LIKE = (0.2, 0.4)
+LIKE = (0.3, 0.6)
 """Powers in the score of how like its tag's others an object is in share and in fill."""
 
 
@@ -73,9 +73,9 @@ class Localization:
 
     @property
     def score(self) -> float:
-        """How good the box is likely to be, estimated without ground truth, in [0, 1]: :attr:`stability`, times .85 for
+        """How good the box is likely to be, estimated without ground truth, in [0, 1]: :attr:`stability`, times .8 for
         each edge of the photo that the box touches, times how like the tag's others it is: the smaller by the larger of
-        its share and the typical one, to the power of .2, and of its fill, to that of .4 (docs/start.md)."""
+        its share and the typical one, to the power of .3, and of its fill, to that of .6 (docs/start.md)."""
         height, width = self.size
         x0, y0, x1, y1 = self.xyxy
         touched = (x0 <= 1) + (y0 <= 1) + (x1 >= width - 1) + (y1 >= height - 1)
