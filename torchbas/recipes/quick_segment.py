@@ -29,12 +29,14 @@ RECIPE = Recipe(
         ratio_cap=None,
         slope=0.1,
     ),
-    training=Training(steps=200, batch_size=16, f1="cached", views=4, resize=256, crop=224, sharing=1.0),
+    training=Training(
+        steps=200, batch_size=16, schedule="poly", f1="cached", views=4, resize=256, crop=224, sharing=1.0
+    ),
     inference=Inference(top_k=1, threshold=0.4, normalized=False, enlarge="auto", refine="crf"),
     segmentation=Segmentation(
         scales=(1.0, 0.5, 1.5),
         # Chosen on the true masks of 37 photos of msrc15.
-        cam_eval_thres=0.4,
+        cam_eval_thres=0.35,
         conf_fg_thres=0.55,
         conf_bg_thres=0.25,
         cam_power=4.0,
