@@ -92,7 +92,8 @@ def label(
         localizer = train(checked, folder, recipe=chosen, weights=weights, resume=resume, compute=compute, watch=watch)
         how = {"objects": objects, "compute": compute, "watch": watch}
         own = localize_own_tags(checked, localizer, lambda some, by: predict(some, by, **how))
-        own.localizer.save(folder)
+        if own.localizer != localizer:
+            own.localizer.save(folder)
     return own.found
 
 

@@ -143,7 +143,8 @@ class Job:
         stand in. The saved model keeps that, and what the objects of each tag look like.
         """
         own = localize_own_tags(dataset, localizer, lambda some, by: self.localize(some, by, "known", objects))
-        own.localizer.save(model)
+        if own.localizer != localizer:
+            own.localizer.save(model)
         if own.localizer.inference.enlarged:
             self.reporter.say(
                 f"localized at twice the size, where their maps hold: {', '.join(own.localizer.inference.enlarged)}"

@@ -15,7 +15,7 @@ from ..config import (
 
 RECIPE = Recipe(
     name="quick_segment",
-    about="Pseudo masks and a segmenter from a folder of tagged photos: small photos, the objective of quick.",
+    about="Pseudo masks and a segmenter from a folder of tagged photos, by the objective of quick.",
     architecture=Architecture(
         backbone="resnet50_wsss", head="linear", guidance_detached=True, padding_mode="reflect", align=True
     ),
