@@ -210,10 +210,9 @@ def masks_table(results: Results) -> str:
         if found:
             value, chosen = found["threshold"]["value"], found["threshold"]["chosen"].partition(":")[0]
             cells = [_percent(found["metrics"]["miou"]), chosen if value is None else f"{value:g}, {chosen}"]
-            others = [iou for tag, iou in found["iou"].items() if tag != "book"]
-            cells = [cells[0], _percent(sum(others) / len(others)), cells[1], f"{found['photos']} of {found['split']}"]
+            cells = [*cells, f"{found['photos']} of {found['split']}", found["commit"][:7]]
         rows.append([name, *cells])
-    return markdown(["msrc15, 15 classes", "mIoU", "without books", "threshold", "photos"], rows)
+    return markdown(["msrc15, 15 classes", "mIoU", "threshold", "photos", "commit"], rows)
 
 
 ENDS = ("read", "refused", "exit 0", "exit 2", "well")
