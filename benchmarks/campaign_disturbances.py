@@ -74,10 +74,8 @@ class Running:
 
     def wait_at_most(self, seconds: float) -> None:
         """Wait, unless the command ends before."""
-        until = time.monotonic() + seconds
-        while (
-            time.monotonic() < until and os.waitid(os.P_PID, self.number, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
-        ):
+        until, peek = time.monotonic() + seconds, os.WEXITED | os.WNOHANG | os.WNOWAIT
+        while time.monotonic() < until and os.waitid(os.P_PID, self.number, peek) is None:
             time.sleep(0.002)
 
     def ended(self) -> tuple[int, str]:
@@ -203,7 +201,9 @@ def campaign(
             given = [*words, *(again if attempt else [])]
             room = 2 ** int(rng.uniform(SMALLEST, LARGEST)) if kind == "no room" else None
             scene = Scene(Running(given, room), given, inputs, out, rng)
-            wrong = wrong or _disturbed(kind, scene, max(EARLIEST, rng.uniform(0, lasts)))
+            wrong = _disturbed(kind, scene, max(EARLIEST, rng.uniform(0, lasts)))
+            if wrong:
+                break
         if kind == "out gone":  # what a command has written since is in nobody's folder: it is refused, and removed
             shutil.rmtree(out, ignore_errors=True)
         if not wrong and DISTURBANCES[kind].restored:
@@ -212,9 +212,5 @@ def campaign(
             other = sorted(file for file in expected | found if expected.get(file) != found.get(file))
             wrong = f"then exit {code}: {said[-300:]}" if code else f"other {other[:3]}" if other else ""
         shutil.rmtree(out, ignore_errors=True)
-        yield (
-            number,
-            f"{name}, {kind}",
-            Outcome("wrong", wrong) if wrong else Outcome("well"),
-            time.perf_counter() - began,
-        )
+        outcome = Outcome("wrong", wrong) if wrong else Outcome("well")
+        yield number, f"{name}, {kind}", outcome, time.perf_counter() - began

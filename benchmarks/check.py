@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
-from record import record
+from record import record_speed
 
 PHOTOS, TAGS, SIZE, QUALITY, GRAIN = 1500, 10, (640, 480), 75, 4.0
 REPEATS = 7
@@ -43,17 +43,12 @@ def main() -> None:
         "photo_ms": round(1000 * (min(check) - min(start)) / (PHOTOS - 2), 2),
         "photo_kb": round(statistics.mean(kilobytes)),
     }
-    record(
-        "speed",
+    record_speed(
         "check",
         data=f"{PHOTOS} drawn JPEGs, {SIZE[0]} x {SIZE[1]}, quality {QUALITY}, grain {GRAIN:g}",
-        recipe=None,
         protocol=PROTOCOL,
-        split=None,
-        threshold=None,
         metrics=metrics,
-        seed=0,
-        seconds=round(time.monotonic() - began),
+        began=began,
     )
     print(json.dumps(metrics, indent=1))
 

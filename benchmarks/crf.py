@@ -19,7 +19,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from record import record
+from record import record_speed
 
 from torchbas.crf.dense_crf import DEEPLAB, IRN, DenseCRF, dense_crf, unary_from_labels
 
@@ -50,17 +50,12 @@ def main() -> None:
             command = [sys.executable, __file__, "--memory", name, "--backend", backend, "--grain", str(words.grain)]
             text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             metrics[f"{name}_{'ours' if backend == 'own' else 'theirs'}_mb"] = round(float(text))
-    record(
-        "speed",
+    record_speed(
         "crf",
         data=f"synthetic photo, {HEIGHT} x {WIDTH}, grain {words.grain:g}",
-        recipe=None,
         protocol=PROTOCOL,
-        split=None,
-        threshold=None,
         metrics=metrics,
-        seed=0,
-        seconds=round(time.monotonic() - start),
+        began=start,
     )
     print(json.dumps(metrics, indent=1))
 

@@ -7,17 +7,16 @@ The photos are drawn, one object in each. Chromium must be on PATH.
 
 import argparse
 import json
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from chromium import BROWSER, opened
 from pycocotools import mask as coco_mask
-from record import record
+from record import record_speed
 
 from torchbas.data import make_demo_dataset, open_image
 from torchbas.localization import Localization
@@ -35,14 +34,13 @@ PROTOCOL = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("objects", nargs="+", type=int)
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if browser is None:
+    if BROWSER is None:
         sys.exit("no Chromium on PATH")
     for count in parser.parse_args().objects:
-        measure(count, browser)
+        measure(count)
 
 
-def measure(count: int, browser: str) -> None:
+def measure(count: int) -> None:
     """Write and paint one gallery."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
@@ -55,7 +53,7 @@ def measure(count: int, browser: str) -> None:
         write_gallery(found, ("thing",), sizes, page, open_image=open_image, pictures=place / "gallery")
         cpu = time.process_time() - cpu
         pictures = sum(file.stat().st_size for file in place.glob("gallery/*"))
-        empty, painted = (painting(browser, one) for one in (blank, page))
+        empty, painted = (painting(one) for one in (blank, page))
         metrics = {
             "write_s": round(cpu, 1),
             "page_mb": round(page.stat().st_size / 1e6, 1),
@@ -63,17 +61,12 @@ def measure(count: int, browser: str) -> None:
             "paint_s": round(painted - empty, 2),
             "empty_page_s": round(empty, 2),
         }
-    record(
-        "speed",
+    record_speed(
         f"gallery_{count}",
         data=f"{count} objects in as many drawn photos",
-        recipe=None,
         protocol=PROTOCOL,
-        split=None,
-        threshold=None,
         metrics=metrics,
-        seed=0,
-        seconds=round(time.monotonic() - began),
+        began=began,
     )
     print(count, json.dumps(metrics))
 
@@ -103,14 +96,12 @@ def drawn(count: int, folder: Path) -> list[Localization]:
     ]
 
 
-def painting(browser: str, page: Path) -> float:
+def painting(page: Path) -> float:
     """Median seconds until the browser has painted a page and ended."""
     seconds = []
     for _ in range(REPEATS):
         began = time.monotonic()
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--window-size=1280,900", f"--screenshot={page}.png"]
-        words = [browser, *flags, f"--user-data-dir={page.parent}/home", page.as_uri()]
-        subprocess.run(words, capture_output=True, check=True, timeout=300)
+        opened(page, "--window-size=1280,900", f"--screenshot={page}.png")
         seconds.append(time.monotonic() - began)
     return statistics.median(seconds)
 

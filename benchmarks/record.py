@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,12 @@ def record(area: str, name: str, **content: Any) -> Path:
     result = {"name": name, **content, **circumstances()}
     path.write_text(json.dumps(result, indent=2) + "\n")
     return path
+
+
+def record_speed(name: str, *, data: str, protocol: str, metrics: dict[str, float], began: float) -> Path:
+    """Write how fast something is that no recipe, split or threshold has a part in; ``began`` by ``time.monotonic``."""
+    place = {"recipe": None, "protocol": protocol, "split": None, "threshold": None}
+    return record("speed", name, data=data, **place, metrics=metrics, seed=0, seconds=round(time.monotonic() - began))
 
 
 def circumstances() -> dict[str, Any]:

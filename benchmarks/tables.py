@@ -209,8 +209,9 @@ def masks_table(results: Results) -> str:
         cells = [MISSING, "", "", ""]
         if found:
             value, chosen = found["threshold"]["value"], found["threshold"]["chosen"].partition(":")[0]
-            cells = [_percent(found["metrics"]["miou"]), chosen if value is None else f"{value:g}, {chosen}"]
-            cells = [*cells, f"{found['photos']} of {found['split']}", found["commit"][:7]]
+            threshold = chosen if value is None else f"{value:g}, {chosen}"
+            photos = f"{found['photos']} of {found['split']}"
+            cells = [_percent(found["metrics"]["miou"]), threshold, photos, found["commit"][:7]]
         rows.append([name, *cells])
     return markdown(["msrc15, 15 classes", "mIoU", "threshold", "photos", "commit"], rows)
 

@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from record import record
+from record import record_speed
 
 from torchbas.wsss.irn.affinity import half_disc, path
 from torchbas.wsss.irn.random_walk import random_walk
@@ -38,18 +38,7 @@ def main() -> None:
     start = time.monotonic()
     random_walk(*draw((8, 8), 1))  # compiles
     metrics = {**sizes(), **against_sparse(), **against_dense()}
-    record(
-        "speed",
-        "walk",
-        data="synthetic ridges and blobs",
-        recipe=None,
-        protocol=PROTOCOL,
-        split=None,
-        threshold=None,
-        metrics=metrics,
-        seed=0,
-        seconds=round(time.monotonic() - start),
-    )
+    record_speed("walk", data="synthetic ridges and blobs", protocol=PROTOCOL, metrics=metrics, began=start)
     print(json.dumps(metrics, indent=1))
 
 

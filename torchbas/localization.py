@@ -88,12 +88,17 @@ class Localization:
     @property
     def shape(self) -> Shape:
         """Share of the photo that the box covers, and of the box that the mask covers."""
-        from pycocotools import mask as coco
-
         height, width = self.size
         x0, y0, x1, y1 = self.xyxy
         box = (x1 - x0) * (y1 - y0)
-        return Shape(box / (height * width), float(coco.area(cast(Any, self.rle))) / box)
+        return Shape(box / (height * width), self.area / box)
+
+    @property
+    def area(self) -> float:
+        """Pixels of the mask, counted in :attr:`rle`."""
+        from pycocotools import mask as coco
+
+        return float(coco.area(cast(Any, self.rle)))
 
     @property
     def mask(self) -> Bool[np.ndarray, "H W"]:

@@ -2,18 +2,16 @@
 
 import html
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+from chromium import BROWSER, opened
 from findings import detection, open_gray
 
 from torchbas.localization import TagReport
 from torchbas.structures import Problem
 from torchbas.viz import gallery
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 RUN = "document.title='ran'"
 PAYLOADS = (
     f"<script>{RUN}</script>",
@@ -58,17 +56,9 @@ PAYLOADS = (
 )
 
 
-def dom(page: Path, home: Path) -> str:
+def dom(page: Path) -> str:
     """The page after its scripts have run."""
-    flags = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--virtual-time-budget=3000",
-        f"--user-data-dir={home}/home",
-    ]
-    words = [str(BROWSER), *flags, "--dump-dom", page.as_uri()]
-    return subprocess.run(words, capture_output=True, text=True, timeout=120, check=True).stdout
+    return opened(page, "--virtual-time-budget=3000", "--dump-dom")
 
 
 def title(shown: str) -> str:
@@ -79,7 +69,7 @@ def title(shown: str) -> str:
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium on PATH")
 def test_a_script_that_runs_is_noticed(tmp_path):
     (tmp_path / "a.html").write_text(f"<title>a</title>{PAYLOADS[0]}")
-    assert title(dom(tmp_path / "a.html", tmp_path)) == "ran"
+    assert title(dom(tmp_path / "a.html")) == "ran"
 
 
 @pytest.mark.slow
@@ -101,7 +91,7 @@ def test_no_text_of_the_user_runs_in_a_browser(tmp_path, monkeypatch, beside):
         reports=[TagReport(name, 3, 0, 0.0, 1.0, 0.0, (name,)) for name in PAYLOADS],
         pictures=tmp_path / "gallery",
     )
-    shown = dom(page, tmp_path)
+    shown = dom(page)
     assert title(shown) == "What torchbas found"
     assert shown.count('class="mask"') == len(PAYLOADS)  # the page's own script has run
     for name in PAYLOADS:

@@ -69,9 +69,8 @@ def write_masks(results: Results, path: Path, *, outlines: bool = False) -> None
 
     def annotations() -> Iterator[dict]:
         for one, annotation in zip(results.detections, _annotations(results), strict=True):
-            rle: Any = one.rle
-            annotation["area"] = float(coco_mask.area(rle))
-            annotation["segmentation"] = polygons(one.mask) if outlines else _text_rle(rle)
+            annotation["area"] = one.area
+            annotation["segmentation"] = polygons(one.mask) if outlines else _text_rle(one.rle)
             yield annotation
 
     _write(path, results.classes, results.sizes, annotations())

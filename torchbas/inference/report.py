@@ -3,9 +3,6 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from statistics import median
-from typing import Any, cast
-
-from pycocotools import mask as coco_mask
 
 from ..localization import Localization, TagReport
 from ..structures import Dataset, Sample
@@ -57,4 +54,4 @@ def _report(tag: str, samples: Sequence[Sample], objects_of: dict[tuple[str, str
 def _area(objects: Sequence[Localization]) -> float:
     """Share of a photo that the objects of one tag cover; components of one map do not overlap."""
     height, width = objects[0].size
-    return sum(float(coco_mask.area(cast(Any, one.rle))) for one in objects) / (height * width)
+    return sum(one.area for one in objects) / (height * width)

@@ -2,37 +2,16 @@
 
 from dataclasses import replace
 
-from ..config import (
-    IRN_TRAINING,
-    SEGMENTER_TRAINING,
-    Architecture,
-    Inference,
-    Objective,
-    Recipe,
-    Segmentation,
-    Training,
-)
+from ..config import IRN_TRAINING, SEGMENTER_TRAINING, Recipe, Segmentation
+from .quick import RECIPE as QUICK
 
 RECIPE = Recipe(
     name="quick_segment",
     about="Pseudo masks and a segmenter from a folder of tagged photos, by the objective of quick.",
-    architecture=Architecture(
-        backbone="resnet50_wsss", head="linear", guidance_detached=True, padding_mode="reflect", align=True
-    ),
-    options=Objective(
-        guidance=0.5,
-        area=1.5,
-        bas_target=0.55,
-        classifier="probe",
-        fill="mean",
-        background_class=True,
-        ratio_cap=None,
-        slope=0.1,
-    ),
-    training=Training(
-        steps=200, batch_size=16, schedule="poly", f1="cached", views=4, resize=256, crop=224, sharing=1.0
-    ),
-    inference=Inference(top_k=1, threshold=0.4, normalized=False, enlarge="auto", refine="crf"),
+    architecture=replace(QUICK.architecture, backbone="resnet50_wsss", activation="relu", guidance_detached=True),
+    options=QUICK.options,
+    training=replace(QUICK.training, steps=200, schedule="poly", views=4),
+    inference=QUICK.inference,
     segmentation=Segmentation(
         scales=(1.0, 0.5, 1.5),
         # Chosen on the true masks of 37 photos of msrc15.
