@@ -5,6 +5,7 @@ IRN's loss is a mean over the classes, hence its rate. AdvCAM's climb is cut sho
 
 from dataclasses import replace
 
+from ..config import Inference
 from . import combine, reread, vary
 from .quick_segment import RECIPE as BAS
 from .table14 import CLIP, OUTSIDERS
@@ -12,7 +13,10 @@ from .table14 import CLIP, OUTSIDERS
 OWN = {"steps": 180, "lr": 0.03, "bias_factor": 1.0, "nesterov": False, "weight_decay": 1e-4, "sharing": 0.0}
 PLAIN = {"f1": "frozen", "padding_mode": "zeros", "align": False}
 IRN = replace(
-    vary(BAS, "quick_wsss:irn", "CAM of IRN's classifier, small photos.", **OWN, **PLAIN), method="irn", options={}
+    vary(BAS, "quick_wsss:irn", "CAM of IRN's classifier, small photos.", **OWN, **PLAIN),
+    method="irn",
+    options={},
+    inference=Inference(),
 )
 CLASSIFIER = {"init_from": "quick_wsss:irn", "steps": 72, "lr": 2e-3}
 
