@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ..data.tensors import load_tensors
 from ..errors import InputError
 from .authors import timm_name
 
@@ -62,7 +63,7 @@ def read_state(path: str | Path) -> State:
     if not path.is_file():
         raise InputError(f"The weights {path} do not exist: check the path.")
     try:
-        loaded = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+        loaded = load_file(path) if path.suffix == ".safetensors" else load_tensors(path)
     except Exception as error:  # a damaged file makes the readers fail in a dozen ways
         raise InputError(f"{path} cannot be read as weights: save its state_dict alone, or as safetensors.") from error
     for key in ("model", "state_dict"):

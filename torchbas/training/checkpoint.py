@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..bounds import NonNegative, built, checked
 from ..data.arrays import DAMAGED, one_line
+from ..data.tensors import load_tensors
 from ..errors import InputError
 from ..inputs import regular
 from ..io import atomic_write
@@ -56,7 +57,7 @@ def read_checkpoint(path: Path, fingerprint: str) -> tuple[Checkpoint, TrainerSt
             broken = archive.testzip()
         if broken is not None:
             raise ValueError(f"{broken} has another check sum")
-        content: Any = checked(dict[str, Any], torch.load(path, "cpu", weights_only=True), "content")
+        content: Any = checked(dict[str, Any], load_tensors(path), "content")
         if checked(str, content.get("fingerprint"), "fingerprint") != fingerprint:
             raise InputError(f"{path} was made with other settings or data; give the same, or --overwrite to restart.")
         for name in ("module", "optimizer", "precision"):

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float32
 
 from ...data.arrays import one_line, read_arrays, read_pickled
+from ...data.tensors import load_tensors
 from ...errors import InputError
 from ...io import atomic_write
 from ...structures import LARGEST, working_size
@@ -81,7 +82,7 @@ def read_irn(path: Path, classes: tuple[str, ...]) -> Seed:
 
 
 def _storage(content: bytes) -> torch.TypedStorage:
-    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    return load_tensors(io.BytesIO(content))
 
 
 def _tensor(storage: torch.TypedStorage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> Any:
