@@ -182,7 +182,9 @@ def repack(rng: Rng, data: bytes) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
-    except Exception:  # no zip file, or one that a mutation before this one has broken
+            if not members:
+                raise ValueError("empty")
+    except Exception:  # no zip file, or one that a mutation before this one has broken or emptied
         return flip(rng, data)
     name = sorted(members)[rng.integers(len(members))]
     members[name] = BYTES[rng.integers(len(BYTES))](rng, members[name])
