@@ -9,8 +9,9 @@ import pytest
 from figures import command, table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from torchbas.analysis import draw_ious, draw_sizes, draw_terms, draw_thresholds
+from torchbas.analysis import draw_ious, draw_losses, draw_sizes, draw_terms, draw_thresholds
 from torchbas.analysis.iou import correct_boxes
 from torchbas.analysis.size import by_size, density
 from torchbas.analysis.tables import Range, read_rows, read_series
@@ -169,6 +170,15 @@ def test_terms_of_several_runs_share_a_figure(tmp_path):
     rows = table(tmp_path / "out" / "terms.csv")
     assert {row["series"] for row in rows} == {"one", str(runs[1]), str(runs[2])}
     assert [row["raw"] for row in rows if row["panel"] == "suppress"][:2] == ["0.9", "0.5"]
+
+
+def test_a_run_draws_its_losses_once_there_is_a_line_to_draw(tmp_path):
+    draw_losses(a_run(tmp_path / "short", "step,epoch,batch,total\n1,0,0,2\n"))
+    assert not (tmp_path / "short" / "losses.png").exists()
+    draw_losses(a_run(tmp_path / "run", "step,epoch,batch,total,suppress\n1,0,0,2,\n2,0,1,2,0.9\n3,0,2,2,0.5\n"))
+    with Image.open(tmp_path / "run" / "losses.png") as drawn:
+        assert drawn.width > drawn.height  # two panels
+    assert sorted(file.name for file in (tmp_path / "run").iterdir()) == ["log.csv", "losses.png"]
 
 
 def test_terms_by_command(tmp_path, capsys):

@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Float
 
 from ..errors import InputError
+from ..io import atomic_write
+from ..training.logger import POSITION
 from ..viz.plots import Line, panels
 from .tables import number, read_rows
 
@@ -56,6 +58,19 @@ def draw_terms(runs: Sequence[Path], out: Path, *, terms: Sequence[str] = ("supp
         title="L_bas while training" if tuple(terms) == ("suppress",) else "Losses while training",
     )
     return [path, path.with_suffix(".csv")]
+
+
+def draw_losses(run: Path) -> None:
+    """Write ``losses.png`` beside the ``log.csv`` of a run: a panel for each loss; nothing before there are two steps.
+
+    Raises :class:`InputError`, see :func:`read_terms`, and where the disk refuses.
+    """
+    lines = (run / "log.csv").read_text(encoding="utf-8").splitlines()
+    if len(lines) < 3:
+        return
+    terms = read_terms(run, [name for name in lines[0].split(",") if name not in POSITION])
+    with atomic_write(run / "losses.png") as partial:
+        panels(partial, {term: {"": _line(*points)} for term, points in terms.items()}, xlabel="step", numbers=False)
 
 
 def _line(steps: np.ndarray, losses: np.ndarray) -> Line:

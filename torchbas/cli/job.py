@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .. import api, data, methods
+from .. import analysis, api, data, methods
 from ..api.own_tags import localize_own_tags
 from ..config import Recipe
 from ..errors import InputError
@@ -26,8 +26,8 @@ from .progress import Reporter, Stage
 
 OUTPUTS = (MANIFEST, *outputs())
 MODEL = (
-    *(MANIFEST, PHOTOS, "model", "model.json", "model.safetensors", "checkpoint.pt", "log.csv", "features.npy"),
-    "events.out.tfevents.*",
+    *(MANIFEST, PHOTOS, "model", "model.json", "model.safetensors", "checkpoint.pt", "log.csv", "losses.png"),
+    *("features.npy", "events.out.tfevents.*"),
 )
 SPLIT_BATCHES = (
     "Each process normalizes its own share of a batch (BatchNorm), so the network will differ from that of one process."
@@ -111,9 +111,12 @@ class Job:
                 return Hooks(on_step=steps.step)
 
             watch = api.Watch(batches=features.each, hooks=hooks, unreadable=self.miss)
-            return api.train(
+            localizer = api.train(
                 dataset, out, recipe=recipe, weights=weights, resume=resume, compute=self.compute, watch=watch
             )
+        if first_process():
+            analysis.draw_losses(out)
+        return localizer
 
     def score(self, dataset: Dataset, localizer: Localizer) -> Scores:
         """Metrics against ground-truth boxes."""

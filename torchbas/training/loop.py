@@ -42,7 +42,7 @@ class Hooks:
     """Callbacks of a training."""
 
     on_step: Callable[[int, int, dict[str, float]], None] = lambda *_: None
-    """Gets the step, the number of steps and the latest losses, every few steps."""
+    """Gets the step, the number of steps and the latest losses by name, after the first step and every ten."""
     on_epoch: Callable[[TrainerState], None] = lambda _: None
     """Gets the state after each epoch, which is at the first batch of the next one."""
     every: dict[int, Callable[[int], None]] = field(default_factory=dict)

@@ -77,11 +77,12 @@ def panels(
     title: str = "",
     vlines: Mapping[str, Number] | None = None,
     share_y: bool = False,
+    numbers: bool = True,
 ) -> None:
     """Draw a panel per entry of ``lines`` side by side, and in it a line per series, in one color everywhere.
 
     ``vlines`` are drawn in every panel: dotted in the color of the series of that name, if there is one, else dashed
-    in black. The CSV has the columns ``panel, series, x, y, low, high, raw``.
+    in black. The CSV has the columns ``panel, series, x, y, low, high, raw``; without ``numbers`` there is none.
 
     Raises:
         OSError: the disk refuses.
@@ -107,10 +108,11 @@ def panels(
         row[0].set_ylabel(ylabel)
         if len(known) > 1:
             figure.legend(known.values(), known.keys(), loc="outside lower left", ncols=across)
-    rows = [
-        (panel, name, *row) for panel, series in lines.items() for name, one in series.items() for row in _rows(one)
-    ]
-    write_csv(path, ("panel", "series", *Line._fields), rows)
+    if numbers:
+        rows = [
+            (panel, name, *row) for panel, series in lines.items() for name, one in series.items() for row in _rows(one)
+        ]
+        write_csv(path, ("panel", "series", *Line._fields), rows)
 
 
 def grid_of_images(
@@ -165,7 +167,7 @@ def figure_at(path: Path, width: float, height: float) -> Iterator["Figure"]:
         figure = Figure(figsize=(width, height))
         yield figure
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path)
+        figure.savefig(path, format="png")
 
 
 def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
