@@ -291,7 +291,8 @@ def test_predict_localizes_named_tags_and_overwrites_only_what_is_ours(labeled, 
 def test_train_predict_and_eval_fit_together(messy, tmp_path, capsys):
     run, out = tmp_path / "run", tmp_path / "out"
     assert main(["train", str(messy), "--out", str(run), *TINY]) == 0
-    assert {"model.json", "model.safetensors", "log.csv", "losses.png", "run.json"} <= {file.name for file in run.iterdir()}
+    files = {file.name for file in run.iterdir()}
+    assert {"model.json", "model.safetensors", "log.csv", "losses.png", "run.json"} <= files
     words = ["predict", str(messy), "--model", str(run), "--out", str(out), "--tags", "known", "--threshold", "0.0"]
     assert main([*words, "--quiet"]) == 0
     assert len(boxes(out)) == 6 * 4 + 2 * 3

@@ -21,6 +21,11 @@ def flags_in(text: str) -> set[str]:
     return set(re.findall(r"^[^\w-]*(--[a-z][a-z0-9.-]+)", text, re.MULTILINE))
 
 
+def test_the_list_of_commands_fits_a_terminal(capsys):
+    assert main(["--help"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
 @pytest.mark.parametrize("command", ["label", "train", "segment"])
 def test_the_short_help_has_the_flags_that_are_needed_first_and_names_the_long_one(command, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")

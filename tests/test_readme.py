@@ -121,6 +121,13 @@ def test_links_lead_somewhere(page):
         assert "://" in link or (page.parent / link).exists(), f"{page.name} links to {link}"
 
 
+def test_the_container_is_made_of_files_that_there_are():
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    copied = [word for line in lines if line.startswith("COPY") for word in line.split()[1:-1]]
+    assert {"pyproject.toml", "torchbas"} <= {*copied}
+    assert all((ROOT / word).exists() for word in copied)
+
+
 def test_every_direct_dependency_is_pinned_and_nothing_else():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]

@@ -15,15 +15,15 @@ from .memory import keep_freed_memory
 from .streams import unbreakable
 
 COMMANDS = {
-    "demo": "the whole main job on a small built-in set, offline; ends with a gallery",
+    "demo": "the whole main job on a built-in set, offline; ends with a gallery",
     "label": "tags in, boxes + masks out: train, predict, export in one go",
-    "check": "what was understood: photos per tag, unreadable ones, duplicates, a time estimate",
+    "check": "what was understood: tags, unreadable photos, duplicates; how long",
     "train": "train a model by a recipe",
     "predict": "find objects with a trained model",
-    "segment": "tags to pseudo masks to a segmenter: seed, refine, train; each stage kept and resumable",
-    "eval": "score a model, heatmaps or label maps against true boxes and masks",
-    "analyze": "the paper's figures from your own runs; bas analyze --help lists them",
-    "recipes": "list the recipes, or print one with its commands, its cost and the paper's numbers",
+    "segment": "tags to pseudo masks to a segmenter, in stages that are kept",
+    "eval": "score a model, heatmaps or label maps by true boxes and masks",
+    "analyze": "the paper's figures from your own runs; --help lists them",
+    "recipes": "list the recipes, or print one: its commands, cost and numbers",
 }
 HELP = """usage: bas COMMAND ... (bas COMMAND --help says more)
 
@@ -31,7 +31,8 @@ From image tags to boxes and masks, by Background Activation Suppression.
 
 {commands}
 
-Start with: bas demo    or, with a folder of photos sorted into one folder per tag: bas label photos/ --out labels/
+Start with bas demo, or, with photos sorted into one folder per tag:
+  bas label photos/ --out labels/
 """
 
 
