@@ -33,8 +33,8 @@ COLUMNS, ROWS, LONGEST = 80, 24, 400
 PAGE = Path(__file__).parents[1] / "docs/first_hour.md"
 HEAD = """# The first hour
 
-What a new user types and sees, on a terminal of 80 columns and without a network; made by `benchmarks/first_hour.py`. The photos of
-cats, dogs and steel are those of the benchmarks, the others are drawn. Times are of two busy CPU cores.
+What a new user types and sees, on a terminal of 80 columns and without a network; made by `benchmarks/first_hour.py`.
+The photos of cats, dogs and steel are those of the benchmarks, the others are drawn. Times are of two busy CPU cores.
 """
 QUICK = "--weights mobilenetv1.pth"
 
@@ -156,7 +156,8 @@ def main() -> None:
         hour = Hour(Path(place))
         photos_by_tag(hour.folder / "pets", ("cat", "dog"))
         photos_by_tag(hour.folder / "new", ("cow",))
-        shutil.copytree(data_folder() / "neu300", hour.folder / "steel", ignore=shutil.ignore_patterns("*.json", "*.md"))
+        no_truth = shutil.ignore_patterns("*.json", "*.md")
+        shutil.copytree(data_folder() / "neu300", hour.folder / "steel", ignore=no_truth)
         phone(hour.folder / "phone")
         shutil.copy(data_folder() / "weights/mobilenetv1_imagenet_fp16.pth", hour.folder / "mobilenetv1.pth")
         shutil.copy(data_folder() / "weights/resnet50_imagenet_fp16.pth", hour.folder / "resnet50.pth")
