@@ -33,9 +33,9 @@ def test_a_log_says_how_long_it_will_take(monkeypatch, capsys):
         for done in (0, 1, 2, 40, 50):
             stage.at(done, 50, "area 0.2")
     said = capsys.readouterr().err.splitlines()
-    assert said[1] == "training: 1 of 50, 16 min left, area 0.2"  # 20 s for each of the 49
-    assert said[3] == "training: 40 of 50, 15 s left, area 0.2"  # 60 s for 40
-    assert said[4].startswith("training: 50 of 50, area")
+    assert said[1] == "training: 1 of 50 photos, 16 min left, area 0.2"  # 20 s for each of the 49
+    assert said[3] == "training: 40 of 50 photos, 15 s left, area 0.2"  # 60 s for 40
+    assert said[4].startswith("training: 50 of 50 photos, area")
 
 
 def test_a_title_is_not_as_narrow_as_its_table(capsys):

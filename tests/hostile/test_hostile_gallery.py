@@ -7,53 +7,11 @@ from pathlib import Path
 import pytest
 from chromium import BROWSER, opened
 from findings import detection, open_gray
+from markup import PAYLOADS
 
 from torchbas.localization import TagReport
 from torchbas.structures import Problem
 from torchbas.viz import gallery
-
-RUN = "document.title='ran'"
-PAYLOADS = (
-    f"<script>{RUN}</script>",
-    f"</script><script>{RUN}</script>",
-    f"<!--<script>{RUN}</script>",
-    f"--><script>{RUN}</script>",
-    f"]]><script>{RUN}</script>",
-    f"<img src=x onerror={RUN}>",
-    f"'\"><img src=x onerror={RUN}>",
-    f'"onmouseover={RUN} autofocus onfocus={RUN} x="',
-    f"<svg onload={RUN}>",
-    f"<svg><script>{RUN}</script></svg>",
-    f"<style>@import 'javascript:{RUN}'</style>",
-    f"</style><script>{RUN}</script>",
-    f"</title><script>{RUN}</script>",
-    f"</textarea><script>{RUN}</script>",
-    f"</option></select><script>{RUN}</script>",
-    f'<iframe src="javascript:parent.{RUN}"></iframe>',
-    f"<iframe srcdoc='<script>parent.{RUN}</script>'></iframe>",
-    f'<object data="javascript:{RUN}"></object>',
-    f'<a href="javascript:{RUN}">a</a>',
-    f"<details open ontoggle={RUN}>",
-    f"<video><source onerror={RUN}></video>",
-    f'<math><mi xlink:href="javascript:{RUN}">',
-    f'<base href="javascript:{RUN}//">',
-    f'<meta http-equiv=refresh content="0;url=javascript:{RUN}">',
-    f"<template><script>{RUN}</script></template>",
-    f"javascript:{RUN}",
-    f"data:text/html,<script>{RUN}</script>",
-    f'";{RUN};//',
-    f"';{RUN};//",
-    f"`;{RUN};//",
-    f"${{{RUN}}}",
-    "$classes ${classes} $$",
-    f"\\u003cscript\\u003e{RUN}\\u003c/script\\u003e",
-    f"&lt;script&gt;{RUN}&lt;/script&gt;",
-    f"\u2028{RUN}\u2029",
-    f"\ufeff<script>{RUN}</script>",
-    f"\u202e<script>{RUN}</script>",
-    "__proto__",
-    "constructor",
-)
 
 
 def dom(page: Path) -> str:

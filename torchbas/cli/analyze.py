@@ -126,7 +126,7 @@ class Sweep(Analysis):
             localizer.model.to(compute.place())
             some = replace(dataset, samples=dataset.samples[:: self.every])
             checked = Job(self.out, reporter, compute).check(some)
-            with reporter.stage("sweeping masks") as stage:
+            with reporter.stage("sweeping masks", "batches") as stage:
                 curves = analysis.sweep_masks(
                     localizer, checked, reach=self.reach, workers=self.workers, progress=stage.each
                 )

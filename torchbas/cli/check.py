@@ -50,7 +50,8 @@ class Check(Common):
             from .. import api
 
             answer["minutes"] = round(api.estimate(checked, device=self.device) / 60, 1)
-            reporter.say(f"bas label will take about {answer['minutes']:.0f} minutes here.")
+            minutes = max(1, round(answer["minutes"]))
+            reporter.say(f"bas label will take about {minutes} minute{'s' if minutes > 1 else ''} here.")
         reporter.say(f"Next: bas label {words_of(self.data, self.background)} --out FOLDER")
         return answer
 

@@ -103,7 +103,7 @@ class Eval(Common):
         if not dataset.samples:
             raise InputError(f"{self.data} has no split test or val: give data that has one, or has none at all.")
         checked = Job(self.out or self.data, reporter, compute).check(dataset)
-        with reporter.stage("evaluating") as stage:
+        with reporter.stage("evaluating", "batches") as stage:
             return api.evaluate(
                 checked,
                 self.model,

@@ -100,7 +100,7 @@ class Job:
         begin: Callable[[], None],
     ) -> Localizer:
         """Trained model, with a progress bar per stage; ``begin`` is called before anything is written."""
-        with self.timed("computing features") as features, self.timed("training") as steps:
+        with self.timed("computing features", "batches") as features, self.timed("training") as steps:
 
             def hooks(trained: Localizer) -> Hooks:
                 begin()
@@ -120,15 +120,21 @@ class Job:
 
     def score(self, dataset: Dataset, localizer: Localizer) -> Scores:
         """Metrics against ground-truth boxes."""
-        with self.timed("evaluating") as stage:
+        with self.timed("evaluating", "batches") as stage:
             watch = api.Watch(batches=stage.each)
             return api.evaluate(dataset, localizer, ten_crop=False, compute=self.compute, watch=watch)
 
     def localize(
-        self, dataset: Dataset, localizer: Localizer, tags: Any, objects: Any, min_score: float = 0.0
+        self,
+        dataset: Dataset,
+        localizer: Localizer,
+        tags: Any,
+        objects: Any,
+        min_score: float = 0.0,
+        what: str = "localizing",
     ) -> list[Localization]:
         """Localizations of the tags in every photo."""
-        with self.timed("localizing") as stage:
+        with self.timed(what, "batches") as stage:
             watch = api.Watch(batches=stage.each, unreadable=self.miss)
             settings = {"objects": objects, "min_score": min_score, "compute": self.compute, "watch": watch}
             return list(api.predict(dataset, localizer, tags=tags, **settings))
@@ -145,7 +151,12 @@ class Job:
         Tags whose maps hold at twice the size are localized there; for tags whose maps are empty or full Layer-CAM's
         stand in. The saved model keeps that, and what the objects of each tag look like.
         """
-        own = localize_own_tags(dataset, localizer, lambda some, by: self.localize(some, by, "known", objects))
+
+        def localize(some: Dataset, by: Localizer) -> list[Localization]:
+            how = " by Layer-CAM" if by.inference.layercam else " at twice the size" if by.inference.enlarges else ""
+            return self.localize(some, by, "known", objects, what=f"localizing{how}")
+
+        own = localize_own_tags(dataset, localizer, localize)
         if own.localizer != localizer:
             own.localizer.save(model)
         if own.localizer.inference.enlarged:
@@ -244,9 +255,9 @@ class Job:
             self.reporter.say(sentence)
 
     @contextmanager
-    def timed(self, what: str) -> Iterator[Stage]:
+    def timed(self, what: str, unit: str = "photos") -> Iterator[Stage]:
         """Progress bar of a stage, whose seconds are kept."""
-        with self.reporter.stage(what) as stage:
+        with self.reporter.stage(what, unit) as stage:
             yield stage
         self.seconds[what] = self.seconds.get(what, 0.0) + stage.seconds
 

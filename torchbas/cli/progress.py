@@ -39,11 +39,15 @@ class Reporter:
         self.console.print(printable(sentence), markup=False)
 
     @contextmanager
-    def stage(self, what: str) -> Iterator["Stage"]:
-        """One stage of work, perhaps beside another; its bar disappears into one line at the end."""
+    def stage(self, what: str, unit: str = "photos") -> Iterator["Stage"]:
+        """One stage of work, perhaps beside another; its bar disappears into one line at the end.
+
+        Args:
+            unit: of what is counted.
+        """
         self._open += 1
         self.bars.start()
-        stage = Stage(self, what)
+        stage = Stage(self, what, unit)
         try:
             yield stage
         finally:
@@ -52,14 +56,14 @@ class Reporter:
             if not self._open:
                 self.bars.stop()
         if stage.total:
-            self.say(f"{what}: {stage.done} in {stage.seconds:.0f} s{stage.note}")
+            self.say(f"{what}: {stage.done} {stage.unit} in {stage.seconds:.0f} s{stage.note}")
 
 
 class Stage:
     """A bar that counts; without a terminal a line now and then."""
 
-    def __init__(self, reporter: Reporter, what: str) -> None:
-        self.reporter, self.what = reporter, what
+    def __init__(self, reporter: Reporter, what: str, unit: str) -> None:
+        self.reporter, self.what, self.unit = reporter, what, unit
         self.task = reporter.bars.add_task(what, total=None, visible=False, note="")
         self.done, self.total, self.note = 0, 0, ""
         self._start = 0
@@ -79,7 +83,7 @@ class Stage:
         self.reporter.bars.update(self.task, completed=done, total=total, note=note, visible=done < total)
         if not self.reporter.console.is_terminal and self._last - self._line > SECONDS:
             self._line = self._last
-            self.reporter.say(f"{self.what}: {done} of {total}{self._left()}{self.note}")
+            self.reporter.say(f"{self.what}: {done} of {total} {self.unit}{self._left()}{self.note}")
 
     def _left(self) -> str:
         """The time that is left, from the pace so far; nothing before there is one."""
@@ -98,6 +102,7 @@ class Stage:
 
     def step(self, done: int, total: int, losses: dict[str, float]) -> None:
         """A training step and its losses."""
+        self.unit = "steps"
         self.at(done, total, "  ".join(f"{name} {value:.2f}" for name, value in losses.items()))
 
 

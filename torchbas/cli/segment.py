@@ -110,7 +110,7 @@ class Segment(Common):
         if objects := self.until != "seed" and bool(self.model):
             localizer = api.load(self.model[0])
             learned = checked.only("train", "")
-            with job.timed("finding objects") as stage:
+            with job.timed("finding objects", "batches") as stage:
                 watch = api.Watch(batches=stage.each)
                 found = [
                     *localizations(learned, self.out, localizer, objects=self.objects, compute=compute, watch=watch)

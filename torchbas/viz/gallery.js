@@ -36,12 +36,25 @@ function picture(card) {
   drawing.append(shape("image", { ...full, href: photo.src }));
   for (const [layer, href] of Object.entries(maps[card.maps]))
     if (href) drawing.append(shape("image", { ...full, class: layer, href }));
-  drawing.append(shape("path", { class: "mask", d: card.mask, fill: color, stroke: color }));
-  const truth = shape("g", { class: "truth" }), box = shape("g", { class: "box" });
+  if (["", "right"].includes(verdict(card)))
+    drawing.append(shape("path", { class: "mask", d: card.mask, fill: color, stroke: color }));
+  const truth = shape("g", { class: "truth" });
   for (const one of card.ground_truth) truth.append(rectangle(one), rectangle(one));
-  box.append(rectangle(card.box, { class: "edge" }), rectangle(card.box, { stroke: color }));
-  drawing.append(truth, box);
+  const boxes = verdict(card) ? boxesOf(card).map((one) => one.box) : [card.box];
+  drawing.append(truth, boxGroup(card, boxes));
   return drawing;
+}
+
+// The boxes, the chosen one with its corners.
+function boxGroup(card, boxes, chosenBox = -1) {
+  const { color } = classes[card.tag], group = shape("g", { class: "box" });
+  boxes.forEach((box, n) => {
+    group.append(rectangle(box, { class: "edge" }), rectangle(box, { stroke: color }));
+    if (n !== chosenBox) return;
+    for (const x of [box[0], box[2]]) for (const y of [box[1], box[3]])
+      group.append(shape("path", { class: "corner", d: `M${x} ${y}h0`, stroke: color }));
+  });
+  return group;
 }
 
 function rectangle([x0, y0, x1, y1], attributes = {}) {
@@ -61,7 +74,9 @@ function number(label, value) {
 
 function cardElement(card, index) {
   const { name, color } = classes[card.tag], file = photos[card.photo].name;
-  const element = make("button", { class: "card", type: "button", "data-index": index, title: `${name}\n${file}` });
+  const element = make("button", { class: "card", type: "button", "data-index": index, "data-photo": card.photo });
+  element.title = `${name}\n${file}`;
+  element.dataset.verdict = verdict(card);
   const stage = make("div", { class: "stage" }, picture(card)), level = make("i");
   const dot = make("i");
   dot.style.setProperty("--tag", color);
@@ -70,7 +85,7 @@ function cardElement(card, index) {
   numbers.append(number("Confidence", card.confidence), number("Evidence left", card.bas_ratio));
   if (card.iou !== null) numbers.append(number("IoU", card.iou));
   element.append(stage, make("div", { class: "text" },
-    make("div", { class: "tag" }, dot, make("span", {}, name), make("b", {}, percent(card.score))),
+    make("div", { class: "tag", "data-verdict": verdict(card) }, dot, make("span", {}, name), make("b", {}, percent(card.score))),
     make("div", { class: "level" }, level), numbers,
     make("div", { class: "file" }, make("bdi", {}, file))));
   return element;
@@ -159,15 +174,21 @@ function press() {
 }
 
 function enlarge(index) {
-  current = (index + shown.length) % shown.length;
-  const card = shown[current], photo = photos[card.photo], [x0, y0, x1, y1] = card.box.map(Math.round);
+  const next = (index + shown.length) % shown.length;
+  if (next !== current || !viewer.open) [selected, view] = [-1, null];
+  current = next;
+  const card = shown[current], photo = photos[card.photo], boxes = boxesOf(card).map((one) => one.box);
   viewer.querySelector(".stage").replaceChildren(picture(card));
+  viewer.querySelector("g.box")?.replaceWith(boxGroup(card, boxes, selected));
+  look(view?.x ?? 0, view?.y ?? 0, view?.width ?? Infinity);
+  tagChoice.value = card.tag;
   document.getElementById("viewer-title").textContent = classes[card.tag].name;
   document.getElementById("place").textContent = `${current + 1} of ${shown.length}`;
   const facts = [["Score", percent(card.score)], ["Confidence", card.confidence.toFixed(3)],
     ["Evidence left", card.bas_ratio.toFixed(3)], ["Map of", card.method],
     [`Object where the map is above ${card.threshold.toFixed(2)}`, scale(card.threshold)],
-    ["Box", `(${x0}, ${y0}) to (${x1}, ${y1})`], ["Size of the photo", `${photo.width} × ${photo.height}`],
+    [verdict(card) || "Box", boxes.map((box) => box.map(Math.round).join(" ")).join(", ") || "none"],
+    ["Size of the photo", `${photo.width} × ${photo.height}`],
     ["File", photo.name]];
   if (card.iou !== null) facts.splice(1, 0, ["IoU with a true box", card.iou.toFixed(3)]);
   const line = ([key, value]) => make("div", {}, make("dt", {}, key), make("dd", {}, value));
@@ -186,7 +207,9 @@ function move(key) {
 }
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select")) return;
+  if (event.target.matches("input, select")) return;
+  if (editKey(event)) return event.preventDefault();
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
   const key = event.key.toLowerCase();
   const step = { arrowleft: -1, arrowright: 1 }[key], layer = [...HEATS, ...MARKS].find((one) => one[2] === key);
   if (layer) choose(layer[0]);
@@ -215,10 +238,12 @@ const watcher = new IntersectionObserver(([entry]) => {
   watcher.observe(entry.target);
 }, { rootMargin: "800px" });
 
-order.append(...Object.keys(ORDERS).map((label) => make("option", {}, label)));
-document.body.classList.toggle("no-cam", !hasCam);
-document.body.classList.toggle("no-truth", !hasTruth);
-chips();
-layers();
-refresh();
-watcher.observe(document.getElementById("more"));
+function begin() {
+  order.append(...Object.keys(ORDERS).map((label) => make("option", {}, label)));
+  document.body.classList.toggle("no-cam", !hasCam);
+  document.body.classList.toggle("no-truth", !hasTruth);
+  chips();
+  layers();
+  refresh();
+  watcher.observe(document.getElementById("more"));
+}

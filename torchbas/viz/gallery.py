@@ -7,7 +7,7 @@ import json
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from string import Template
 
@@ -137,7 +137,7 @@ def _photo(
     side: int,
     put: Callable[[str, bytes], str],
 ) -> dict:
-    photo = {"name": one.name, "height": one.size[0], "width": one.size[1]}
+    photo = {"name": one.name, "height": one.size[0], "width": one.size[1], "sha256": _content_hash(one)}
     try:
         image = (one.photo or open_image(one.image, side)).copy()
     except InputError as error:
@@ -146,6 +146,17 @@ def _photo(
     jpeg = io.BytesIO()
     image.save(jpeg, "JPEG", quality=80, optimize=True)
     return {**photo, "src": put("jpeg", jpeg.getvalue())}
+
+
+def _content_hash(one: Localization) -> str:
+    """SHA-256 of the photo's file, or of its pixels where it was given in memory, or of its name where it is gone."""
+    if one.photo is not None:
+        return sha256(one.photo.tobytes()).hexdigest()
+    try:
+        with one.image.open("rb") as stream:
+            return file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return sha256(one.name.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _maps(one: Localization, maps_cam: Grids, put: Callable[[str, bytes], str]) -> dict:
@@ -217,7 +228,8 @@ def _page(
         notes.append(
             f'<p class="note">Only the {limit:,} least certain of {len(detections):,} objects are shown here.</p>'
         )
-    style, script = (_TEMPLATE.with_suffix(suffix).read_text("utf-8") for suffix in (".css", ".js"))
+    style = _TEMPLATE.with_suffix(".css").read_text("utf-8")
+    script = "".join(_TEMPLATE.with_name(name).read_text("utf-8") for name in ("gallery.js", "gallery_edit.js"))
     lines = {**_summary(detections, classes, sizes, problems), **facts}.items()
     filling = {
         "title": html.escape(title),
