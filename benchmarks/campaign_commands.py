@@ -101,10 +101,11 @@ def _changed(rng: np.random.Generator, words: list[str], inputs: Path) -> list[s
 
 
 def _ended(words: list[str]) -> Outcome:
-    """How a command ended."""
+    """How a command ended, as the user sees it."""
+    sys.argv = ["bas", *words]
     with watched() as seen:
         try:
-            code = main(words)
+            code = main()  # without words of its own it raises nothing
         except SystemExit as end:  # flags that cannot be understood
             code = end.code
         except Exception as error:
@@ -139,7 +140,8 @@ def prepare(place: Path, seed: int) -> tuple[Callable[[int], tuple[str, Outcome]
         before = content(case)
         os.chdir(case)  # a relative path that a mutation has made leads to here
         outcome = _ended(words)
-        mine = "in/model/" if name == "resume" else "out/"
+        given = words[words.index("--out") + 1] if "--out" in words[:-1] else ""
+        mine = f"{os.path.relpath(given, case)}/" if given and "\0" not in given else "out/"
         after = content(case)
         other = [file for file in before | after if not file.startswith(mine) and before.get(file) != after.get(file)]
         if made_of(valid) != made_of(content(made)):
