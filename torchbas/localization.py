@@ -13,6 +13,8 @@ from .structures import Box
 if TYPE_CHECKING:
     from PIL import Image
 
+CORRECTED = "corrected"
+"""``method`` of a box that was drawn or confirmed by hand."""
 TOUCHED = 0.8
 """Factor of the score for each edge of the photo that a box touches, up to a pixel."""
 LIKE = (0.3, 0.6)
@@ -57,7 +59,8 @@ class Localization:
     the photo is, see :mod:`torchbas.model.familiarity`, times the probability of all tags together. Else confidence
     times the share of the class's activation that lies in the foreground, 1 - S_b / S."""
     method: str = "bas"
-    """Method whose heatmap it is: the model's, or layercam where the model's maps of the tag are empty or full."""
+    """Method whose heatmap it is: the model's, layercam where the model's maps of the tag are empty or full; corrected
+    where the box was made by hand."""
     typical: Shape | None = None
     """Medians of share and of fill over the tag's objects in the training photos, where ``bas label`` found any."""
     ground_truth: tuple[Box, ...] = ()
@@ -75,7 +78,10 @@ class Localization:
     def score(self) -> float:
         """How good the box is likely to be, estimated without ground truth, in [0, 1]: :attr:`stability`, times .8 for
         each edge of the photo that the box touches, times how like the tag's others it is: the smaller by the larger of
-        its share and the typical one, to the power of .3, and of its fill, to that of .6 (docs/start.md)."""
+        its share and the typical one, to the power of .3, and of its fill, to that of .6 (docs/start.md). That of a
+        box that was corrected by hand is 1."""
+        if self.method == CORRECTED:
+            return 1.0
         height, width = self.size
         x0, y0, x1, y1 = self.xyxy
         touched = (x0 <= 1) + (y0 <= 1) + (x1 >= width - 1) + (y1 >= height - 1)

@@ -47,16 +47,20 @@ EVIDENCE = 0.75
 """Largest mean S_b / S of the maps at twice the size, unless they are small."""
 
 
-def localize_own_tags(dataset: Dataset, localizer: Localizer, localize: Localize) -> OwnTags:
+def localize_own_tags(
+    dataset: Dataset, localizer: Localizer, localize: Localize, enlarged: tuple[str, ...] | None = None
+) -> OwnTags:
     """Localizations of the photos' own tags; at twice the size where maps hold, Layer-CAM's where dead.
 
     Args:
         localize: runs the model, with whatever progress and devices.
+        enlarged: tags whose maps are known to hold at twice the size; by some photos of each, when not given.
     """
     localizer = replace(_with(localizer, layercam=(), enlarged=()), shapes=())
     own = localizer.with_own_classes(dataset)
     found = list(localize(own, localizer))
-    if enlarged := _better_enlarged(own, localizer, found, localize):
+    enlarged = _better_enlarged(own, localizer, found, localize) if enlarged is None else enlarged
+    if enlarged:
         localizer = _with(localizer, enlarged=enlarged)
         found = _again(own, localizer, found, enlarged, localize)
     reports = report_per_tag(own, found)

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import analysis, api, data, methods
+from ..api.corrections import Learning, localize_corrected
 from ..api.own_tags import localize_own_tags
 from ..config import Recipe
+from ..data.corrections import Corrections
 from ..errors import InputError
 from ..evaluation.accumulator import Scores
 from ..export import outputs
@@ -89,6 +91,16 @@ class Job:
             fate = "without a tag: learned as background" if learned else f"{have} no tag and {are} left out"
             self.reporter.say(f"{photos} {fate}")
 
+    def announce_corrections(self, corrections: Corrections) -> None:
+        """Say what was understood of corrections, and what matches no photo."""
+        self.reporter.say(corrections.sentence)
+        for old, new in corrections.renamed.items():
+            self.reporter.say(f"  {old} is called {new} now")
+        for problem in corrections.problems[:10]:
+            self.reporter.say(f"  not used: {problem.name}: {problem.reason}")
+        if len(corrections.problems) > 10:
+            self.reporter.say(f"  and {len(corrections.problems) - 10} more")
+
     def train(
         self,
         dataset: Dataset,
@@ -144,19 +156,25 @@ class Job:
         return report_per_tag(localizer.with_own_classes(dataset), found)
 
     def label(
-        self, dataset: Dataset, localizer: Localizer, objects: Any, model: Path
+        self, dataset: Dataset, localizer: Localizer, objects: Any, model: Path, corrections: Corrections | None = None
     ) -> tuple[list[Localization], list[TagReport]]:
         """Localizations of the photos' own tags and the report on the maps of each.
 
         Tags whose maps hold at twice the size are localized there; for tags whose maps are empty or full Layer-CAM's
-        stand in. The saved model keeps that, and what the objects of each tag look like.
+        stand in. With corrections the model learns from them where that helps. The saved model keeps all that, and what
+        the objects of each tag look like.
         """
 
         def localize(some: Dataset, by: Localizer) -> list[Localization]:
             how = " by Layer-CAM" if by.inference.layercam else " at twice the size" if by.inference.enlarges else ""
             return self.localize(some, by, "known", objects, what=f"localizing{how}")
 
-        own = localize_own_tags(dataset, localizer, localize)
+        if corrections is None:
+            own = localize_own_tags(dataset, localizer, localize)
+        else:
+            own = localize_corrected(dataset, localizer, corrections, localize, self.compute.context())
+            if (learning := Learning(*own.localizer.corrections)).boxes:
+                self.reporter.say(learning.sentence)
         if own.localizer != localizer:
             own.localizer.save(model)
         if own.localizer.inference.enlarged:

@@ -40,6 +40,8 @@ class Label(Common):
     """Tags whose photos show none of the others (good, empty): their photos become background, learned as such."""
     objects: Objects = "largest"
     """The largest component of each heatmap, or all."""
+    corrected: tuple[Path, ...] = ()
+    """Files with boxes corrected by hand, of the gallery or a tool: they are learned from, and written as they are."""
     format: Formats = ("coco", "voc", "gallery")
     overwrite: bool = False
     """Replace an earlier run in --out."""
@@ -59,16 +61,21 @@ class Label(Common):
         check_needs(recipe, recipe.options, weights)
         dataset = data.read(self.data).with_background(*self.background)
         check_formats(self.format, dataset.classes)
+        corrections = data.read_corrections(self.corrected, dataset) if self.corrected else None
+        if corrections is not None:
+            dataset = corrections.tagged(dataset)
         self.folder = OutputFolder(self.out, self.data, overwrite=self.overwrite, resume=self.resume)
         begin = partial(self.folder.begin, *OUTPUTS, *MODEL)
         precision = recipe.training.precision
         job = Job(self.out, Reporter(self.quiet), api.Compute(self.device, self.workers, precision))
         checked = job.check(dataset, resume=self.resume)
+        if corrections is not None:
+            job.announce_corrections(corrections)
         job.announce(checked, recipe, weights)
         localizer = job.train(checked, self.out / "model", recipe, weights, resume=self.resume, begin=begin)
         begin()
         words = {"command": "label", "words": chosen(self)}
-        found, reports = job.label(checked, localizer, self.objects, self.out / "model")
+        found, reports = job.label(checked, localizer, self.objects, self.out / "model", corrections)
         answer = job.write(found, checked, localizer, self.format, words, reports)
         job.conclude(
             answer,

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .checks import background_hints, inspect, summary, too_few_tags
+from .corrections import Corrections, read_corrections
 from .images import UnreadableImage, decode, image_size, open_image, reduced
 from .tags import read, read_untagged
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Batch",
+    "Corrections",
     "Draw",
     "Order",
     "PairAugmentation",
@@ -42,6 +44,7 @@ __all__ = [
     "paint",
     "pair_loader",
     "read",
+    "read_corrections",
     "read_mask",
     "read_untagged",
     "reduced",

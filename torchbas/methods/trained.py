@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import nn
 
-from ..bounds import Share, built
+from ..bounds import NonNegative, Share, built
 from ..cards import value_of
 from ..config import Inference, Side
 from ..model.weights import load_network, save_network
@@ -34,6 +34,7 @@ STORED = {
     "changes": dict[str, Any],
     "fingerprint": str,
     "shapes": tuple[tuple[str, Share, Share], ...],
+    "corrections": tuple[str, NonNegative[int], Share, Share],
 }
 """Fields of :class:`TrainedModel` that its card holds, and their types."""
 N = TypeVar("N", bound=nn.Module)
@@ -60,6 +61,9 @@ class TrainedModel(Generic[N]):
     shapes: tuple[tuple[str, float, float], ...] = ()
     """Tag, and the medians of :class:`~torchbas.localization.Shape` over its objects in the training photos; of each
     tag of which ``bas label`` found any."""
+    corrections: tuple[str, int, float, float] = ("", 0, 0.0, 0.0)
+    """Hash and number of the corrected boxes it was given, and shares that were right before and after it learned from
+    others of them; without any, nothing."""
 
     def __post_init__(self) -> None:
         # a network computes the same to the last bit whether it was just trained or is read from a file

@@ -1,0 +1,123 @@
+"""bas label --corrected: corrected boxes go out as they are, tags follow them, and what is learned is said honestly."""
+
+import json
+import shutil
+
+import pytest
+from test_cli import TINY
+
+from torchbas.api import corrections as api_corrections
+from torchbas.api.corrections import Learning, with_corrections
+from torchbas.cli import main
+from torchbas.data import read
+from torchbas.data.corrections import Corrections
+from torchbas.methods.trained import TrainedModel
+
+WORDS = [*TINY[:-1], "--save-every", "1"]
+
+
+@pytest.fixture
+def photos(demo_set, tmp_path):
+    """Photos by tag."""
+    for sample in demo_set.only("train").samples:
+        folder = tmp_path / "photos" / demo_set.classes[sample.labels[0]]
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(sample.path, folder)
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def corrected(photos):
+    """Every photo's own tag corrected: a box each, but for the first, which has nothing, and the second, of another."""
+    dataset = read(photos)
+    tags = dataset.classes
+    images, annotations = [], []
+    for number, sample in enumerate(dataset.samples):
+        own = tags[sample.labels[0]]
+        other = tags[-1] if number == 1 else own
+        images.append({"id": number, "file_name": sample.name, "reviewed": [own, other]})
+        if number:
+            annotations.append({"image_id": number, "category_id": tags.index(other), "bbox": [10, 12, 20, 22]})
+    file = photos.parent / "corrections.json"
+    categories = [{"id": number, "name": tag} for number, tag in enumerate(tags)]
+    file.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    return file
+
+
+def annotations_of(out):
+    content = json.loads((out / "boxes.coco.json").read_text())
+    names = {one["id"]: one["file_name"] for one in content["images"]}
+    tags = {one["id"]: one["name"] for one in content["categories"]}
+    return [(names[a["image_id"]], tags[a["category_id"]], a) for a in content["annotations"]]
+
+
+def test_corrected_boxes_go_out_as_they_are_and_marked(photos, corrected, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = ["label", str(photos), "--out", str(out), "--corrected", str(corrected), *WORDS]
+    assert main([*words, "--format", "coco", "gallery", "voc"]) == 0
+    dataset = read(photos)
+    _, second, *rest = dataset.samples
+    found = annotations_of(out)
+    assert {name for name, *_ in found} == {second.name, *(one.name for one in rest)}
+    assert {tag for name, tag, _ in found if name == second.name} == {dataset.classes[-1]}
+    for _, _, one in found:
+        assert one["bbox"] == [10, 12, 20, 22]
+        assert (one["score"], one["attributes"]["method"]) == (1, "corrected")
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"corrected by hand: {len(dataset.samples)} photos" in said
+    assert "left out five ways, a box was right (IoU of .5) in" in said
+    card = json.loads((out / "model/model.json").read_text())
+    assert card["corrections"][1] == len(dataset.samples) - 1
+
+
+def test_stopped_after_it_has_learned_it_ends_as_if_it_had_not_been(photos, corrected, tmp_path, monkeypatch):
+    """Killed between the saving of the model and run.json."""
+    monkeypatch.setattr(Learning, "kept", property(lambda _: True))
+    words = ["label", str(photos), "--corrected", str(corrected), *WORDS]
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert main([*words, "--out", str(whole)]) == 0
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("torchbas.cli.job.Job.write", stop)
+        assert main([*words, "--out", str(stopped)]) == 130
+    assert main([*words, "--out", str(stopped), "--resume"]) == 0
+    for name in ("boxes.coco.json", "masks.coco.json", "model/model.safetensors", "model/model.json"):
+        assert (whole / name).read_bytes() == (stopped / name).read_bytes()
+    other = json.loads(corrected.read_text())
+    other["annotations"][0]["bbox"] = [1, 2, 20, 22]
+    corrected.write_text(json.dumps(other))
+    assert main([*words, "--out", str(stopped), "--resume"]) == 2
+
+
+def test_what_does_not_help_is_not_kept(photos, corrected, tmp_path, monkeypatch):
+    def worse(*_):
+        return 0
+
+    monkeypatch.setattr(api_corrections, "_right", worse)
+    words = ["label", str(photos), *WORDS]
+    assert main([*words, "--corrected", str(corrected), "--out", str(tmp_path / "a")]) == 0
+    model = TrainedModel.load(tmp_path / "a/model")
+    assert model.corrections[2:] == (0, 0)
+    assert not Learning(*model.corrections).kept
+
+
+def test_a_mask_stays_inside_its_corrected_box(photos):
+    dataset = read(photos)
+    sample = dataset.samples[0]
+    tag, box = dataset.classes[sample.labels[0]], (4.4, 6.0, 20.6, 30.0)
+    (one,) = with_corrections([], dataset, Corrections({(sample.name, tag): (box,)}))
+    assert one.xyxy == box
+    assert one.score == 1
+    assert one.mask.sum() == (21 - 4) * (30 - 6)
+    assert one.mask[6:30, 4:21].all()
+
+
+def test_corrections_of_other_photos_are_refused_before_anything_is_trained(photos, corrected, tmp_path, capsys):
+    corrected.write_text(corrected.read_text().replace(".jpg", ".tif"))
+    words = ["label", str(photos), "--out", str(tmp_path / "out"), "--corrected", str(corrected), *WORDS]
+    assert main(words) == 2
+    assert "matches no photo of" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out").exists()

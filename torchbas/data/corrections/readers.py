@@ -1,0 +1,235 @@
+"""Corrections as the tools that people correct in write them: photos by name, boxes by tag."""
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.etree import ElementTree as ET
+
+from ...errors import InputError
+from ...inputs import number, open_text, read_json, regular
+from ...structures import Box
+from ..datasets.reading import normalize_tag
+
+
+class Entry(NamedTuple):
+    """A photo in a file of corrections."""
+
+    name: str
+    """As the file has it: perhaps with folders before it, or without its suffix (``stem``)."""
+    boxes: dict[str, list[Box]]
+    """All boxes of each tag that was looked at; none: it is not there."""
+    size: tuple[int, int] | None = None
+    """Height and width that the boxes are of; None where the file does not say."""
+    sha256: str = ""
+    """Of the photo's file, where the gallery wrote it."""
+    nothing: bool = False
+    """Whether none of the photo's tags is there."""
+    relative: bool = False
+    """Whether boxes are shares of width and height."""
+    stem: bool = False
+    """Whether the name has no suffix."""
+
+
+BROKEN = (ValueError, KeyError, TypeError, AttributeError, IndexError, LookupError)
+"""What a file of another content makes the readers raise."""
+
+
+def read_entries(path: Path) -> list[Entry]:
+    """The photos in a file or folder of corrections.
+
+    COCO, that of the gallery with what was looked at; Label Studio's JSON and JSON-MIN; CVAT for images 1.1; Pascal
+    VOC's XML, a file or a folder of them; a folder of YOLO with ``data.yaml``.
+
+    Raises:
+        InputError: no such path, or none of these.
+    """
+    try:
+        return list(_reader(path)(path))
+    except (*BROKEN, ET.ParseError, RecursionError) as error:
+        raise InputError(f"{path} is not understood as corrections ({error!r}): export them again.") from error
+
+
+def _reader(path: Path) -> Callable[[Path], Iterator[Entry]]:
+    if not path.exists():
+        raise InputError(f"--corrected {path} does not exist: check the path.")
+    if path.is_dir():
+        if (path / "data.yaml").is_file():
+            return _yolo
+        if any(path.rglob("*.xml")):
+            return _voc_folder
+    elif path.suffix.lower() == ".json":
+        return _json
+    elif path.suffix.lower() == ".xml":
+        return _xml
+    forms = "a JSON (of the gallery, COCO, Label Studio), an XML (CVAT, Pascal VOC), or a folder of YOLO or VOC"
+    raise InputError(f"--corrected {path} is nothing that corrections are read from: give {forms}.")
+
+
+def _json(path: Path) -> Iterator[Entry]:
+    content = read_json(path)
+    return _coco(content) if isinstance(content, dict) else _label_studio(content)
+
+
+def _coco(content: dict[str, Any]) -> Iterator[Entry]:
+    """The gallery lists the tags that were looked at; elsewhere these are the tags that have a box."""
+    tags = {one["id"]: normalize_tag(one["name"]) for one in content["categories"]}
+    boxes: dict[Any, dict[str, list[Box]]] = {one["id"]: {} for one in content["images"]}
+    for one in content["annotations"]:
+        x, y, width, height = map(number, one["bbox"])
+        boxes[one["image_id"]].setdefault(tags[one["category_id"]], []).append((x, y, x + width, y + height))
+    for image in content["images"]:
+        found, reviewed = boxes[image["id"]], image.get("reviewed")
+        if reviewed is not None:
+            found = {normalize_tag(tag): found.get(normalize_tag(tag), []) for tag in reviewed}
+        if found:
+            size = _size(image.get("height"), image.get("width"))
+            yield Entry(str(image["file_name"]), found, size, str(image.get("sha256", "")))
+
+
+def _size(height: Any, width: Any) -> tuple[int, int] | None:
+    return None if height is None or width is None else (int(number(height)), int(number(width)))
+
+
+def _label_studio(tasks: list[dict[str, Any]]) -> Iterator[Entry]:
+    """Tasks with the last annotation that was not skipped, or JSON-MIN, where each task has its regions by control."""
+    for task in tasks:
+        if "annotations" in task:
+            done = [one for one in task["annotations"] if not one.get("was_cancelled")]
+            if not done:
+                continue
+            image = next(value for value in task["data"].values() if isinstance(value, str))
+            regions = [region for region in done[-1]["result"] if region.get("value")]
+            values = [region["value"] | {"size": _original(region)} for region in regions]
+        else:
+            image = task["image"]
+            values = [
+                region | {"size": _original(region)}
+                for regions in task.values()
+                if isinstance(regions, list)
+                for region in regions
+                if isinstance(region, dict)
+            ]
+        boxes: dict[str, list[Box]] = {}
+        for value in values:
+            labels = value.get("rectanglelabels") or value.get("polygonlabels")
+            if labels:
+                boxes.setdefault(normalize_tag(str(labels[0])), []).append(_shares(value))
+        size = next((value["size"] for value in values if value["size"]), None)
+        yield Entry(_file_of(image), boxes, size, nothing=not boxes, relative=True)
+
+
+def _original(region: dict[str, Any]) -> tuple[int, int] | None:
+    return _size(region.get("original_height"), region.get("original_width"))
+
+
+def _file_of(address: str) -> str:
+    """The photo in an address: ``/data/local-files/?d=cat/1.jpg``, ``/data/upload/3/0123abcd-1.jpg``, a path."""
+    parts = urlsplit(address)
+    name = parse_qs(parts.query)["d"][0] if "d=" in parts.query else unquote(parts.path)
+    return re.sub(r"(^|.*/)upload/\d+/[0-9a-f]{8}-", "", name)
+
+
+def _shares(value: dict[str, Any]) -> Box:
+    """Bounds of a rectangle, perhaps turned about its first corner, or of a polygon, as shares of width and height."""
+    if "points" in value:
+        points = [(number(x), number(y)) for x, y in value["points"]]
+    else:
+        x, y, width, height = (number(value[key]) for key in ("x", "y", "width", "height"))
+        angle = math.radians(number(value.get("rotation") or 0))
+        rows, columns = value["size"] or (1, 1)  # turned in pixels, not in percent
+        corners = ((0.0, 0.0), (width, 0.0), (0.0, height), (width, height))
+        points = [
+            (
+                x + a * math.cos(angle) - b * math.sin(angle) * rows / columns,
+                y + a * math.sin(angle) * columns / rows + b * math.cos(angle),
+            )
+            for a, b in corners
+        ]
+    across, down = zip(*points, strict=True)
+    return min(across) / 100, min(down) / 100, max(across) / 100, max(down) / 100
+
+
+def _xml(path: Path) -> Iterator[Entry]:
+    root = ET.parse(regular(path)).getroot()
+    if root.tag == "annotation":
+        return iter([_voc(root)])
+    if root.tag == "annotations":
+        return _cvat(root)
+    raise ValueError(f"its root is {root.tag}, not annotation (VOC) or annotations (CVAT)")
+
+
+def _cvat(root: ET.Element) -> Iterator[Entry]:
+    for image in root.iterfind("image"):
+        boxes: dict[str, list[Box]] = {}
+        for shape in image:
+            if (box := _cvat_bounds(shape)) is not None:
+                boxes.setdefault(normalize_tag(shape.attrib["label"]), []).append(box)
+        if boxes:
+            yield Entry(image.attrib["name"], boxes, _size(image.attrib["height"], image.attrib["width"]))
+
+
+def _cvat_bounds(shape: ET.Element) -> Box | None:
+    given = shape.attrib
+    if shape.tag == "box":
+        x0, y0, x1, y1 = (number(given[key]) for key in ("xtl", "ytl", "xbr", "ybr"))
+        return x0, y0, x1, y1
+    if shape.tag == "mask":
+        left, top, width, height = (number(given[key]) for key in ("left", "top", "width", "height"))
+        return left, top, left + width, top + height
+    if shape.tag in ("polygon", "polyline"):
+        across, down = zip(
+            *([number(value) for value in pair.split(",")] for pair in given["points"].split(";")), strict=True
+        )
+        return min(across), min(down), max(across), max(down)
+    return None
+
+
+def _voc_folder(folder: Path) -> Iterator[Entry]:
+    for file in sorted(folder.rglob("*.xml")):
+        yield from _xml(file)
+
+
+def _voc(root: ET.Element) -> Entry:
+    """VOC's pixels count from 1, and its boxes end on their last one."""
+    boxes: dict[str, list[Box]] = {}
+    for thing in root.iterfind("object"):
+        x0, y0, x1, y1 = (number(thing.findtext(f"bndbox/{key}")) for key in ("xmin", "ymin", "xmax", "ymax"))
+        boxes.setdefault(normalize_tag(thing.findtext("name") or ""), []).append((x0 - 1, y0 - 1, x1, y1))
+    size = _size(root.findtext("size/height"), root.findtext("size/width"))
+    path, name = root.findtext("path") or "", root.findtext("filename") or ""
+    folder = root.findtext("folder") or ""
+    fallback = f"{folder}/{name}" if folder else name
+    return Entry(
+        path.replace("\\", "/") if PurePosixPath(path).name == name else fallback, boxes, size, nothing=not boxes
+    )
+
+
+def _yolo(folder: Path) -> Iterator[Entry]:
+    import yaml
+
+    with open_text(folder / "data.yaml") as stream:
+        names = yaml.safe_load(stream)["names"]
+    tags = {
+        int(key): normalize_tag(str(name))
+        for key, name in (names.items() if isinstance(names, dict) else enumerate(names))
+    }
+    for file in sorted((folder / "labels").rglob("*.txt")):
+        boxes: dict[str, list[Box]] = {}
+        with open_text(file) as stream:
+            for line in filter(str.strip, stream):
+                kind, *rest = line.split()
+                boxes.setdefault(tags[int(kind)], []).append(_yolo_bounds([number(word) for word in rest]))
+        name = file.relative_to(folder / "labels").with_suffix("").as_posix()
+        yield Entry(re.sub(r"^(train|val|test)/", "", name), boxes, nothing=not boxes, relative=True, stem=True)
+
+
+def _yolo_bounds(values: list[float]) -> Box:
+    """Of center, width and height, or of an outline."""
+    if len(values) == 4:
+        x, y, width, height = values
+        return x - width / 2, y - height / 2, x + width / 2, y + height / 2
+    across, down = values[::2], values[1::2]
+    return min(across), min(down), max(across), max(down)

@@ -1,0 +1,134 @@
+"""Learning from boxes that were corrected by hand: the generator goes on where its maps should and should not be."""
+
+import copy
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ..data import evaluation_loader, standardize, whole_view
+from ..inference.localizer import Localizer
+from ..model.bas import BAS
+from ..structures import Box, Dataset, Sample
+
+STEPS, BATCH, RATE = 150, 16, 1e-3
+SHARING = 1.0
+"""What is learned of one tag's edges holds for the others (docs/start.md, filters that share gradients)."""
+LEAST = 1e-4
+"""Maps are kept this far from 0 and 1, where the logarithm ends."""
+
+
+class Corrected(NamedTuple):
+    """A tag in a photo, and all its boxes; none: it is not there."""
+
+    sample: Sample
+    label: int
+    boxes: tuple[Box, ...]
+    """In pixels of the photo."""
+
+
+class Lessons(NamedTuple):
+    """``N`` tags in photos, ready to learn from; boxes are padded with empty ones."""
+
+    features: Float[Tensor, "N 2 C h w"]
+    """F of the photo and of its mirror image."""
+    label: Int[Tensor, " N"]
+    boxes: Float[Tensor, "N M 4"]
+    """As shares of width and height."""
+
+    def some(self, rows: Int[Tensor, " R"]) -> "Lessons":
+        """Only these."""
+        return Lessons(*(column[rows] for column in self))
+
+
+def can_learn(localizer: Localizer) -> bool:
+    """Whether the method has a map for each class that a generator makes of F."""
+    model = localizer.model
+    return isinstance(model, BAS) and not model.architecture.class_agnostic
+
+
+@torch.no_grad()
+def lessons(
+    localizer: Localizer, corrected: Sequence[Corrected], precision: Callable[[], Any] = nullcontext
+) -> Lessons:
+    """F of the photos at the size that they are localized at, and their boxes."""
+    samples = tuple(one.sample for one in corrected)
+    model, device = localizer.model.eval(), next(localizer.model.parameters()).device
+    dataset = Dataset(samples[0].path, localizer.classes, samples)
+    features, boxes = [], torch.zeros(len(samples), max(1, *(len(one.boxes) for one in corrected)), 4)
+    for batch in evaluation_loader(dataset, partial(whole_view, size=localizer.resize), BATCH):
+        images = standardize(batch.images.to(device), *model.normalization)
+        with precision():
+            both = [
+                model.encode(view.contiguous(memory_format=torch.channels_last)).features for view in _mirrored(images)
+            ]
+        features.append(torch.stack(both, dim=1).half())
+        for place, (height, width) in zip(batch.index.tolist(), batch.size.tolist(), strict=True):
+            for number, box in enumerate(corrected[place].boxes):
+                boxes[place, number] = torch.tensor(box) / torch.tensor([width, height, width, height])
+    return Lessons(torch.cat(features), torch.tensor([one.label for one in corrected], device=device), boxes.to(device))
+
+
+def _mirrored(images: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B 3 H W"]]:
+    return images, images.flip(3)
+
+
+def learned(localizer: Localizer, given: Lessons, seed: int = 0) -> Localizer:
+    """The same with a generator that has learned from corrected boxes; the given one stays as it is.
+
+    Each step takes up to :data:`BATCH` of them, half of the times mirrored, and lowers :func:`box_loss` by Adam.
+    """
+    model = copy.deepcopy(localizer.model)
+    assert isinstance(model, BAS)
+    generator = model.generator.requires_grad_(True)
+    generator.share_gradients(SHARING)
+    optimizer = torch.optim.Adam(generator.parameters(), lr=RATE)
+    rng = np.random.default_rng(seed)
+    for _ in range(STEPS):
+        rows = torch.from_numpy(rng.permutation(len(given.label))[:BATCH]).to(given.label.device)
+        mirrored = bool(rng.random() < 0.5)
+        some = given.some(rows)
+        maps = generator.of(some.features[:, int(mirrored)].float(), some.label[:, None])[:, 0]
+        optimizer.zero_grad()
+        box_loss(maps.flip(2) if mirrored else maps, some.boxes).backward()
+        optimizer.step()
+    return replace(localizer, model=model.eval())
+
+
+def box_loss(maps: Float[Tensor, "B h w"], boxes: Float[Tensor, "B M 4"]) -> Float[Tensor, ""]:
+    """How far maps are from boxes: outside of all of them a map is 0; inside of each some place of every row and of
+    every column is 1, so that it reaches all four sides (the projections of Tian et al. 2021, BoxInst).
+
+    The mean of -log(1 - M) over the places outside, and of -log of the largest M in a row or column over those of a
+    box; a place belongs to a box that its middle lies in, and a box without any has the one that its middle lies in.
+    """
+    maps = maps.clamp(LEAST, 1 - LEAST)
+    rows = _places(boxes[:, :, 1], boxes[:, :, 3], maps.shape[1])
+    columns = _places(boxes[:, :, 0], boxes[:, :, 2], maps.shape[2])
+    inside = rows[:, :, :, None] & columns[:, :, None, :]
+    outside = ~inside.any(dim=1)
+    empty = -(1 - maps).log()
+    loss = (empty * outside).sum(dim=(1, 2)) / outside.sum(dim=(1, 2)).clamp(min=1)
+    within = torch.where(inside, maps[:, None], LEAST)
+    full = [
+        (-(within.amax(dim=dim).log()) * places).sum(dim=2) / places.sum(dim=2).clamp(min=1)
+        for dim, places in ((3, rows), (2, columns))
+    ]
+    there = rows.any(dim=2)
+    reached = (sum(full) / 2 * there).sum(dim=1) / there.sum(dim=1).clamp(min=1)
+    return (loss + reached).mean()
+
+
+def _places(low: Float[Tensor, "B M"], high: Float[Tensor, "B M"], count: int) -> Bool[Tensor, "B M n"]:
+    """Rows or columns of a grid that belong to a box, by its first and last edge; none where it is empty."""
+    middles = (torch.arange(count, device=low.device) + 0.5) / count
+    found = (middles >= low[..., None]) & (middles < high[..., None])
+    nearest = ((low + high) / 2 * count).long().clamp(max=count - 1)
+    single = torch.nn.functional.one_hot(nearest, count).bool()
+    return torch.where(found.any(dim=2, keepdim=True), found, single) & (high > low)[..., None]
