@@ -10,12 +10,14 @@ from figures import command, table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from test_cli import SHORT
 
 from torchbas.analysis import draw_ious, draw_losses, draw_sizes, draw_terms, draw_thresholds
 from torchbas.analysis.iou import correct_boxes
 from torchbas.analysis.size import by_size, density
 from torchbas.analysis.tables import Range, read_rows, read_series
 from torchbas.analysis.terms import read_terms, smooth
+from torchbas.cli import main
 from torchbas.cli.analyze import FIGURES
 from torchbas.errors import InputError
 
@@ -234,3 +236,13 @@ def test_ious_and_sizes_return_what_they_wrote(tables, tmp_path):
         files = draw([tables], tmp_path / figure)
         assert [file.name for file in files] == [*FIGURES[figure]]
         assert all(file.is_file() for file in files)
+
+
+def test_a_finished_run_whose_losses_are_drawn_needs_its_log_no_more(demo_set, tmp_path, capsys):
+    words = ["train", str(demo_set.root), "--out", str(tmp_path / "run"), *SHORT]
+    assert main(words) == 0
+    (tmp_path / "run/log.csv").write_bytes(b"\x9f")
+    assert main([*words, "--resume"]) == 0
+    (tmp_path / "run/losses.png").unlink()
+    assert main([*words, "--resume"]) == 2
+    assert "log.csv is not written in UTF-8" in " ".join(capsys.readouterr().err.split())

@@ -10,6 +10,7 @@ from .mask_sweep import sweep_masks as sweep_masks
 from .masks import draw_masks as draw_masks
 from .seeds import draw_seeds as draw_seeds
 from .size import draw_sizes as draw_sizes
+from .terms import LOSSES as LOSSES
 from .terms import draw_losses as draw_losses
 from .terms import draw_terms as draw_terms
 from .thresholds import draw_thresholds as draw_thresholds

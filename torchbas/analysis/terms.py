@@ -7,11 +7,14 @@ import numpy as np
 from jaxtyping import Float
 
 from ..errors import InputError
+from ..inputs import read_text
 from ..io import atomic_write
 from ..training.logger import POSITION
 from ..viz.plots import Line, panels
 from .tables import number, read_rows
 
+LOSSES = "losses.png"
+"""The picture of all losses in the folder of a run."""
 SPAN = 0.05
 """Window of the moving average, as a share of the steps."""
 
@@ -61,15 +64,15 @@ def draw_terms(runs: Sequence[Path], out: Path, *, terms: Sequence[str] = ("supp
 
 
 def draw_losses(run: Path) -> None:
-    """Write ``losses.png`` beside the ``log.csv`` of a run: a panel for each loss; nothing before there are two steps.
+    """Write :data:`LOSSES` beside the ``log.csv`` of a run: a panel for each loss; nothing before there are two steps.
 
     Raises :class:`InputError`, see :func:`read_terms`, and where the disk refuses.
     """
-    lines = (run / "log.csv").read_text(encoding="utf-8").splitlines()
+    lines = read_text(run / "log.csv").splitlines()
     if len(lines) < 3:
         return
     terms = read_terms(run, [name for name in lines[0].split(",") if name not in POSITION])
-    with atomic_write(run / "losses.png") as partial:
+    with atomic_write(run / LOSSES) as partial:
         panels(partial, {term: {"": _line(*points)} for term, points in terms.items()}, xlabel="step", numbers=False)
 
 

@@ -28,7 +28,7 @@ from .progress import Reporter, Stage
 
 OUTPUTS = (MANIFEST, *outputs())
 MODEL = (
-    *(MANIFEST, PHOTOS, "model", "model.json", "model.safetensors", "checkpoint.pt", "log.csv", "losses.png"),
+    *(MANIFEST, PHOTOS, "model", "model.json", "model.safetensors", "checkpoint.pt", "log.csv", analysis.LOSSES),
     *("features.npy", "events.out.tfevents.*"),
 )
 SPLIT_BATCHES = (
@@ -126,7 +126,7 @@ class Job:
             localizer = api.train(
                 dataset, out, recipe=recipe, weights=weights, resume=resume, compute=self.compute, watch=watch
             )
-        if first_process():
+        if first_process() and (steps.total or not (out / analysis.LOSSES).is_file()):
             analysis.draw_losses(out)
         return localizer
 
