@@ -29,3 +29,8 @@ CALMER = "lower --lr or use --precision 32-true, and start again with --overwrit
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C or SIGTERM: the work is saved and can be resumed. Exit code 130."""
+
+
+def one_line(error: BaseException) -> str:
+    """What a library says, short and without line breaks."""
+    return " ".join(str(error).split())[:160] or type(error).__name__

@@ -10,6 +10,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import corrected
 import numpy as np
 import torch
 from mutations import Rng, mutated
@@ -269,6 +270,11 @@ def _stage(folder: Path) -> None:
     _ = stage.complete, stage.result, stage.refuse_other()
 
 
+def _corrected(tool: str) -> Kind:
+    files = {name: text.encode() for name, text in corrected.FILES[tool].items()}
+    return Kind(files, partial(corrected.read, tool), names=("photos",))
+
+
 MAKERS: dict[str, Callable[[], Kind]] = {
     **{name: partial(_photo, name) for name in (*PHOTOS, *TURNED)},
     "mask_png": partial(_mask, "png", "P"),
@@ -290,6 +296,7 @@ MAKERS: dict[str, Callable[[], Kind]] = {
     "predictions": lambda: _one("top.csv", b"image,class\na.jpg,cat,dog\nb.jpg,dog,cat\n", read_predictions),
     "table": lambda: _one("images.csv", TABLE.encode(), _csv),
     "coco_boxes": lambda: _one("boxes.coco.json", json.dumps(COCO).encode(), read_boxes),
+    **{f"corrected_{tool}": partial(_corrected, tool) for tool in corrected.FILES},
     "manifest": lambda: Kind({"run.json": json.dumps(RUN).encode()}, _run),
     "stage": lambda: Kind({"stage.json": b'{"fingerprint": "own", "result": {"a": 1}}'}, _stage),
 }

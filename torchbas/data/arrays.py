@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, one_line
 from ..inputs import regular
 
 LARGEST = 2**30
@@ -52,11 +52,6 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise
     except DAMAGED as error:
         raise InputError(f"{path} cannot be read as an array ({one_line(error)}): write it again.") from error
-
-
-def one_line(error: BaseException) -> str:
-    """What a library says, short and without line breaks."""
-    return " ".join(str(error).split())[:160] or type(error).__name__
 
 
 def read_pickled(path: Path, more: dict[tuple[str, str], Callable[..., Any]] | None = None) -> Any:

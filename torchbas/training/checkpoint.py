@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ..bounds import NonNegative, built, checked
-from ..data.arrays import DAMAGED, one_line
+from ..data.arrays import DAMAGED
 from ..data.tensors import load_tensors
-from ..errors import InputError
+from ..errors import InputError, one_line
 from ..inputs import regular
 from ..io import atomic_write
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree as ET
 
-from ...errors import InputError
-from ...inputs import number, open_text, read_json, regular
+from ...errors import InputError, one_line
+from ...inputs import number, open_text, read_json, read_text, regular
 from ...structures import Box
 from ..datasets.reading import normalize_tag
 
@@ -33,7 +33,7 @@ class Entry(NamedTuple):
     """Whether the name has no suffix."""
 
 
-BROKEN = (ValueError, KeyError, TypeError, AttributeError, IndexError, LookupError)
+BROKEN = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 """What a file of another content makes the readers raise."""
 
 
@@ -49,7 +49,7 @@ def read_entries(path: Path) -> list[Entry]:
     try:
         return list(_reader(path)(path))
     except (*BROKEN, ET.ParseError, RecursionError) as error:
-        raise InputError(f"{path} is not understood as corrections ({error!r}): export them again.") from error
+        raise InputError(f"{path} is not understood as corrections ({one_line(error)}): export them again.") from error
 
 
 def _reader(path: Path) -> Callable[[Path], Iterator[Entry]]:
@@ -100,7 +100,7 @@ def _label_studio(tasks: list[dict[str, Any]]) -> Iterator[Entry]:
             done = [one for one in task["annotations"] if not one.get("was_cancelled")]
             if not done:
                 continue
-            image = next(value for value in task["data"].values() if isinstance(value, str))
+            image = next((value for value in task["data"].values() if isinstance(value, str)), "")
             regions = [region for region in done[-1]["result"] if region.get("value")]
             values = [region["value"] | {"size": _original(region)} for region in regions]
         else:
@@ -208,14 +208,7 @@ def _voc(root: ET.Element) -> Entry:
 
 
 def _yolo(folder: Path) -> Iterator[Entry]:
-    import yaml
-
-    with open_text(folder / "data.yaml") as stream:
-        names = yaml.safe_load(stream)["names"]
-    tags = {
-        int(key): normalize_tag(str(name))
-        for key, name in (names.items() if isinstance(names, dict) else enumerate(names))
-    }
+    tags = _yolo_names(folder / "data.yaml")
     for file in sorted((folder / "labels").rglob("*.txt")):
         boxes: dict[str, list[Box]] = {}
         with open_text(file) as stream:
@@ -224,6 +217,17 @@ def _yolo(folder: Path) -> Iterator[Entry]:
                 boxes.setdefault(tags[int(kind)], []).append(_yolo_bounds([number(word) for word in rest]))
         name = file.relative_to(folder / "labels").with_suffix("").as_posix()
         yield Entry(re.sub(r"^(train|val|test)/", "", name), boxes, nothing=not boxes, relative=True, stem=True)
+
+
+def _yolo_names(file: Path) -> dict[int, str]:
+    import yaml
+
+    try:
+        names = yaml.safe_load(read_text(file))["names"]
+    except yaml.YAMLError as error:
+        raise ValueError(f"data.yaml: {one_line(error)}") from error
+    pairs = names.items() if isinstance(names, dict) else enumerate(names)
+    return {int(key): normalize_tag(f"{name}") for key, name in pairs if isinstance(name, (str, int, float))}
 
 
 def _yolo_bounds(values: list[float]) -> Box:

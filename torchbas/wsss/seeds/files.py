@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from ...data.arrays import one_line, read_arrays, read_pickled
+from ...data.arrays import read_arrays, read_pickled
 from ...data.tensors import load_tensors
-from ...errors import InputError
+from ...errors import InputError, one_line
 from ...io import atomic_write
 from ...structures import LARGEST, working_size
 
