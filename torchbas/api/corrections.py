@@ -96,7 +96,8 @@ def learn(
 ) -> tuple[Localizer, Learning] | None:
     """A model that has learned from corrected boxes; None where they are too few, or the method cannot.
 
-    Tags that were localized at twice the size are so again only where that is better on the boxes that were left out.
+    Tags that were localized at twice the size are so again, and masks are drawn to the photo's edges again, only where
+    that is better on the boxes that were left out: maps that were taught boxes need it less.
 
     Args:
         own: what the model found in the photos before.
@@ -110,7 +111,9 @@ def learn(
         return None
     known = lessons(localizer, given, precision)
     before = _right(_firsts(own.found, localizer), given)
-    enlarged = dict.fromkeys((localizer.inference.enlarged, ()), 0)
+    now = localizer.inference
+    ways = [{"refine": refine, "enlarged": tags} for tags in ((), now.enlarged) for refine in ("none", now.refine)]
+    right = [0] * len(ways)
     order = np.random.default_rng(0).permutation(len(given))
     for fold in range(FOLDS):
         out = set(order[fold::FOLDS].tolist())
@@ -119,14 +122,15 @@ def learn(
             continue
         rest = torch.tensor([row for row in range(len(given)) if row not in out], device=known.label.device)
         other = learned(_with(localizer, layercam=()), known.some(rest))
-        for tags in enlarged:
-            found = localize(_only(photos, asked), _with(other, enlarged=tags))
-            enlarged[tags] += _right(_firsts(found, localizer), asked)
-    best = max(enlarged, key=lambda tags: enlarged[tags])
-    result = Learning(fingerprint, boxes, round(before / boxes, 4), round(enlarged[best] / boxes, 4))
+        for number, way in enumerate(ways):
+            if way not in ways[:number]:
+                found = localize(_only(photos, asked), _with(other, **way))
+                right[number] += _right(_firsts(found, localizer), asked)
+    best = max(range(len(ways)), key=right.__getitem__)
+    result = Learning(fingerprint, boxes, round(before / boxes, 4), round(right[best] / boxes, 4))
     if not result.kept:
         return localizer, result
-    return _with(learned(_with(localizer, layercam=()), known), enlarged=best), result
+    return _with(learned(_with(localizer, layercam=()), known), **ways[best]), result
 
 
 def _given(dataset: Dataset, corrections: Corrections) -> list[Corrected]:
