@@ -216,6 +216,37 @@ def masks_table(results: Results) -> str:
     return markdown(["msrc15, 15 classes", "mIoU", "threshold", "photos", "commit"], rows)
 
 
+def corrections_table(results: Results) -> str:
+    """What corrected boxes do for the photos that were not corrected."""
+    found = {key: one for key, one in results.items() if key.startswith("corrections/")}
+    places = {key: (*_split_count(key), one["seed"]) for key, one in found.items()}
+    rows = []
+    for key in sorted(found, key=places.__getitem__):
+        one, (_, count, seed) = found[key], places[key]
+        metrics, left = one["metrics"], one["left_out"]
+        guess = f"{100 * left['before']:.0f} to {100 * left['after']:.0f}" if left["boxes"] else ""
+        mask = _percent(metrics["mask_iou"]) if "mask_iou" in metrics else ""
+        data = one["data"].partition(",")[0]
+        cells = [_percent(metrics["gt_known"]), mask, guess, _minutes(one["seconds"]), one["commit"][:7]]
+        rows.append([data, str(count), str(seed), *cells])
+    head = [
+        "folder",
+        "corrected",
+        "seed",
+        "GT-known of the others",
+        "mask IoU",
+        "said of those left out, %",
+        "time",
+        "commit",
+    ]
+    return markdown(head, rows)
+
+
+def _split_count(key: str) -> tuple[str, int]:
+    name, count, _ = key.rsplit("_", 2)
+    return name, int(count)
+
+
 ENDS = ("read", "refused", "exit 0", "exit 2", "well")
 """Outcomes of a campaign's cases that may be."""
 CAMPAIGNS = {
@@ -267,6 +298,7 @@ TABLES = {
     "evaluator": evaluator_table,
     "masks": masks_table,
     "campaigns": campaigns_table,
+    "corrections": corrections_table,
     "refine_speed": refine_speed_table,
 }
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
