@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from hostile_table import rows as hostile_rows
 from speed_tables import evaluator_table, refine_speed_table, speed_table
 from tabulate_results import MISSING, Results, markdown
 
@@ -272,6 +273,12 @@ def campaigns_table(results: Results) -> str:
     return markdown(["campaign", "cases", "ended with", "faults", "commit"], rows)
 
 
+def hostile_table(results: Results) -> str:
+    """What was found in version 0.3, and now."""
+    rows = hostile_rows(results.get("robustness/readers"), ENDS)
+    return markdown(["", "version 0.3", "now", "asked by"], rows)
+
+
 def paper_table(results: Results) -> str:
     """The paper's Table 1 as the recipes promise it, beside the results here."""
     rows = [_promised(f"cub_{name}", results) + _promised(f"ilsvrc_{name}", results) for name in BACKBONES]
@@ -298,6 +305,7 @@ TABLES = {
     "evaluator": evaluator_table,
     "masks": masks_table,
     "campaigns": campaigns_table,
+    "hostile": hostile_table,
     "corrections": corrections_table,
     "refine_speed": refine_speed_table,
 }
