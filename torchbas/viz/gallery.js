@@ -187,7 +187,7 @@ function enlarge(index) {
   const facts = [["Score", percent(card.score)], ["Confidence", card.confidence.toFixed(3)],
     ["Evidence left", card.bas_ratio.toFixed(3)], ["Map of", card.method],
     [`Object where the map is above ${card.threshold.toFixed(2)}`, scale(card.threshold)],
-    [verdict(card) || "Box", boxes.map((box) => box.map(Math.round).join(" ")).join(", ") || "none"],
+    [`Box${verdict(card) && `, ${verdict(card)}`}`, boxes.map((box) => box.map(Math.round).join(" ")).join(", ") || "none"],
     ["Size of the photo", `${photo.width} × ${photo.height}`],
     ["File", photo.name]];
   if (card.iou !== null) facts.splice(1, 0, ["IoU with a true box", card.iou.toFixed(3)]);
