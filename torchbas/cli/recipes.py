@@ -14,6 +14,8 @@ from ..config import Recipe
 from .common import Common
 from .common import parse as read
 
+MOST = 12
+"""Measurements that are printed of a recipe."""
 MISSING = "not run here with exactly these settings"
 
 
@@ -78,6 +80,8 @@ def _described(recipe: Recipe) -> list[str]:
     from .. import recipes
 
     found = [f"  {_measured(result)}" for result in recipes.measured(recipe.name)]
+    if len(found) > MOST:
+        found[MOST:] = [f"  and {len(found) - MOST} more, in docs/results.md"]
     return [
         recipe.about,
         f"Cost: {recipes.cost(recipe)}",

@@ -85,7 +85,8 @@ function cardElement(card, index) {
   numbers.append(number("Confidence", card.confidence), number("Evidence left", card.bas_ratio));
   if (card.iou !== null) numbers.append(number("IoU", card.iou));
   element.append(stage, make("div", { class: "text" },
-    make("div", { class: "tag", "data-verdict": verdict(card) }, dot, make("span", {}, name), make("b", {}, percent(card.score))),
+    make("div", { class: "tag", "data-verdict": verdict(card) },
+      dot, make("span", {}, name), make("b", {}, percent(card.score))),
     make("div", { class: "level" }, level), numbers,
     make("div", { class: "file" }, make("bdi", {}, file))));
   return element;
@@ -187,7 +188,7 @@ function enlarge(index) {
   const facts = [["Score", percent(card.score)], ["Confidence", card.confidence.toFixed(3)],
     ["Evidence left", card.bas_ratio.toFixed(3)], ["Map of", card.method],
     [`Object where the map is above ${card.threshold.toFixed(2)}`, scale(card.threshold)],
-    [`Box${verdict(card) && `, ${verdict(card)}`}`, boxes.map((box) => box.map(Math.round).join(" ")).join(", ") || "none"],
+    [`Box${verdict(card) && `, ${verdict(card)}`}`, boxes.map((box) => box.map(Math.round).join(" ")).join(", ")],
     ["Size of the photo", `${photo.width} × ${photo.height}`],
     ["File", photo.name]];
   if (card.iou !== null) facts.splice(1, 0, ["IoU with a true box", card.iou.toFixed(3)]);
