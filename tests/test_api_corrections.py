@@ -93,14 +93,12 @@ def test_stopped_after_it_has_learned_it_ends_as_if_it_had_not_been(photos, corr
 
 
 def test_what_does_not_help_is_not_kept(photos, corrected, tmp_path, monkeypatch):
-    def worse(*_):
-        return 0
-
-    monkeypatch.setattr(api_corrections, "_right", worse)
+    counts = iter([14])  # of what is there; then none
+    monkeypatch.setattr(api_corrections, "_right", lambda *_: next(counts, 0))
     words = ["label", str(photos), *WORDS]
     assert main([*words, "--corrected", str(corrected), "--out", str(tmp_path / "a")]) == 0
     model = TrainedModel.load(tmp_path / "a/model")
-    assert model.corrections[2:] == (0, 0)
+    assert model.corrections[2:] == (round(14 / 17, 4), 0)
     assert not Learning(*model.corrections).kept
 
 

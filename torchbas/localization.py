@@ -161,14 +161,15 @@ class TagReport:
     nothing_found: tuple[str, ...] = ()
     """Names of its photos in which nothing was found."""
     method: str = "bas"
-    """Method that its boxes are from; layercam where the maps of BAS, which this report is on, were empty or full."""
+    """Method that its boxes are from; layercam where the maps of BAS, which this report is on, were empty or full,
+    corrected where these have learned from corrected boxes."""
 
     @property
     def state(self) -> Literal["alive", "empty", "full", "unknown"]:
         """Whether the maps can be used: only those of a tag that is ``alive``. The first that holds:
 
         - ``empty``: something was found in fewer than half of its photos, or the area is below .05 and the evidence
-          left above .8: a speck that the classifier does not need;
+          left above .8: a speck that the classifier does not need (but for maps that have learned from boxes);
         - ``full``: the area is above .95;
         - ``unknown``: the classifier knows the tag in fewer than half of its photos, so its maps mean nothing;
         - ``alive``: none of these.
@@ -176,7 +177,8 @@ class TagReport:
         A rule of thumb: on the folders of photos that it was made on it flags every tag whose maps had collapsed, and
         no other.
         """
-        if 2 * self.found < self.photos or (self.evidence_left > 0.8 and self.area < 0.05):
+        speck = self.evidence_left > 0.8 and self.area < 0.05 and self.method != CORRECTED
+        if 2 * self.found < self.photos or speck:
             return "empty"
         if self.area > 0.95:
             return "full"

@@ -11,7 +11,7 @@ from torchvision.ops import box_iou
 
 from ..inference.localizer import Localizer
 from ..inference.report import report_per_tag
-from ..localization import Localization, Shape, TagReport
+from ..localization import CORRECTED, Localization, Shape, TagReport
 from ..structures import Dataset
 
 Localize = Callable[[Dataset, Localizer], Iterable[Localization]]
@@ -54,16 +54,20 @@ def localize_own_tags(
 
     Args:
         localize: runs the model, with whatever progress and devices.
-        enlarged: tags whose maps are known to hold at twice the size; by some photos of each, when not given.
+        enlarged: of a model that has learned from corrected boxes, the tags whose maps hold at twice the size. Its maps
+            are judged by those boxes, so that Layer-CAM's stand in for none. Of another, some photos of each tag tell.
     """
+    taught = enlarged is not None
     localizer = replace(_with(localizer, layercam=(), enlarged=()), shapes=())
     own = localizer.with_own_classes(dataset)
     found = list(localize(own, localizer))
-    enlarged = _better_enlarged(own, localizer, found, localize) if enlarged is None else enlarged
+    enlarged = enlarged if taught else _better_enlarged(own, localizer, found, localize)
     if enlarged:
         localizer = _with(localizer, enlarged=enlarged)
         found = _again(own, localizer, found, enlarged, localize)
     reports = report_per_tag(own, found)
+    if taught:
+        return _with_shapes(found, [replace(one, method=CORRECTED) for one in reports], localizer)
     dead = tuple(report.tag for report in reports if report.state in ("empty", "full"))
     if not dead or localizer.model.name != "bas":
         return _with_shapes(found, reports, localizer)
