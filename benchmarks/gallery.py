@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from chromium import BROWSER, opened
+from playwright.sync_api import sync_playwright
 from pycocotools import mask as coco_mask
 from record import record_speed
 
@@ -27,8 +28,21 @@ KINDS = 24
 REPEATS = 5
 PROTOCOL = (
     "paint_s: seconds of `chromium --headless --screenshot` of the page at 1280 x 900 less those of an empty page, "
-    f"median of {REPEATS}; write_s: CPU seconds of writing it; page_mb, pictures_mb: the page, the pictures beside it"
+    f"median of {REPEATS}; write_s: CPU seconds of writing it; page_mb, pictures_mb: the page, the pictures beside it; "
+    "filter_ms, scroll_ms, correct_ms: from a word in the search, a scroll to the end or 'nothing here' to the frame "
+    "that shows it, median likewise"
 )
+ACTIONS = {
+    "filter_ms": "search.value = search.value ? '' : '00'; search.dispatchEvent(new Event('input'))",
+    "scroll_ms": "window.scrollTo(0, document.body.scrollHeight)",
+    "correct_ms": "correct(shown[0], [])",
+}
+TIMED = """async () => {
+  const began = performance.now();
+  %s;
+  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  return performance.now() - began;
+}"""
 
 
 def main() -> None:
@@ -60,6 +74,7 @@ def measure(count: int) -> None:
             "pictures_mb": round(pictures / 1e6, 1),
             "paint_s": round(painted - empty, 2),
             "empty_page_s": round(empty, 2),
+            **handling(page),
         }
     record_speed(
         f"gallery_{count}",
@@ -104,6 +119,18 @@ def painting(page: Path) -> float:
         opened(page, "--window-size=1280,900", f"--screenshot={page}.png")
         seconds.append(time.monotonic() - began)
     return statistics.median(seconds)
+
+
+def handling(page: Path) -> dict[str, float]:
+    """Median milliseconds from each action to the frame that shows it."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        shown = browser.new_page(viewport={"width": 1280, "height": 900})
+        shown.goto(page.as_uri())
+        shown.wait_for_selector(".card")
+        took = {name: [shown.evaluate(TIMED % act) for _ in range(REPEATS)] for name, act in ACTIONS.items()}
+        browser.close()
+    return {name: round(statistics.median(times)) for name, times in took.items()}
 
 
 if __name__ == "__main__":
