@@ -6,6 +6,7 @@ import reprlib
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
@@ -28,6 +29,12 @@ def regular(file: Path) -> Path:
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             raise InputError(f"{file} is no file but a pipe, a device or a socket. Put a file in its place.")
     return file
+
+
+def content_hash(file: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal. Raises OSError, or ValueError for a path that none can have."""
+    with regular(file).open("rb") as stream:
+        return file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager

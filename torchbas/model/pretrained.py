@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ..data.arrays import DAMAGED
 from ..data.tensors import load_tensors
 from ..errors import InputError
 from .authors import timm_name
@@ -64,7 +66,7 @@ def read_state(path: str | Path) -> State:
         raise InputError(f"The weights {path} do not exist: check the path.")
     try:
         loaded = load_file(path) if path.suffix == ".safetensors" else load_tensors(path)
-    except Exception as error:  # a damaged file makes the readers fail in a dozen ways
+    except (*DAMAGED, SafetensorError) as error:
         raise InputError(f"{path} cannot be read as weights: save its state_dict alone, or as safetensors.") from error
     for key in ("model", "state_dict"):
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):

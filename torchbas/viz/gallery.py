@@ -7,7 +7,7 @@ import json
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from pathlib import Path
 from string import Template
 
@@ -17,6 +17,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from ..errors import InputError
+from ..inputs import content_hash
 from ..localization import Localization, TagReport
 from ..structures import Box, Problem
 from .overlay import class_colors, heat_layer, outlines
@@ -153,9 +154,8 @@ def _content_hash(one: Localization) -> str:
     if one.photo is not None:
         return sha256(one.photo.tobytes()).hexdigest()
     try:
-        with one.image.open("rb") as stream:
-            return file_digest(stream, "sha256").hexdigest()
-    except OSError:
+        return content_hash(one.image)
+    except (OSError, ValueError, InputError):
         return sha256(one.name.encode("utf-8", "surrogatepass")).hexdigest()
 
 

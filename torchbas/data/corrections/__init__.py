@@ -3,10 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from hashlib import file_digest
 from pathlib import Path
 
 from ...errors import InputError
+from ...inputs import content_hash
 from ...structures import Box, Dataset, Problem, Sample
 from ..images import UnreadableImage, image_size
 from .readers import Entry, read_entries
@@ -155,9 +155,8 @@ def _tails(name: str) -> Iterator[str]:
 def _digest(sample: Sample) -> str:
     """SHA-256 of the file; empty where it cannot be read."""
     try:
-        with sample.path.open("rb") as stream:
-            return file_digest(stream, "sha256").hexdigest()
-    except OSError:
+        return content_hash(sample.path)
+    except (OSError, InputError):
         return ""
 
 
