@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import InputError
+from ..inputs import content_hash
 from ..structures import Dataset, Problem, Sample
 from .datasets.reading import BACKGROUND, SPLITS
 from .images import open_label_map, verify
