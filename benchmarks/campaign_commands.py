@@ -1,11 +1,13 @@
 """Commands on mutated folders, lists, cards, weights and flags: how each ends, and what it leaves."""
 
+import json
 import os
 import shutil
 import sys
 from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +15,7 @@ from mutations import NUMBERS, mutated
 from sandbox import Outcome, watched
 
 from torchbas.cli import main
-from torchbas.data import make_demo_dataset
+from torchbas.data import make_demo_dataset, read
 from torchbas.wsss import pipeline
 
 PATIENCE = 600
@@ -27,6 +29,7 @@ COMMANDS = {
     "check list": "check {in}/list/tags.csv --quiet",
     "label": "label {in}/photos --out {out}",
     "train list": "train {in}/list/tags.csv --out {out}",
+    "label corrected": "label {in}/photos --out {out} --corrected {in}/corrections.json",
     "predict": "predict {in}/photos --model {in}/model --out {out} --quiet --offline",
     "eval": "eval {in}/photos --model {in}/model --out {out} --no-ten-crop --quiet --offline",
     "eval maps": "eval {in}/photos --maps {in}/maps --out {out} --quiet",
@@ -61,9 +64,26 @@ def make_inputs(folder: Path) -> None:
         place = folder / "maps" / photo.relative_to(folder / "photos").with_suffix(".npy")
         place.parent.mkdir(parents=True, exist_ok=True)
         np.save(place, rng.random((224, 224), np.float32))
+    (folder / "corrections.json").write_text(json.dumps(make_corrections(folder / "photos")))
     (folder / "tables").mkdir()
     table = "row,image,class,area,iou,top1,top5\nmaps,a.jpg,cat,0.5,0.25,1,1\nmaps,b.jpg,dog,0.1,0.75,0,1\n"
     (folder / "tables/images.csv").write_text(table)
+
+
+def make_corrections(photos: Path) -> dict[str, Any]:
+    """A box in every photo, as the gallery saves it."""
+    dataset = read(photos)
+    tags = dataset.classes
+    images = [
+        {"id": number, "file_name": one.name, "reviewed": [tags[one.labels[0]]]}
+        for number, one in enumerate(dataset.samples)
+    ]
+    boxes = [
+        {"image_id": number, "category_id": one.labels[0], "bbox": [5, 8, 20, 16]}
+        for number, one in enumerate(dataset.samples)
+    ]
+    categories = [{"id": number, "name": tag} for number, tag in enumerate(tags)]
+    return {"images": images, "annotations": boxes, "categories": categories}
 
 
 def make_apart(folder: Path) -> None:

@@ -30,6 +30,10 @@ SEGMENT = (
 COMMANDS = {  # with what the user adds to run it again
     "train": ("train {in}/photos --out {out} --save-every 1", "--resume"),
     "label": ("label {in}/photos --out {out} --save-every 1", "--resume"),
+    "label corrected": (
+        "label {in}/photos --out {out} --save-every 1 --corrected {in}/corrections.json",
+        "--resume",
+    ),
     "predict": ("predict {in}/photos --model {in}/model --out {out} --quiet --offline", "--overwrite"),
     "segment": (SEGMENT, ""),
     "eval": ("eval {in}/photos --maps {in}/maps --out {out} --quiet", "--resume"),
@@ -154,7 +158,7 @@ def _words(name: str, inputs: Path, out: Path) -> list[str]:
     words = COMMANDS[name][0].format(**{"in": inputs, "out": out}).split()
     tiny = campaign_commands.TINY.split()
     tiny[tiny.index("--steps") + 1] = STEPS
-    return words + (tiny if name in ("train", "label") else [])
+    return words + (tiny if words[0] in ("train", "label") else [])
 
 
 def _disturbed(what: str, scene: Scene, after: float) -> str:
