@@ -6,6 +6,7 @@ import shutil
 import pytest
 from test_cli import TINY
 
+import torchbas as tb
 from torchbas.api import corrections as api_corrections
 from torchbas.api.corrections import Learning, with_corrections
 from torchbas.cli import main
@@ -100,6 +101,14 @@ def test_what_does_not_help_is_not_kept(photos, corrected, tmp_path, monkeypatch
     model = TrainedModel.load(tmp_path / "a/model")
     assert model.corrections[2:] == (round(14 / 17, 4), 0)
     assert not Learning(*model.corrections).kept
+
+
+def test_in_python(photos, corrected):
+    tiny = {"backbone": "resnet18", "hidden": 16, "resize": 64, "crop": 48, "steps": 4, "batch_size": 8}
+    settings = {"recipe": "quick_joint", "weights": False, "precision": "32-true", **tiny}
+    found = tb.label(photos, corrected=[corrected], **settings)
+    assert {one.method for one in found} == {"corrected"}
+    assert {one.xyxy for one in found} == {(10, 12, 30, 34)}
 
 
 def test_a_mask_stays_inside_its_corrected_box(photos):

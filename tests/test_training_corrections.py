@@ -74,6 +74,15 @@ def test_maps_follow_the_boxes_and_the_given_model_stays(localizer):
     assert torch.equal(again, better.model.generator.conv.weight), "the seed decides"
 
 
+def test_a_model_that_was_just_trained_learns_what_one_that_was_read_does(localizer, tmp_path):
+    given = lessons_of(localizer, [[[0.0, 0.0, 0.5, 0.5]], [[0.5, 0.5, 1.0, 1.0]]])
+    localizer.save(tmp_path)
+    localizer.model.generator.share_gradients(1.0)
+    localizer.model.generator.slope = 0.1
+    both = [learned(one, given).model.generator.conv.weight for one in (localizer, Localizer.load(tmp_path))]
+    assert torch.equal(*both)
+
+
 def test_what_one_tag_is_taught_the_others_learn(localizer):
     given = lessons_of(localizer, [[[0.0, 0.0, 0.5, 0.5]]])
     change = learned(localizer, given).model.generator.conv.weight - localizer.model.generator.conv.weight

@@ -34,7 +34,7 @@ from .compute import Compute as Compute
 from .compute import Source
 from .compute import Watch as Watch
 from .compute import load as load
-from .own_tags import localize_own_tags
+from .corrections import localize_corrected
 from .scores import evaluate as evaluate
 from .scores import score_labels as score_labels
 from .scores import score_maps as score_maps
@@ -63,6 +63,7 @@ def label(
     recipe: str | Recipe = "quick",
     weights: bool | str | Path = True,
     objects: Literal["largest", "all"] = "largest",
+    corrected: Sequence[str | Path] = (),
     resume: bool = False,
     compute: Compute = Compute(),
     watch: Watch = Watch(),
@@ -80,6 +81,7 @@ def label(
         recipe: a name (``bas recipes``), or a :class:`~torchbas.config.Recipe`.
         weights: True fetches ImageNet weights by name, a path reads a file, False initializes at random.
         objects: the ``largest`` connected component of each heatmap, or ``all``.
+        corrected: files with boxes corrected by hand: learned from, and returned as they are (docs/correct.md).
         settings: values in place of the recipe's, by name, as ``steps=300`` or ``backbone="resnet50"``; ``bas recipes
             NAME`` prints them.
 
@@ -87,11 +89,15 @@ def label(
         InputError: see :func:`train`.
     """
     chosen = _changed(recipe, settings)
-    checked = check(_read(source, background), compute.workers, watch)
+    dataset = _read(source, background)
+    corrections = data.read_corrections(map(Path, corrected), dataset)
+    checked = check(corrections.tagged(dataset), compute.workers, watch)
     with TemporaryDirectory() if out is None else nullcontext(out) as folder:
         localizer = train(checked, folder, recipe=chosen, weights=weights, resume=resume, compute=compute, watch=watch)
         how = {"objects": objects, "compute": compute, "watch": watch}
-        own = localize_own_tags(checked, localizer, lambda some, by: predict(some, by, **how))
+        own = localize_corrected(
+            checked, localizer, corrections, lambda some, by: predict(some, by, **how), compute.context()
+        )
         if own.localizer != localizer:
             own.localizer.save(folder)
     return own.found

@@ -73,6 +73,8 @@ def localize_corrected(
     Raises:
         InputError: the model has learned from other corrections.
     """
+    if not corrections.boxes:
+        return localize_own_tags(dataset, localizer, localize)
     given = Learning(*localizer.corrections)
     hash_now = stable_hash(sorted((*key, *boxes) for key, boxes in corrections.boxes.items()))
     if given.boxes and given.kept and given.fingerprint != hash_now:

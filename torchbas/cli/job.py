@@ -9,7 +9,6 @@ from typing import Any
 
 from .. import analysis, api, data, methods
 from ..api.corrections import Learning, localize_corrected
-from ..api.own_tags import localize_own_tags
 from ..config import Recipe
 from ..data.corrections import Corrections
 from ..errors import InputError
@@ -92,7 +91,9 @@ class Job:
             self.reporter.say(f"{photos} {fate}")
 
     def announce_corrections(self, corrections: Corrections) -> None:
-        """Say what was understood of corrections, and what matches no photo."""
+        """Say what was understood of corrections, if there are any, and what matches no photo."""
+        if not corrections.boxes:
+            return
         self.reporter.say(corrections.sentence)
         for old, new in corrections.renamed.items():
             self.reporter.say(f"  {old} is called {new} now")
@@ -156,7 +157,7 @@ class Job:
         return report_per_tag(localizer.with_own_classes(dataset), found)
 
     def label(
-        self, dataset: Dataset, localizer: Localizer, objects: Any, model: Path, corrections: Corrections | None = None
+        self, dataset: Dataset, localizer: Localizer, objects: Any, model: Path, corrections: Corrections
     ) -> tuple[list[Localization], list[TagReport]]:
         """Localizations of the photos' own tags and the report on the maps of each.
 
@@ -169,12 +170,9 @@ class Job:
             how = " by Layer-CAM" if by.inference.layercam else " at twice the size" if by.inference.enlarges else ""
             return self.localize(some, by, "known", objects, what=f"localizing{how}")
 
-        if corrections is None:
-            own = localize_own_tags(dataset, localizer, localize)
-        else:
-            own = localize_corrected(dataset, localizer, corrections, localize, self.compute.context())
-            if (learning := Learning(*own.localizer.corrections)).boxes:
-                self.reporter.say(learning.sentence)
+        own = localize_corrected(dataset, localizer, corrections, localize, self.compute.context())
+        if (learning := Learning(*own.localizer.corrections)).boxes:
+            self.reporter.say(learning.sentence)
         if own.localizer != localizer:
             own.localizer.save(model)
         if own.localizer.inference.enlarged:

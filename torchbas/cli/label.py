@@ -61,16 +61,14 @@ class Label(Common):
         check_needs(recipe, recipe.options, weights)
         dataset = data.read(self.data).with_background(*self.background)
         check_formats(self.format, dataset.classes)
-        corrections = data.read_corrections(self.corrected, dataset) if self.corrected else None
-        if corrections is not None:
-            dataset = corrections.tagged(dataset)
+        corrections = data.read_corrections(self.corrected, dataset)
+        dataset = corrections.tagged(dataset)
         self.folder = OutputFolder(self.out, self.data, overwrite=self.overwrite, resume=self.resume)
         begin = partial(self.folder.begin, *OUTPUTS, *MODEL)
         precision = recipe.training.precision
         job = Job(self.out, Reporter(self.quiet), api.Compute(self.device, self.workers, precision))
         checked = job.check(dataset, resume=self.resume)
-        if corrections is not None:
-            job.announce_corrections(corrections)
+        job.announce_corrections(corrections)
         job.announce(checked, recipe, weights)
         localizer = job.train(checked, self.out / "model", recipe, weights, resume=self.resume, begin=begin)
         begin()

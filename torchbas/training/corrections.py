@@ -88,6 +88,9 @@ def learned(localizer: Localizer, given: Lessons, seed: int = 0) -> Localizer:
     assert isinstance(model, BAS)
     generator = model.generator.requires_grad_(True)
     generator.share_gradients(SHARING)
+    generator.slope = (
+        0.0  # a logarithm's gradient needs no help at 0 and 1; of a model that was just trained it is not 0
+    )
     optimizer = torch.optim.Adam(generator.parameters(), lr=RATE)
     rng = np.random.default_rng(seed)
     for _ in range(STEPS):
