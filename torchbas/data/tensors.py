@@ -1,6 +1,7 @@
 """Tensors and plain values from what ``torch.save`` has written; nothing in it is run."""
 
 import pickletools
+import warnings
 import zipfile
 from io import BufferedReader, BytesIO
 from pathlib import Path
@@ -26,7 +27,9 @@ def load_tensors(source: Path | BufferedReader | BytesIO) -> Any:
             return load_tensors(stream)
     _refuse_long_names(source)
     source.seek(0)
-    return torch.load(source, "cpu", weights_only=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's, of old pickles and sparse tensors: they are refused afterwards
+        return torch.load(source, "cpu", weights_only=True)
 
 
 def _refuse_long_names(stream: BufferedReader | BytesIO) -> None:
