@@ -304,7 +304,17 @@ def test_results_say_how_they_were_measured():
         found = json.loads(file.read_text("utf-8"))
         assert needed <= found.keys(), f"{file} lacks {needed - found.keys()}"
         assert found["name"] == file.stem
-        assert file.parent.name in ("wsol", "wsss", "speed", "analysis", "gpu", "folders", "changed", "robustness")
+        assert file.parent.name in (
+            "wsol",
+            "wsss",
+            "speed",
+            "analysis",
+            "gpu",
+            "folders",
+            "corrections",
+            "changed",
+            "robustness",
+        )
         assert len(found["commit"]) == 40, file
         assert all(isinstance(value, (int, float)) for value in found["metrics"].values()), file
         if found["threshold"] is not None and file.parent.name != "speed":
