@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -37,3 +38,13 @@ def recipe() -> Recipe:
         architecture=replace(quick.architecture, backbone="test_resnet"),
         training=training,
     )
+
+
+@pytest.fixture
+def photos(demo_set, tmp_path):
+    """The training photos of the built-in set, a folder for each tag."""
+    for sample in demo_set.only("train").samples:
+        folder = tmp_path / "photos" / demo_set.classes[sample.labels[0]]
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(sample.path, folder)
+    return tmp_path / "photos"

@@ -1,7 +1,6 @@
 """bas label --corrected: corrected boxes go out as they are, tags follow them, and what is learned is said honestly."""
 
 import json
-import shutil
 
 import pytest
 from test_cli import TINY
@@ -15,16 +14,6 @@ from torchbas.data.corrections import Corrections
 from torchbas.methods.trained import TrainedModel
 
 WORDS = [*TINY[:-1], "--save-every", "1"]
-
-
-@pytest.fixture
-def photos(demo_set, tmp_path):
-    """Photos by tag."""
-    for sample in demo_set.only("train").samples:
-        folder = tmp_path / "photos" / demo_set.classes[sample.labels[0]]
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(sample.path, folder)
-    return tmp_path / "photos"
 
 
 @pytest.fixture
@@ -95,7 +84,7 @@ def test_stopped_after_it_has_learned_it_ends_as_if_it_had_not_been(photos, corr
 
 def test_what_does_not_help_is_not_kept(photos, corrected, tmp_path, monkeypatch):
     counts = iter([14])  # of what is there; then none
-    monkeypatch.setattr(api_corrections, "_right", lambda *_: next(counts, 0))
+    monkeypatch.setattr(api_corrections, "_correct", lambda *_: next(counts, 0))
     words = ["label", str(photos), *WORDS]
     assert main([*words, "--corrected", str(corrected), "--out", str(tmp_path / "a")]) == 0
     model = TrainedModel.load(tmp_path / "a/model")

@@ -10,16 +10,6 @@ from torchbas.cli import main
 from torchbas.cli.job import Job
 
 
-@pytest.fixture
-def photos(demo_set, tmp_path):
-    """Photos by tag."""
-    for sample in demo_set.only("train").samples:
-        folder = tmp_path / "photos" / demo_set.classes[sample.labels[0]]
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(sample.path, folder)
-    return tmp_path / "photos"
-
-
 @pytest.mark.parametrize("before", ["train", "label", "write"])
 @pytest.mark.parametrize("f1", ["cached", "frozen"])
 def test_label_leaves_out_what_vanishes_and_does_the_rest(photos, tmp_path, capsys, monkeypatch, before, f1):

@@ -107,7 +107,7 @@ def test_what_matches_no_photo_is_refused_with_a_reason(photos, tmp_path, change
 
 
 def test_a_path_from_elsewhere_is_matched_by_its_end(photos, tmp_path):
-    for name in ("D:/work/photos/cat/1.jpg", "/cat/1.jpg", "2.jpg"):
+    for name in ("D:/mine/photos/cat/1.jpg", "/cat/1.jpg", "2.jpg"):
         file = coco(tmp_path / "a.json", [image(1, name)], [annotation(1, 1)])
         (key,) = read_corrections([file], photos).boxes
         assert key == (("cat/2.jpg", "cat") if name == "2.jpg" else CAT)

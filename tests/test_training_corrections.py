@@ -8,7 +8,7 @@ import torch
 from torchbas.config import Architecture
 from torchbas.inference.localizer import Localizer
 from torchbas.methods.bas import BASMethod
-from torchbas.training.corrections import Lessons, box_loss, learned
+from torchbas.training.corrections import TrainingPairs, box_loss, learned
 
 NOWHERE = (0.0, 0.0, 0.0, 0.0)
 
@@ -55,15 +55,15 @@ def localizer():
     return Localizer(network, ("a", "b", "c"), 64, 48)
 
 
-def lessons_of(localizer, boxes):
+def pairs_of(localizer, boxes):
     channels = localizer.model.generator.conv.in_channels
     features = torch.randn(len(boxes), 2, channels, 8, 8, generator=torch.Generator().manual_seed(1)).half()
-    return Lessons(features, torch.zeros(len(boxes), dtype=torch.long), torch.tensor(boxes))
+    return TrainingPairs(features, torch.zeros(len(boxes), dtype=torch.long), torch.tensor(boxes))
 
 
 def test_maps_follow_the_boxes_and_the_given_model_stays(localizer):
     boxes = [[[0.0, 0.0, 0.5, 0.5]], [[0.5, 0.5, 1.0, 1.0]], [NOWHERE]]
-    given, before = lessons_of(localizer, boxes), localizer.model.generator.conv.weight.clone()
+    given, before = pairs_of(localizer, boxes), localizer.model.generator.conv.weight.clone()
     better = learned(localizer, given)
     maps = better.model.generator.of(given.features[:, 0].float(), given.label[:, None])[:, 0]
     old = localizer.model.generator.of(given.features[:, 0].float(), given.label[:, None])[:, 0]
@@ -75,7 +75,7 @@ def test_maps_follow_the_boxes_and_the_given_model_stays(localizer):
 
 
 def test_a_model_that_was_just_trained_learns_what_one_that_was_read_does(localizer, tmp_path):
-    given = lessons_of(localizer, [[[0.0, 0.0, 0.5, 0.5]], [[0.5, 0.5, 1.0, 1.0]]])
+    given = pairs_of(localizer, [[[0.0, 0.0, 0.5, 0.5]], [[0.5, 0.5, 1.0, 1.0]]])
     localizer.save(tmp_path)
     localizer.model.generator.share_gradients(1.0)
     localizer.model.generator.slope = 0.1
@@ -84,7 +84,7 @@ def test_a_model_that_was_just_trained_learns_what_one_that_was_read_does(locali
 
 
 def test_what_one_tag_is_taught_the_others_learn(localizer):
-    given = lessons_of(localizer, [[[0.0, 0.0, 0.5, 0.5]]])
+    given = pairs_of(localizer, [[[0.0, 0.0, 0.5, 0.5]]])
     change = learned(localizer, given).model.generator.conv.weight - localizer.model.generator.conv.weight
     assert change[1].abs().max() > 0
     assert torch.equal(change[1].sign(), change[2].sign())

@@ -190,7 +190,7 @@ def test_several_boxes_of_a_tag_are_corrected_together(page, tmp_path):
     first, second = saved(page)["a.jpg", "cat"]
     assert first == (boxes[0], "confirmed")
     assert near(second[0], (110, 80, 160, 140))
-    assert page.locator('.card[data-verdict="corrected"]').count() == 2
+    assert page.locator('.card[data-review-state="corrected"]').count() == 2
 
 
 def test_what_another_page_has_left_is_data(page, tmp_path):

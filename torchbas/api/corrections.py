@@ -1,6 +1,6 @@
 """Corrected boxes put to use: the model learns from them where that helps, and they go out as they are."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -16,9 +16,9 @@ from ..errors import InputError
 from ..inference.localizer import Localizer
 from ..io import stable_hash
 from ..localization import CORRECTED, Localization
-from ..structures import Box, Dataset
-from ..training.corrections import Corrected, can_learn, learned, lessons
-from .own_tags import Localize, OwnTags, localize_own_tags
+from ..structures import Box, Dataset, Sample
+from ..training.corrections import Corrected, can_learn, learned, training_pairs
+from .own_tags import Localize, OwnTags, first_of_each, localize_own_tags, with_inference
 
 FOLDS = 5
 ENOUGH = 5
@@ -77,9 +77,10 @@ def localize_corrected(
         return localize_own_tags(dataset, localizer, localize)
     given = Learning(*localizer.corrections)
     hash_now = stable_hash(sorted((*key, *boxes) for key, boxes in corrections.boxes.items()))
-    if given.boxes and given.kept and given.fingerprint != hash_now:
+    taught_before = given.boxes > 0 and given.kept
+    if taught_before and given.fingerprint != hash_now:
         raise InputError("The model there has learned from other corrections: --overwrite, or give those.")
-    if given.boxes and given.kept:  # a command that was stopped after it had learned
+    if taught_before:  # a command that was stopped after it had learned
         own = localize_own_tags(dataset, localizer, localize, enlarged=localizer.inference.enlarged)
     else:
         own = localize_own_tags(dataset, localizer, localize)
@@ -114,11 +115,11 @@ def learn(
     boxes = sum(bool(one.boxes) for one in given)
     if boxes < ENOUGH or not can_learn(localizer):
         return None
-    known = lessons(localizer, given, precision)
-    before = _right(_firsts(own.found, localizer), given)
+    known = training_pairs(localizer, given, precision)
+    before = _correct(own.found, given, localizer)
     now = localizer.inference
     ways = [{"refine": refine, "enlarged": tags} for tags in ((), now.enlarged) for refine in ("none", now.refine)]
-    right = [0] * len(ways)
+    correct = [0] * len(ways)
     order = np.random.default_rng(0).permutation(len(given))
     for fold in range(FOLDS):
         out = set(order[fold::FOLDS].tolist())
@@ -126,16 +127,16 @@ def learn(
         if not asked:
             continue
         rest = torch.tensor([row for row in range(len(given)) if row not in out], device=known.label.device)
-        other = learned(_with(localizer, layercam=()), known.some(rest))
+        other = learned(with_inference(localizer, layercam=()), known.some(rest))
         for number, way in enumerate(ways):
             if way not in ways[:number]:
-                found = localize(_only(photos, asked), _with(other, **way))
-                right[number] += _right(_firsts(found, localizer), asked)
-    best = max(range(len(ways)), key=lambda number: right[number] - (SLACK * boxes if number else 0))
-    result = Learning(fingerprint, boxes, round(before / boxes, 4), round(right[best] / boxes, 4))
+                found = localize(_only(photos, asked), with_inference(other, **way))
+                correct[number] += _correct(found, asked, localizer)
+    best = max(range(len(ways)), key=lambda number: correct[number] - (SLACK * boxes if number else 0))
+    result = Learning(fingerprint, boxes, round(before / boxes, 4), round(correct[best] / boxes, 4))
     if not result.kept:
         return localizer, result
-    return _with(learned(_with(localizer, layercam=()), known), **ways[best]), result
+    return with_inference(learned(with_inference(localizer, layercam=()), known), **ways[best]), result
 
 
 def _given(dataset: Dataset, corrections: Corrections) -> list[Corrected]:
@@ -158,21 +159,10 @@ def _only(dataset: Dataset, asked: Sequence[Corrected]) -> Dataset:
     return replace(dataset, samples=tuple(few))
 
 
-def _firsts(found: Iterable[Localization], localizer: Localizer) -> dict[tuple[str, int], Localization]:
-    """The first object of each tag in each photo."""
-    firsts: dict[tuple[str, int], Localization] = {}
-    for one in found:
-        firsts.setdefault((one.name, localizer.label_of(one.label)), one)
-    return firsts
-
-
-def _with(localizer: Localizer, **changes: Any) -> Localizer:
-    return replace(localizer, inference=replace(localizer.inference, **changes))
-
-
-def _right(found: Mapping[tuple[str, int], Localization], asked: Sequence[Corrected]) -> int:
-    """How many have a box that meets one of the corrected ones."""
-    boxes = ((found.get((one.sample.name, one.label)), one.boxes) for one in asked)
+def _correct(found: Iterable[Localization], asked: Sequence[Corrected], localizer: Localizer) -> int:
+    """How many have a first box that meets one of the corrected ones."""
+    firsts = first_of_each(found)
+    boxes = ((firsts.get((one.sample.name, localizer.classes[one.label])), one.boxes) for one in asked)
     both = ((one.xyxy, true) for one, true in boxes if one is not None and true)
     return sum(bool(box_iou(torch.tensor([box]), torch.tensor(true)).max() >= 0.5) for box, true in both)
 
@@ -183,29 +173,30 @@ def with_corrections(found: Sequence[Localization], dataset: Dataset, correction
     The mask of a corrected box is what was found of it inside, or the whole box where that is less than a quarter.
     """
     place = {one.name: number for number, one in enumerate(dataset.samples)}
-    paths = {one.name: one.path for one in dataset.samples}
-    firsts: dict[tuple[str, str], Localization] = {}
-    for one in found:
-        firsts.setdefault((one.name, one.label), one)
+    firsts = first_of_each(found)
     result = [one for one in found if (one.name, one.label) not in corrections.boxes]
     for (name, tag), boxes in corrections.boxes.items():
-        if name not in place:
-            continue
-        size = image_size(paths[name])
-        draft = firsts.get((name, tag)) or Localization(
-            image=paths[name],
-            name=name,
-            size=size,
-            label=tag,
-            xyxy=(0.0, 0.0, 1.0, 1.0),
-            rle=dict(coco_mask.encode(np.zeros(size, np.uint8, order="F"))),
-            grid=np.zeros((1, 1), np.float32),
-            confidence=1.0,
-            bas_ratio=0.0,
-            threshold=0.5,
-        )
-        result += [_corrected(draft, box) for box in boxes]
+        if name in place and boxes:
+            draft = firsts.get((name, tag)) or _without_draft(dataset.samples[place[name]], tag)
+            result += [_corrected(draft, box) for box in boxes]
     return sorted(result, key=lambda one: place[one.name])
+
+
+def _without_draft(sample: Sample, tag: str) -> Localization:
+    """What a corrected box is put into where nothing was found."""
+    size = image_size(sample.path)
+    return Localization(
+        image=sample.path,
+        name=sample.name,
+        size=size,
+        label=tag,
+        xyxy=(0.0, 0.0, 1.0, 1.0),
+        rle=dict(coco_mask.encode(np.zeros(size, np.uint8, order="F"))),
+        grid=np.zeros((1, 1), np.float32),
+        confidence=1.0,
+        bas_ratio=0.0,
+        threshold=0.5,
+    )
 
 
 def _corrected(draft: Localization, box: Box) -> Localization:

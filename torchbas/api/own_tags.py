@@ -58,12 +58,12 @@ def localize_own_tags(
             are judged by those boxes, so that Layer-CAM's stand in for none. Of another, some photos of each tag tell.
     """
     taught = enlarged is not None
-    localizer = replace(_with(localizer, layercam=(), enlarged=()), shapes=())
+    localizer = replace(with_inference(localizer, layercam=(), enlarged=()), shapes=())
     own = localizer.with_own_classes(dataset)
     found = list(localize(own, localizer))
     enlarged = enlarged if taught else _better_enlarged(own, localizer, found, localize)
     if enlarged:
-        localizer = _with(localizer, enlarged=enlarged)
+        localizer = with_inference(localizer, enlarged=enlarged)
         found = _again(own, localizer, found, enlarged, localize)
     reports = report_per_tag(own, found)
     if taught:
@@ -71,7 +71,7 @@ def localize_own_tags(
     dead = tuple(report.tag for report in reports if report.state in ("empty", "full"))
     if not dead or localizer.model.name != "bas":
         return _with_shapes(found, reports, localizer)
-    localizer = _with(localizer, layercam=dead)
+    localizer = with_inference(localizer, layercam=dead)
     found = _again(own, localizer, found, dead, localize)
     missing = {report.tag: report.nothing_found for report in report_per_tag(own, found)}
     reports = [
@@ -100,14 +100,14 @@ def _better_enlarged(
     """
     if localizer.inference.enlarge != "auto":
         return ()
-    plain = _first_of_each(found)
+    plain = first_of_each(found)
     tags = tuple(report.tag for report in report_per_tag(dataset, found))
     for count, share in TRIED:
         if not tags:
             break
         few = _some_of(dataset, tags, count)
-        enlarged = list(localize(few, _with(localizer, enlarged=tags)))
-        first, second = {key: plain[key] for key in _keys(few) if key in plain}, _first_of_each(enlarged)
+        enlarged = list(localize(few, with_inference(localizer, enlarged=tags)))
+        first, second = {key: plain[key] for key in _keys(few) if key in plain}, first_of_each(enlarged)
         small = {report.tag for report in report_per_tag(few, enlarged) if report.area < SMALL}
         tags = tuple(tag for tag in tags if _holds(_of(tag, first), _of(tag, second), share, small=tag in small))
     return tags
@@ -160,7 +160,8 @@ def _overlap(first: dict[str, Localization], second: dict[str, Localization]) ->
     return mean(box_iou(torch.tensor([a.xyxy]), torch.tensor([b.xyxy])).item() if a and b else 0.0 for a, b in pairs)
 
 
-def _first_of_each(found: Iterable[Localization]) -> Firsts:
+def first_of_each(found: Iterable[Localization]) -> Firsts:
+    """The first object of each tag in each photo."""
     firsts: Firsts = {}
     for one in found:
         firsts.setdefault((one.name, one.label), one)
@@ -180,5 +181,6 @@ def _again(
     return sorted(both, key=lambda one: (place[one.name], localizer.label_of(one.label)))
 
 
-def _with(localizer: Localizer, **changes: Any) -> Localizer:
+def with_inference(localizer: Localizer, **changes: Any) -> Localizer:
+    """The same with other settings of its inference."""
     return replace(localizer, inference=replace(localizer.inference, **changes))

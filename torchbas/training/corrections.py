@@ -33,7 +33,7 @@ class Corrected(NamedTuple):
     """In pixels of the photo."""
 
 
-class Lessons(NamedTuple):
+class TrainingPairs(NamedTuple):
     """``N`` tags in photos, ready to learn from; boxes are padded with empty ones."""
 
     features: Float[Tensor, "N 2 C h w"]
@@ -42,9 +42,9 @@ class Lessons(NamedTuple):
     boxes: Float[Tensor, "N M 4"]
     """As shares of width and height."""
 
-    def some(self, rows: Int[Tensor, " R"]) -> "Lessons":
+    def some(self, rows: Int[Tensor, " R"]) -> "TrainingPairs":
         """Only these."""
-        return Lessons(*(column[rows] for column in self))
+        return TrainingPairs(*(column[rows] for column in self))
 
 
 def can_learn(localizer: Localizer) -> bool:
@@ -54,9 +54,9 @@ def can_learn(localizer: Localizer) -> bool:
 
 
 @torch.no_grad()
-def lessons(
+def training_pairs(
     localizer: Localizer, corrected: Sequence[Corrected], precision: Callable[[], Any] = nullcontext
-) -> Lessons:
+) -> TrainingPairs:
     """F of the photos at the size that they are localized at, and their boxes."""
     samples = tuple(one.sample for one in corrected)
     model, device = localizer.model.eval(), next(localizer.model.parameters()).device
@@ -72,14 +72,16 @@ def lessons(
         for place, (height, width) in zip(batch.index.tolist(), batch.size.tolist(), strict=True):
             for number, box in enumerate(corrected[place].boxes):
                 boxes[place, number] = torch.tensor(box) / torch.tensor([width, height, width, height])
-    return Lessons(torch.cat(features), torch.tensor([one.label for one in corrected], device=device), boxes.to(device))
+    return TrainingPairs(
+        torch.cat(features), torch.tensor([one.label for one in corrected], device=device), boxes.to(device)
+    )
 
 
 def _mirrored(images: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B 3 H W"]]:
     return images, images.flip(3)
 
 
-def learned(localizer: Localizer, given: Lessons, seed: int = 0) -> Localizer:
+def learned(localizer: Localizer, given: TrainingPairs, seed: int = 0) -> Localizer:
     """The same with a generator that has learned from corrected boxes; the given one stays as it is.
 
     Each step takes up to :data:`BATCH` of them, half of the times mirrored, and lowers :func:`box_loss` by Adam.

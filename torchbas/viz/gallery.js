@@ -36,11 +36,11 @@ function picture(card) {
   drawing.append(shape("image", { ...full, href: photo.src }));
   for (const [layer, href] of Object.entries(maps[card.maps]))
     if (href) drawing.append(shape("image", { ...full, class: layer, href }));
-  if (["", "right"].includes(verdict(card)))
+  if (["", "right"].includes(reviewState(card)))
     drawing.append(shape("path", { class: "mask", d: card.mask, fill: color, stroke: color }));
   const truth = shape("g", { class: "truth" });
   for (const one of card.ground_truth) truth.append(rectangle(one), rectangle(one));
-  const boxes = verdict(card) ? boxesOf(card).map((one) => one.box) : [card.box];
+  const boxes = reviewState(card) ? boxesOf(card).map((one) => one.box) : [card.box];
   drawing.append(truth, boxGroup(card, boxes));
   return drawing;
 }
@@ -76,7 +76,7 @@ function cardElement(card, index) {
   const { name, color } = classes[card.tag], file = photos[card.photo].name;
   const element = make("button", { class: "card", type: "button", "data-index": index, "data-photo": card.photo });
   element.title = `${name}\n${file}`;
-  element.dataset.verdict = verdict(card);
+  element.dataset.reviewState = reviewState(card);
   const stage = make("div", { class: "stage" }, picture(card)), level = make("i");
   const dot = make("i");
   dot.style.setProperty("--tag", color);
@@ -85,7 +85,7 @@ function cardElement(card, index) {
   numbers.append(number("Confidence", card.confidence), number("Evidence left", card.bas_ratio));
   if (card.iou !== null) numbers.append(number("IoU", card.iou));
   element.append(stage, make("div", { class: "text" },
-    make("div", { class: "tag", "data-verdict": verdict(card) },
+    make("div", { class: "tag", "data-review-state": reviewState(card) },
       dot, make("span", {}, name), make("b", {}, percent(card.score))),
     make("div", { class: "level" }, level), numbers,
     make("div", { class: "file" }, make("bdi", {}, file))));
@@ -181,14 +181,15 @@ function enlarge(index) {
   const card = shown[current], photo = photos[card.photo], boxes = boxesOf(card).map((one) => one.box);
   viewer.querySelector(".stage").replaceChildren(picture(card));
   viewer.querySelector("g.box")?.replaceWith(boxGroup(card, boxes, selected));
-  look(view?.x ?? 0, view?.y ?? 0, view?.width ?? Infinity);
+  showPart(view?.x ?? 0, view?.y ?? 0, view?.width ?? Infinity);
   tagChoice.value = card.tag;
   document.getElementById("viewer-title").textContent = classes[card.tag].name;
   document.getElementById("place").textContent = `${current + 1} of ${shown.length}`;
   const facts = [["Score", percent(card.score)], ["Confidence", card.confidence.toFixed(3)],
     ["Evidence left", card.bas_ratio.toFixed(3)], ["Map of", card.method],
     [`Object where the map is above ${card.threshold.toFixed(2)}`, scale(card.threshold)],
-    [`Box${verdict(card) && `, ${verdict(card)}`}`, boxes.map((box) => box.map(Math.round).join(" ")).join(", ")],
+    [["Box", reviewState(card)].filter(Boolean).join(", "),
+      boxes.map((box) => box.map(Math.round).join(" ")).join(", ")],
     ["Size of the photo", `${photo.width} × ${photo.height}`],
     ["File", photo.name]];
   if (card.iou !== null) facts.splice(1, 0, ["IoU with a true box", card.iou.toFixed(3)]);

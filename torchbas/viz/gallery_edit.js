@@ -18,7 +18,7 @@ function boxesOf(card) {
   return correctionOf(card) ?? draftsOf(card);
 }
 
-function verdict(card) {
+function reviewState(card) {
   const boxes = correctionOf(card);
   if (!boxes) return "";
   if (!boxes.length) return "nothing here";
@@ -187,7 +187,7 @@ stage.addEventListener("pointerdown", (event) => {
 stage.addEventListener("pointermove", (event) => {
   if (!grip) return;
   const to = pointAt(event), photo = photos[shown[current].photo];
-  if (grip.pan) look(view.x + grip.from.x - to.x, view.y + grip.from.y - to.y, view.width);
+  if (grip.pan) showPart(view.x + grip.from.x - to.x, view.y + grip.from.y - to.y, view.width);
   else {
     grip.now = pulled(grip, to.x - grip.from.x, to.y - grip.from.y, photo);
     const boxes = boxesOf(shown[current]).map((one) => one.box);
@@ -208,12 +208,12 @@ stage.addEventListener("pointerup", (event) => {
 stage.addEventListener("wheel", (event) => {
   if (!stage.querySelector("svg")) return;
   const at = pointAt(event), factor = event.deltaY < 0 ? 0.8 : 1.25;
-  look(at.x + (view.x - at.x) * factor, at.y + (view.y - at.y) * factor, view.width * factor);
+  showPart(at.x + (view.x - at.x) * factor, at.y + (view.y - at.y) * factor, view.width * factor);
   event.preventDefault();
 }, { passive: false });
 
 // Shows a part of the photo, from x, y on.
-function look(x, y, width) {
+function showPart(x, y, width) {
   const photo = photos[shown[current].photo];
   width = Math.min(Math.max(width, 24), photo.width);
   const height = width * photo.height / photo.width, within = (value, most) => Math.min(Math.max(value, 0), most);
@@ -252,7 +252,7 @@ const EDITS = {
   backspace: removeBox,
   o: (card) => { selected = (selected + 1) % Math.max(boxesOf(card).length, 1); enlarge(current); },
   g: () => tagChoice.focus(),
-  0: () => look(0, 0, Infinity),
+  0: () => showPart(0, 0, Infinity),
 };
 
 function onwards() {
