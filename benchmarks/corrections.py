@@ -51,7 +51,7 @@ def measure(name: str, seed: int, counts: list[int]) -> None:
                 raise SystemExit(1)
             seconds, cpu = time.monotonic() - began, time.process_time() - cpu
             localizer = api.load(out)
-            _, boxes, before, after = localizer.corrections
+            _, boxes, before, after, _ = localizer.corrections
             metrics = score({one.name: found_of(one) for one in Kept.found}, others)
             record(
                 "corrections",

@@ -7,6 +7,7 @@ from test_cli import TINY
 
 import torchbas as tb
 from torchbas.api import corrections as api_corrections
+from torchbas.api.choose import Choice
 from torchbas.api.corrections import Learning, with_corrections
 from torchbas.cli import main
 from torchbas.data import read
@@ -55,7 +56,8 @@ def test_corrected_boxes_go_out_as_they_are_and_marked(photos, corrected, tmp_pa
         assert (one["score"], one["attributes"]["method"]) == (1, "corrected")
     said = " ".join(capsys.readouterr().err.split())
     assert f"corrected by hand: {len(dataset.samples)} photos" in said
-    assert "left out five ways, a box was right (IoU of .5) in" in said
+    assert "left out five ways, a box was correct (IoU of .5) in" in said
+    assert "learning from half as many:" in said
     card = json.loads((out / "model/model.json").read_text())
     assert card["corrections"][1] == len(dataset.samples) - 1
 
@@ -83,12 +85,12 @@ def test_stopped_after_it_has_learned_it_ends_as_if_it_had_not_been(photos, corr
 
 
 def test_what_does_not_help_is_not_kept(photos, corrected, tmp_path, monkeypatch):
-    counts = iter([14])  # of what is there; then none
-    monkeypatch.setattr(api_corrections, "_correct", lambda *_: next(counts, 0))
+    monkeypatch.setattr(api_corrections, "correct_boxes", lambda *_: 14)  # of what is there
+    monkeypatch.setattr(api_corrections, "choose", lambda *_: Choice(0, {}, 0, 0))
     words = ["label", str(photos), *WORDS]
     assert main([*words, "--corrected", str(corrected), "--out", str(tmp_path / "a")]) == 0
     model = TrainedModel.load(tmp_path / "a/model")
-    assert model.corrections[2:] == (round(14 / 17, 4), 0)
+    assert model.corrections[2:] == (round(14 / 17, 4), 0, 0)
     assert not Learning(*model.corrections).kept
 
 

@@ -117,6 +117,10 @@ def test_twice_the_size_is_the_whole_view_for_the_tags_that_ask_for_it():
         again = F.interpolate(once.heatmaps[query][None, None], size=(24, 24), mode="bilinear")[0, 0]
         torch.testing.assert_close(mixed.heatmaps[query], maps[index, label] if label == 1 else again)
     torch.testing.assert_close(mixed.confidence, once.confidence)
+    mean = detect(model, views, labels, replace(plain, enlarge="mean"))
+    both = detect(model, views, labels, replace(plain, enlarge="always"))
+    doubled = F.interpolate(once.heatmaps[:, None], size=(24, 24), mode="bilinear")[:, 0]
+    torch.testing.assert_close(mean.heatmaps, (doubled + both.heatmaps) / 2)
     none = detect(model, views, labels, replace(plain, enlarge="always"), enlarged=[4])
     assert none.heatmaps.shape == mixed.heatmaps.shape
 

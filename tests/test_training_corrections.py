@@ -2,13 +2,16 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from torchbas.config import Architecture
 from torchbas.inference.localizer import Localizer
 from torchbas.methods.bas import BASMethod
-from torchbas.training.corrections import TrainingPairs, box_loss, learned
+from torchbas.structures import Sample
+from torchbas.training.corrections import Corrected, TrainingPairs, box_loss, learned, mask_loss, training_pairs
 
 NOWHERE = (0.0, 0.0, 0.0, 0.0)
 
@@ -22,6 +25,20 @@ def test_the_loss_by_hand():
     outside = -(8 * math.log(0.75) + 4 * math.log(0.9)) / 12
     rows, columns = -(math.log(0.8) + math.log(0.4)) / 2, -(math.log(0.5) + math.log(0.8)) / 2
     assert box_loss(maps, boxes).item() == pytest.approx(outside + (rows + columns) / 2, rel=1e-5)
+    covered = -(math.log(0.5) + math.log(0.8) + math.log(0.4) + math.log(0.2)) / 4
+    both = outside + 0.7 * (rows + columns) / 2 + 0.3 * covered
+    assert box_loss(maps, boxes, fill=0.3).item() == pytest.approx(both, rel=1e-5)
+
+
+def test_the_loss_of_a_mask_by_hand():
+    maps = torch.tensor([[[0.5, 0.8], [0.1, 0.2]]])
+    masks = torch.tensor([[[1.0, 0.5], [0.0, 0.0]]])
+    inside = -(math.log(0.5) + 0.5 * math.log(0.8)) / 1.5
+    outside = -(0.5 * math.log(0.2) + math.log(0.9) + math.log(0.8)) / 2.5
+    assert mask_loss(maps, masks).item() == pytest.approx(inside + outside, rel=1e-5)
+    assert mask_loss(maps, torch.zeros(1, 2, 2)).item() == pytest.approx(
+        -(math.log(0.5) + math.log(0.2) + math.log(0.9) + math.log(0.8)) / 4, rel=1e-5
+    )
 
 
 def test_nothing_there_asks_for_an_empty_map():
@@ -58,7 +75,9 @@ def localizer():
 def pairs_of(localizer, boxes):
     channels = localizer.model.generator.conv.in_channels
     features = torch.randn(len(boxes), 2, channels, 8, 8, generator=torch.Generator().manual_seed(1)).half()
-    return TrainingPairs(features, torch.zeros(len(boxes), dtype=torch.long), torch.tensor(boxes))
+    label = torch.zeros(len(boxes), dtype=torch.long)
+    without = torch.zeros(len(boxes), 8, 8), torch.zeros(len(boxes), dtype=torch.bool)
+    return TrainingPairs(features, label, torch.tensor(boxes), *without)
 
 
 def test_maps_follow_the_boxes_and_the_given_model_stays(localizer):
@@ -67,7 +86,7 @@ def test_maps_follow_the_boxes_and_the_given_model_stays(localizer):
     better = learned(localizer, given)
     maps = better.model.generator.of(given.features[:, 0].float(), given.label[:, None])[:, 0]
     old = localizer.model.generator.of(given.features[:, 0].float(), given.label[:, None])[:, 0]
-    assert box_loss(maps, given.boxes) < box_loss(old, given.boxes) / 3
+    assert box_loss(maps, given.boxes).mean() < box_loss(old, given.boxes).mean() / 3
     assert maps[2].max() < 0.2
     assert torch.equal(localizer.model.generator.conv.weight, before)
     again = learned(localizer, given).model.generator.conv.weight
@@ -88,3 +107,30 @@ def test_what_one_tag_is_taught_the_others_learn(localizer):
     change = learned(localizer, given).model.generator.conv.weight - localizer.model.generator.conv.weight
     assert change[1].abs().max() > 0
     assert torch.equal(change[1].sign(), change[2].sign())
+
+
+def test_a_true_mask_is_learned_in_place_of_its_box(localizer):
+    given = pairs_of(localizer, [[[0.0, 0.0, 0.5, 0.5]], [[0.5, 0.5, 1.0, 1.0]]])
+    ring = torch.zeros(8, 8)
+    ring[1:7, 1:7] = 1
+    ring[3:5, 3:5] = 0
+    given = given._replace(masks=torch.stack([ring, ring]), masked=torch.tensor([True, False]))
+    better = learned(localizer, given)
+    maps = better.model.generator.of(given.features[:, 0].float(), given.label[:, None])[:, 0]
+    assert mask_loss(maps[:1], given.masks[:1]) < 0.5 < 2 < mask_loss(maps[1:], given.masks[1:])
+    assert box_loss(maps[1:], given.boxes[1:]) < 0.5
+
+
+def test_masks_are_brought_to_the_grid_of_the_features(localizer, tmp_path):
+    Image.new("RGB", (64, 32)).save(tmp_path / "a.png")
+    sample, mask = Sample(tmp_path / "a.png", "a.png", (0,)), np.zeros((32, 64), bool)
+    mask[:16, 32:] = True
+    pairs = training_pairs(
+        localizer, [Corrected(sample, 0, ((32.0, 0.0, 64.0, 16.0),), mask), Corrected(sample, 0, ())]
+    )
+    assert pairs.masked.tolist() == [True, False]
+    side = pairs.masks.shape[1] // 2
+    expected = torch.zeros(2 * side, 2 * side)
+    expected[:side, side:] = 1
+    assert torch.equal(pairs.masks[0], expected)
+    assert pairs.boxes[0, 0].tolist() == [0.5, 0.0, 1.0, 0.5]

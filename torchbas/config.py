@@ -186,8 +186,9 @@ class Inference(Checked):
     """Min-max normalize heatmaps, as the authors' evaluator does; False: not BAS's, which may then find nothing."""
     layercam: tuple[str, ...] = ()
     """Tags whose BAS maps are empty or full, so that Layer-CAM stands in; bas label finds them."""
-    enlarge: Literal["never", "auto", "always"] = "never"
-    """Localize again, the whole image at twice the size; auto: the tags in enlarged."""
+    enlarge: Literal["never", "auto", "always", "mean"] = "never"
+    """Localize again, the whole image at twice the size; auto: the tags in enlarged; mean: all tags, by the mean of the
+    maps at both sizes."""
     enlarged: tuple[str, ...] = ()
     """Tags whose maps hold at twice the size; bas label finds them by some photos of each."""
     refine: Literal["none", "crf"] = "none"
@@ -205,7 +206,7 @@ class Inference(Checked):
     @property
     def enlarges(self) -> bool:
         """Whether any tag is localized at twice the size."""
-        return self.enlarge == "always" or (self.enlarge == "auto" and bool(self.enlarged))
+        return self.enlarge in ("always", "mean") or (self.enlarge == "auto" and bool(self.enlarged))
 
 
 IRN_TRAINING = Training(

@@ -167,12 +167,22 @@ class Job:
         """
 
         def localize(some: Dataset, by: Localizer) -> list[Localization]:
-            how = " by Layer-CAM" if by.inference.layercam else " at twice the size" if by.inference.enlarges else ""
+            how = (
+                " by Layer-CAM"
+                if by.inference.layercam
+                else " at both sizes"
+                if by.inference.enlarge == "mean"
+                else " at twice the size"
+                if by.inference.enlarges
+                else ""
+            )
             return self.localize(some, by, "known", objects, what=f"localizing{how}")
 
-        own = localize_corrected(dataset, localizer, corrections, localize, self.compute.context())
+        with self.timed("learning from corrections", "turns") as stage:
+            own = localize_corrected(dataset, localizer, corrections, localize, self.compute.context(), stage.each)
         if (learning := Learning(*own.localizer.corrections)).boxes:
             self.reporter.say(learning.sentence)
+            self.reporter.say(learning.outlook)
         if own.localizer != localizer:
             own.localizer.save(model)
         if own.localizer.inference.enlarged:

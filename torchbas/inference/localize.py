@@ -160,14 +160,16 @@ def enlarged_heatmaps(
     inference: Inference,
     enlarged: Sequence[int] | None,
 ) -> Float[Tensor, "Q _ _"]:
-    """Heatmaps on a grid ``DETAIL`` times as fine; those of the classes ``enlarged`` (None: all) of the whole views."""
+    """Heatmaps on a grid ``DETAIL`` times as fine; those of the classes ``enlarged`` (None: all) of the whole views, or
+    the mean of both."""
     result = upsample(heatmaps.float(), (heatmaps.shape[1] * DETAIL, heatmaps.shape[2] * DETAIL))
     wanted = torch.ones_like(label) if enlarged is None else torch.isin(label, label.new_tensor(enlarged))
     for few in wanted.nonzero()[:, 0].split(4):  # a large view takes as much memory as four small ones
         if not len(few):  # the only piece of nothing
             break
         maps = _second_pass(model, views[index[few]], encoded.logits[few], label[few], inference)
-        result[few] = upsample(maps, (result.shape[1], result.shape[2]))
+        maps = upsample(maps, (result.shape[1], result.shape[2]))
+        result[few] = (result[few] + maps) / 2 if inference.enlarge == "mean" else maps
     return result
 
 

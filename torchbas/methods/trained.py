@@ -34,7 +34,7 @@ STORED = {
     "changes": dict[str, Any],
     "fingerprint": str,
     "shapes": tuple[tuple[str, Share, Share], ...],
-    "corrections": tuple[str, NonNegative[int], Share, Share],
+    "corrections": tuple[str, NonNegative[int], Share, Share, Share],
 }
 """Fields of :class:`TrainedModel` that its card holds, and their types."""
 N = TypeVar("N", bound=nn.Module)
@@ -61,9 +61,9 @@ class TrainedModel(Generic[N]):
     shapes: tuple[tuple[str, float, float], ...] = ()
     """Tag, and the medians of :class:`~torchbas.localization.Shape` over its objects in the training photos; of each
     tag of which ``bas label`` found any."""
-    corrections: tuple[str, int, float, float] = ("", 0, 0.0, 0.0)
-    """Hash and number of the corrected boxes it was given, and shares that were right before and after it learned from
-    others of them; without any, nothing."""
+    corrections: tuple[str, int, float, float, float] = ("", 0, 0.0, 0.0, 0.0)
+    """Hash and number of the corrected boxes it was given, and shares that were correct before it learned from others
+    of them, after that, and after it learned from half of those; without any, nothing."""
 
     def __post_init__(self) -> None:
         # a network computes the same to the last bit whether it was just trained or is read from a file

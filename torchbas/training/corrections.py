@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
@@ -31,6 +32,8 @@ class Corrected(NamedTuple):
     label: int
     boxes: tuple[Box, ...]
     """In pixels of the photo."""
+    mask: Bool[np.ndarray, "H W"] | None = None
+    """True pixels of all of them, where each was drawn."""
 
 
 class TrainingPairs(NamedTuple):
@@ -41,6 +44,10 @@ class TrainingPairs(NamedTuple):
     label: Int[Tensor, " N"]
     boxes: Float[Tensor, "N M 4"]
     """As shares of width and height."""
+    masks: Float[Tensor, "N h w"]
+    """Share of each place that is of the tag, where :attr:`masked`."""
+    masked: Bool[Tensor, " N"]
+    """Whether the true mask is known."""
 
     def some(self, rows: Int[Tensor, " R"]) -> "TrainingPairs":
         """Only these."""
@@ -62,6 +69,7 @@ def training_pairs(
     model, device = localizer.model.eval(), next(localizer.model.parameters()).device
     dataset = Dataset(samples[0].path, localizer.classes, samples)
     features, boxes = [], torch.zeros(len(samples), max(1, *(len(one.boxes) for one in corrected)), 4)
+    masked = [one.mask is not None for one in corrected]
     for batch in evaluation_loader(dataset, partial(whole_view, size=localizer.resize), BATCH):
         images = standardize(batch.images.to(device), *model.normalization)
         with precision():
@@ -72,8 +80,18 @@ def training_pairs(
         for place, (height, width) in zip(batch.index.tolist(), batch.size.tolist(), strict=True):
             for number, box in enumerate(corrected[place].boxes):
                 boxes[place, number] = torch.tensor(box) / torch.tensor([width, height, width, height])
+    both = torch.cat(features)
+    height, width = both.shape[3:]
+    masks = np.zeros((len(samples), height, width), np.float32)
+    for place, one in enumerate(corrected):
+        if one.mask is not None:
+            masks[place] = cv2.resize(one.mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
     return TrainingPairs(
-        torch.cat(features), torch.tensor([one.label for one in corrected], device=device), boxes.to(device)
+        both,
+        torch.tensor([one.label for one in corrected], device=device),
+        boxes.to(device),
+        torch.from_numpy(masks).to(device),
+        torch.tensor(masked, device=device),
     )
 
 
@@ -81,10 +99,11 @@ def _mirrored(images: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B 3 H W"
     return images, images.flip(3)
 
 
-def learned(localizer: Localizer, given: TrainingPairs, seed: int = 0) -> Localizer:
-    """The same with a generator that has learned from corrected boxes; the given one stays as it is.
+def learned(localizer: Localizer, given: TrainingPairs, fill: float = 0.0, seed: int = 0) -> Localizer:
+    """The same with a generator that has learned from corrections; the given one stays as it is.
 
-    Each step takes up to :data:`BATCH` of them, half of the times mirrored, and lowers :func:`box_loss` by Adam.
+    Each step takes up to :data:`BATCH` of them, half of the times mirrored, and lowers by Adam :func:`mask_loss` of
+    those whose mask is known, :func:`box_loss` of the others.
     """
     model = copy.deepcopy(localizer.model)
     assert isinstance(model, BAS)
@@ -100,26 +119,28 @@ def learned(localizer: Localizer, given: TrainingPairs, seed: int = 0) -> Locali
         mirrored = bool(rng.random() < 0.5)
         some = given.some(rows)
         maps = generator.of(some.features[:, int(mirrored)].float(), some.label[:, None])[:, 0]
+        maps = maps.flip(2) if mirrored else maps
+        losses = torch.where(some.masked, mask_loss(maps, some.masks), box_loss(maps, some.boxes, fill))
         optimizer.zero_grad()
-        box_loss(maps.flip(2) if mirrored else maps, some.boxes).backward()
+        losses.mean().backward()
         optimizer.step()
     return replace(localizer, model=model.eval())
 
 
-def box_loss(maps: Float[Tensor, "B h w"], boxes: Float[Tensor, "B M 4"]) -> Float[Tensor, ""]:
+def box_loss(maps: Float[Tensor, "B h w"], boxes: Float[Tensor, "B M 4"], fill: float = 0.0) -> Float[Tensor, " B"]:
     """How far maps are from boxes: outside of all of them a map is 0; inside of each some place of every row and of
     every column is 1, so that it reaches all four sides (the projections of Tian et al. 2021, BoxInst).
 
     The mean of -log(1 - M) over the places outside, and of -log of the largest M in a row or column over those of a
     box; a place belongs to a box that its middle lies in, and a box without any has the one that its middle lies in.
+
+    Args:
+        fill: share of the second term that asks for all of the inside instead: the mean of -log M there.
     """
     maps = maps.clamp(LEAST, 1 - LEAST)
     rows = _places(boxes[:, :, 1], boxes[:, :, 3], maps.shape[1])
     columns = _places(boxes[:, :, 0], boxes[:, :, 2], maps.shape[2])
     inside = rows[:, :, :, None] & columns[:, :, None, :]
-    outside = ~inside.any(dim=1)
-    empty = -(1 - maps).log()
-    loss = (empty * outside).sum(dim=(1, 2)) / outside.sum(dim=(1, 2)).clamp(min=1)
     within = torch.where(inside, maps[:, None], LEAST)
     full = [
         (-(within.amax(dim=dim).log()) * places).sum(dim=2) / places.sum(dim=2).clamp(min=1)
@@ -127,7 +148,24 @@ def box_loss(maps: Float[Tensor, "B h w"], boxes: Float[Tensor, "B M 4"]) -> Flo
     ]
     there = rows.any(dim=2)
     reached = (sum(full) / 2 * there).sum(dim=1) / there.sum(dim=1).clamp(min=1)
-    return (loss + reached).mean()
+    covered, outside = _inside_and_outside(maps, inside.any(dim=1).float())
+    return outside + (1 - fill) * reached + fill * covered
+
+
+def mask_loss(maps: Float[Tensor, "B h w"], masks: Float[Tensor, "B h w"]) -> Float[Tensor, " B"]:
+    """Cross entropy between maps and masks, in [0, 1], whose inside and outside weigh the same, however large."""
+    return sum(_inside_and_outside(maps.clamp(LEAST, 1 - LEAST), masks))  # pyright: ignore[reportReturnType]
+
+
+def _inside_and_outside(
+    maps: Float[Tensor, "B h w"], masks: Float[Tensor, "B h w"]
+) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"]]:
+    """Mean of -log M inside of a mask and of -log(1 - M) outside; 0 where there is no such place."""
+    terms = ((-maps.log(), masks), (-(1 - maps).log(), 1 - masks))
+    inside, outside = (
+        (value * share).sum(dim=(1, 2)) / share.sum(dim=(1, 2)).clamp(min=LEAST) for value, share in terms
+    )
+    return inside, outside
 
 
 def _places(low: Float[Tensor, "B M"], high: Float[Tensor, "B M"], count: int) -> Bool[Tensor, "B M n"]:

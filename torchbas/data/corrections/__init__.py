@@ -4,12 +4,22 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from ...errors import InputError
+import numpy as np
+from jaxtyping import Bool
+from pycocotools import mask as coco_mask
+
+from ...errors import InputError, one_line
 from ...inputs import content_hash
+from ...io import stable_hash
 from ...structures import Box, Dataset, Problem, Sample
 from ..images import UnreadableImage, image_size
+from .outlines import BROKEN, Outline, filled
 from .readers import Entry, read_entries
+
+RLE = dict[str, Any]
+"""COCO's run-length encoding."""
 
 OUTSIDE = 1.0
 """Pixels that a box may reach out of its photo; it is cut there."""
@@ -21,6 +31,8 @@ class Corrections:
 
     boxes: dict[tuple[str, str], tuple[Box, ...]]
     """By the photo's name and the tag; none: the tag is not there."""
+    masks: dict[tuple[str, str], tuple[RLE | None, ...]] = field(default_factory=dict)
+    """Those of the boxes, in their order, where any was outlined, as COCO's run lengths; None of the others."""
     renamed: dict[str, str] = field(default_factory=dict)
     """Names that photos had when they were corrected, where their content has another one now."""
     problems: tuple[Problem, ...] = ()
@@ -46,6 +58,19 @@ class Corrections:
             for one in dataset.samples
         )
         return replace(dataset, samples=tuple(samples))
+
+    def mask_of(self, name: str, tag: str) -> Bool[np.ndarray, "H W"] | None:
+        """All that is of a tag in a photo; None where not all of it was outlined."""
+        masks = self.masks.get((name, tag), ())
+        if not masks or any(one is None for one in masks):
+            return None
+        return coco_mask.decode(coco_mask.merge(list(masks))).astype(bool)  # pyright: ignore[reportArgumentType]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of boxes and masks."""
+        masks = {key: [one and one["counts"].decode("ascii") for one in each] for key, each in self.masks.items()}
+        return stable_hash(sorted((*key, *boxes, *masks.get(key, ())) for key, boxes in self.boxes.items()))
 
     @property
     def photos(self) -> list[str]:
@@ -73,7 +98,7 @@ def read_corrections(paths: Iterable[Path], dataset: Dataset) -> Corrections:
         InputError: a file that is missing or is not understood, or none of whose photos is there.
     """
     photos = _Photos(dataset)
-    boxes, renamed, problems = {}, {}, []
+    boxes, masks, renamed, problems = {}, {}, {}, []
     for path in paths:
         entries = read_entries(path)
         before = len(problems)
@@ -86,13 +111,18 @@ def read_corrections(paths: Iterable[Path], dataset: Dataset) -> Corrections:
                 continue
             if sample.name != entry.name and entry.sha256:
                 renamed[entry.name] = sample.name
-            boxes |= {(sample.name, tag): tuple(places) for tag, places in found.items()}
+            for tag, things in found.items():
+                key = sample.name, tag
+                boxes[key] = tuple(box for box, _ in things)
+                masks.pop(key, None)
+                if any(mask is not None for _, mask in things):
+                    masks[key] = tuple(mask for _, mask in things)
         if len(problems) - before == len(entries):
             why = problems[-1].reason if entries else f"{path.name} has no corrected photo"
             raise InputError(
                 f"--corrected {path} matches no photo of {dataset.root} ({why}): give the photos it is of."
             )
-    return Corrections(boxes, renamed, tuple(problems))
+    return Corrections(boxes, masks, renamed, tuple(problems))
 
 
 class _NoMatch(ValueError):
@@ -160,8 +190,8 @@ def _digest(sample: Sample) -> str:
         return ""
 
 
-def _in_pixels(entry: Entry, sample: Sample, classes: Iterable[str]) -> dict[str, list[Box]]:
-    """The boxes by tag, in pixels of the photo and inside it."""
+def _in_pixels(entry: Entry, sample: Sample, classes: Iterable[str]) -> dict[str, list[tuple[Box, RLE | None]]]:
+    """Boxes and masks by tag, in pixels of the photo and inside it."""
     try:
         height, width = image_size(sample.path)
     except UnreadableImage as error:
@@ -169,15 +199,27 @@ def _in_pixels(entry: Entry, sample: Sample, classes: Iterable[str]) -> dict[str
     if entry.size is not None and entry.size != (height, width):
         there = f"{entry.size[1]} x {entry.size[0]}"
         raise _NoMatch(f"its boxes are of a photo of {there} pixels, but it has {width} x {height}")
-    scale = (width, height) if entry.relative else (1, 1)
-    found = {tag: [_cut(box, scale, width, height) for box in boxes] for tag, boxes in entry.boxes.items()}
+    scale = (float(width), float(height)) if entry.relative else (1.0, 1.0)
+    found = {
+        tag: [(_cut(box, scale, width, height), _mask(outline, scale, width, height)) for box, outline in things]
+        for tag, things in entry.things.items()
+    }
     if entry.nothing:
         tags = list(classes)
         found |= {tags[label]: [] for label in sample.labels}
     return found
 
 
-def _cut(box: Box, scale: tuple[int, int], width: int, height: int) -> Box:
+def _mask(outline: Outline, scale: tuple[float, float], width: int, height: int) -> RLE | None:
+    """The outline filled, as run lengths; None where there is none, or nothing in it."""
+    try:
+        mask = filled(outline, scale, height, width)
+    except BROKEN as error:
+        raise _NoMatch(f"it has an outline that cannot be filled ({one_line(error)})") from error
+    return None if mask is None or not mask.any() else dict(coco_mask.encode(np.asfortranarray(mask, np.uint8)))
+
+
+def _cut(box: Box, scale: tuple[float, float], width: int, height: int) -> Box:
     x0, y0, x1, y1 = (value * scale[axis % 2] for axis, value in enumerate(box))
     if min(x0, y0) < -OUTSIDE or x1 > width + OUTSIDE or y1 > height + OUTSIDE or x1 - x0 < 1 or y1 - y0 < 1:
         raise _NoMatch(f"its box {x0:.0f} {y0:.0f} {x1:.0f} {y1:.0f} does not lie in {width} x {height} pixels")

@@ -12,6 +12,7 @@ from ...errors import InputError, one_line
 from ...inputs import number, open_text, read_json, read_text, regular
 from ...structures import Box
 from ..datasets.reading import normalize_tag
+from .outlines import BROKEN, Outline, Runs
 
 
 class Entry(NamedTuple):
@@ -19,8 +20,8 @@ class Entry(NamedTuple):
 
     name: str
     """As the file has it: perhaps with folders before it, or without its suffix (``stem``)."""
-    boxes: dict[str, list[Box]]
-    """All boxes of each tag that was looked at; none: it is not there."""
+    things: dict[str, list["Shape"]]
+    """All things of each tag that was reviewed; none: it is not there."""
     size: tuple[int, int] | None = None
     """Height and width that the boxes are of; None where the file does not say."""
     sha256: str = ""
@@ -33,14 +34,14 @@ class Entry(NamedTuple):
     """Whether the name has no suffix."""
 
 
-BROKEN = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
-"""What a file of another content makes the readers raise."""
+Shape = tuple[Box, Outline]
+"""A thing's box, and its outline where it has one."""
 
 
 def read_entries(path: Path) -> list[Entry]:
     """The photos in a file or folder of corrections.
 
-    COCO, that of the gallery with what was looked at; Label Studio's JSON and JSON-MIN; CVAT for images 1.1; Pascal
+    COCO, that of the gallery with what was reviewed; Label Studio's JSON and JSON-MIN; CVAT for images 1.1; Pascal
     VOC's XML, a file or a folder of them; a folder of YOLO with ``data.yaml``.
 
     Raises:
@@ -74,19 +75,27 @@ def _json(path: Path) -> Iterator[Entry]:
 
 
 def _coco(content: dict[str, Any]) -> Iterator[Entry]:
-    """The gallery lists the tags that were looked at; elsewhere these are the tags that have a box."""
+    """The gallery lists the tags that were reviewed; elsewhere these are the tags that have a box."""
     tags = {one["id"]: normalize_tag(one["name"]) for one in content["categories"]}
-    boxes: dict[Any, dict[str, list[Box]]] = {one["id"]: {} for one in content["images"]}
+    things: dict[Any, dict[str, list[Shape]]] = {one["id"]: {} for one in content["images"]}
     for one in content["annotations"]:
         x, y, width, height = map(number, one["bbox"])
-        boxes[one["image_id"]].setdefault(tags[one["category_id"]], []).append((x, y, x + width, y + height))
+        shape = (x, y, x + width, y + height), _coco_outline(one.get("segmentation"))
+        things[one["image_id"]].setdefault(tags[one["category_id"]], []).append(shape)
     for image in content["images"]:
-        found, reviewed = boxes[image["id"]], image.get("reviewed")
+        found, reviewed = things[image["id"]], image.get("reviewed")
         if reviewed is not None:
             found = {normalize_tag(tag): found.get(normalize_tag(tag), []) for tag in reviewed}
         if found:
             size = _size(image.get("height"), image.get("width"))
             yield Entry(str(image["file_name"]), found, size, str(image.get("sha256", "")))
+
+
+def _coco_outline(segmentation: Any) -> Outline:
+    """Polygons or run lengths."""
+    if isinstance(segmentation, dict):
+        return segmentation
+    return [[number(value) for value in polygon] for polygon in segmentation or ()]
 
 
 def _size(height: Any, width: Any) -> tuple[int, int] | None:
@@ -112,13 +121,13 @@ def _label_studio(tasks: list[dict[str, Any]]) -> Iterator[Entry]:
                 for region in regions
                 if isinstance(region, dict)
             ]
-        boxes: dict[str, list[Box]] = {}
+        things: dict[str, list[Shape]] = {}
         for value in values:
             labels = value.get("rectanglelabels") or value.get("polygonlabels")
             if labels:
-                boxes.setdefault(normalize_tag(str(labels[0])), []).append(_shares(value))
+                things.setdefault(normalize_tag(str(labels[0])), []).append(_shares(value))
         size = next((value["size"] for value in values if value["size"]), None)
-        yield Entry(_file_of(image), boxes, size, nothing=not boxes, relative=True)
+        yield Entry(_file_of(image), things, size, nothing=not things, relative=True)
 
 
 def _original(region: dict[str, Any]) -> tuple[int, int] | None:
@@ -132,9 +141,10 @@ def _file_of(address: str) -> str:
     return re.sub(r"(^|.*/)upload/\d+/[0-9a-f]{8}-", "", name)
 
 
-def _shares(value: dict[str, Any]) -> Box:
-    """Bounds of a rectangle, perhaps turned about its first corner, or of a polygon, as shares of width and height."""
-    if "points" in value:
+def _shares(value: dict[str, Any]) -> Shape:
+    """A rectangle, perhaps turned about its first corner, or a polygon, as shares of width and height."""
+    drawn = "points" in value
+    if drawn:
         points = [(number(x), number(y)) for x, y in value["points"]]
     else:
         x, y, width, height = (number(value[key]) for key in ("x", "y", "width", "height"))
@@ -148,8 +158,13 @@ def _shares(value: dict[str, Any]) -> Box:
             )
             for a, b in corners
         ]
-    across, down = zip(*points, strict=True)
-    return min(across) / 100, min(down) / 100, max(across) / 100, max(down) / 100
+    return _polygon([share / 100 for point in points for share in point], drawn)
+
+
+def _polygon(values: list[float], drawn: bool = True) -> Shape:
+    """Bounds of a polygon, and itself unless only they are known."""
+    across, down = values[::2], values[1::2]
+    return (min(across), min(down), max(across), max(down)), [values] if drawn else None
 
 
 def _xml(path: Path) -> Iterator[Entry]:
@@ -163,27 +178,27 @@ def _xml(path: Path) -> Iterator[Entry]:
 
 def _cvat(root: ET.Element) -> Iterator[Entry]:
     for image in root.iterfind("image"):
-        boxes: dict[str, list[Box]] = {}
-        for shape in image:
-            if (box := _cvat_bounds(shape)) is not None:
-                boxes.setdefault(normalize_tag(shape.attrib["label"]), []).append(box)
-        if boxes:
-            yield Entry(image.attrib["name"], boxes, _size(image.attrib["height"], image.attrib["width"]))
+        things: dict[str, list[Shape]] = {}
+        for element in image:
+            if (shape := _cvat_shape(element)) is not None:
+                things.setdefault(normalize_tag(element.attrib["label"]), []).append(shape)
+        if things:
+            yield Entry(image.attrib["name"], things, _size(image.attrib["height"], image.attrib["width"]))
 
 
-def _cvat_bounds(shape: ET.Element) -> Box | None:
-    given = shape.attrib
-    if shape.tag == "box":
+def _cvat_shape(element: ET.Element) -> Shape | None:
+    given = element.attrib
+    if element.tag == "box":
         x0, y0, x1, y1 = (number(given[key]) for key in ("xtl", "ytl", "xbr", "ybr"))
-        return x0, y0, x1, y1
-    if shape.tag == "mask":
-        left, top, width, height = (number(given[key]) for key in ("left", "top", "width", "height"))
-        return left, top, left + width, top + height
-    if shape.tag in ("polygon", "polyline"):
-        across, down = zip(
-            *([number(value) for value in pair.split(",")] for pair in given["points"].split(";")), strict=True
-        )
-        return min(across), min(down), max(across), max(down)
+        return (x0, y0, x1, y1), None
+    if element.tag == "mask":
+        left, top, width, height = (int(number(given[key])) for key in ("left", "top", "width", "height"))
+        lengths = [int(number(length)) for length in given["rle"].split(",")]
+        box = float(left), float(top), float(left + width), float(top + height)
+        return box, Runs(left, top, width, height, lengths)
+    if element.tag in ("polygon", "polyline"):
+        pairs = [pair.split(",") for pair in given["points"].split(";")]
+        return _polygon([number(value) for x, y in pairs for value in (x, y)], element.tag == "polygon")
     return None
 
 
@@ -194,29 +209,30 @@ def _voc_folder(folder: Path) -> Iterator[Entry]:
 
 def _voc(root: ET.Element) -> Entry:
     """VOC's pixels count from 1, and its boxes end on their last one."""
-    boxes: dict[str, list[Box]] = {}
+    things: dict[str, list[Shape]] = {}
     for thing in root.iterfind("object"):
         x0, y0, x1, y1 = (number(thing.findtext(f"bndbox/{key}")) for key in ("xmin", "ymin", "xmax", "ymax"))
-        boxes.setdefault(normalize_tag(thing.findtext("name") or ""), []).append((x0 - 1, y0 - 1, x1, y1))
+        tag = normalize_tag(thing.findtext("name") or "")
+        things.setdefault(tag, []).append(((x0 - 1, y0 - 1, x1, y1), None))
     size = _size(root.findtext("size/height"), root.findtext("size/width"))
     path, name = root.findtext("path") or "", root.findtext("filename") or ""
     folder = root.findtext("folder") or ""
     fallback = f"{folder}/{name}" if folder else name
     return Entry(
-        path.replace("\\", "/") if PurePosixPath(path).name == name else fallback, boxes, size, nothing=not boxes
+        path.replace("\\", "/") if PurePosixPath(path).name == name else fallback, things, size, nothing=not things
     )
 
 
 def _yolo(folder: Path) -> Iterator[Entry]:
     tags = _yolo_names(folder / "data.yaml")
     for file in sorted((folder / "labels").rglob("*.txt")):
-        boxes: dict[str, list[Box]] = {}
+        things: dict[str, list[Shape]] = {}
         with open_text(file) as stream:
             for line in filter(str.strip, stream):
                 kind, *rest = line.split()
-                boxes.setdefault(tags[int(kind)], []).append(_yolo_bounds([number(word) for word in rest]))
+                things.setdefault(tags[int(kind)], []).append(_yolo_shape([number(word) for word in rest]))
         name = file.relative_to(folder / "labels").with_suffix("").as_posix()
-        yield Entry(re.sub(r"^(train|val|test)/", "", name), boxes, nothing=not boxes, relative=True, stem=True)
+        yield Entry(re.sub(r"^(train|val|test)/", "", name), things, nothing=not things, relative=True, stem=True)
 
 
 def _yolo_names(file: Path) -> dict[int, str]:
@@ -230,10 +246,9 @@ def _yolo_names(file: Path) -> dict[int, str]:
     return {int(key): normalize_tag(f"{name}") for key, name in pairs if isinstance(name, (str, int, float))}
 
 
-def _yolo_bounds(values: list[float]) -> Box:
-    """Of center, width and height, or of an outline."""
+def _yolo_shape(values: list[float]) -> Shape:
+    """Of center, width and height, or an outline."""
     if len(values) == 4:
         x, y, width, height = values
-        return x - width / 2, y - height / 2, x + width / 2, y + height / 2
-    across, down = values[::2], values[1::2]
-    return min(across), min(down), max(across), max(down)
+        return (x - width / 2, y - height / 2, x + width / 2, y + height / 2), None
+    return _polygon(values)

@@ -68,7 +68,7 @@ def _mask(one: dict[str, Any], annotations: Annotations, height: int, width: int
     try:
         outline: Any = one["segmentation"]
         if isinstance(outline, list):
-            outline = [_within(polygon, height, width) for polygon in outline]
+            outline = [within(polygon, height, width) for polygon in outline]
             mask = coco.decode(coco.merge(coco.frPyObjects(outline, height, width))).astype(bool)
         else:
             packed = isinstance(outline["counts"], str)
@@ -80,7 +80,7 @@ def _mask(one: dict[str, Any], annotations: Annotations, height: int, width: int
         raise InputError(f"{annotations.file}: object {one.get('id')} has no outline that can be filled.") from error
 
 
-def _within(polygon: list[Any], height: int, width: int) -> list[float]:
+def within(polygon: list[Any], height: int, width: int) -> list[float]:
     """A polygon that stays near the photo: pycocotools walks along every pixel of its edges, however far they lead."""
     points = list(map(number, polygon))
     if not all(-width <= x <= 2 * width for x in points[::2]) or not all(

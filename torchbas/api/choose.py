@@ -1,0 +1,183 @@
+"""How a generator learns from corrections, and how its maps are read: chosen on corrections that were left out."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torchvision.ops import box_iou
+
+from ..inference.boxes import largest_box
+from ..inference.localizer import Localizer
+from ..localization import Localization
+from ..structures import Box, Dataset
+from ..training.corrections import Corrected, TrainingPairs, learned
+from .own_tags import first_of_each, with_inference
+
+FOLDS = 5
+MARGIN = 0.05
+"""Share of the corrections by which another way must be better than the usual one (docs/correct.md)."""
+FILLS = (0.0, 0.5, None)
+"""Shares of the loss that ask for all of a box's inside, see :func:`~torchbas.training.corrections.box_loss`; None:
+nothing is learned, only the size and the threshold are chosen."""
+THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+USUAL = THRESHOLDS.index(0.3)
+"""Threshold of maps that have learned, unless another is better."""
+NEAR = (0.25, 0.5, 0.25)
+"""Weights by which a threshold's count is averaged with those of its neighbors."""
+SIDE = 256
+"""Side of the grid that boxes are drawn on to compare thresholds, squeezed like the photo."""
+
+Turns = Callable[[Iterable[int], int], Iterable[int]]
+"""Passes turns on, whose number it is told, e.g. with a progress bar."""
+
+
+def all_at_once(turns: Iterable[int], _: int) -> Iterable[int]:
+    """No progress bar."""
+    return turns
+
+
+class Choice(NamedTuple):
+    """What was best on the corrections that were left out."""
+
+    fill: float | None
+    """See :data:`FILLS`."""
+    inference: Mapping[str, Any]
+    """Settings of :class:`~torchbas.config.Inference`: the size, the threshold, and whether a CRF draws the edges."""
+    correct: int
+    """Corrections with a box whose IoU with a true one is at least .5."""
+    by_half: int
+    """The same of a generator that has learned from half as many."""
+
+
+class _Fold(NamedTuple):
+    asked: Dataset
+    """Photos that were left out, with the tags that have a corrected box."""
+    boxes: dict[tuple[str, str], tuple[Box, ...]]
+    """Their boxes, by photo and tag."""
+    pairs: TrainingPairs
+    """The others."""
+
+
+def choose(
+    localizer: Localizer,
+    photos: Dataset,
+    given: Sequence[Corrected],
+    known: TrainingPairs,
+    precision: Callable[[], Any] = nullcontext,
+    turns: Turns = all_at_once,
+) -> Choice:
+    """The best way to learn, by letting a generator learn from four fifths of the corrections and asking for the rest.
+
+    First the loss, the size and the threshold, without a CRF; then whether the CRF draws the masks to the edges. The
+    usual way is by the projections, at the photo's own size and the usual threshold, without a CRF; another must be
+    better by :data:`MARGIN`.
+
+    Args:
+        photos: those of the corrections, with the model's classes.
+        given: the corrections.
+        known: what is learned from them.
+    """
+    folds = list(_folds(photos, given, known))
+    counter = iter(turns(range(2 * len(folds)), 2 * len(folds)))
+    sizes = _sizes(localizer)
+    counts: dict[tuple[int, int], np.ndarray] = defaultdict(lambda: np.zeros(len(THRESHOLDS)))
+    for fold, _ in zip(folds, counter, strict=False):
+        for loss, fill in enumerate(FILLS):
+            other = taught(localizer, fold.pairs, fill)
+            for size, settings in enumerate(sizes):
+                reading = with_inference(other, refine="none", threshold=THRESHOLDS[0], **settings)
+                counts[loss, size] += _correct_at(list(reading.stream(fold.asked, precision=precision)), fold)
+    loss, size, level = _best(counts, sum(len(fold.boxes) for fold in folds))
+    plain = {**sizes[size], "threshold": THRESHOLDS[level], "refine": "none"}
+    refined = plain | {"refine": localizer.inference.refine}
+    drawn = half = 0
+    for fold, _ in zip(folds, counter, strict=False):
+        if refined != plain:
+            drawn += _correct(taught(localizer, fold.pairs, FILLS[loss]), refined, fold, precision)
+        fewer = torch.arange((len(fold.pairs.label) + 1) // 2, device=fold.pairs.label.device)
+        half += _correct(taught(localizer, fold.pairs.some(fewer), FILLS[loss]), plain, fold, precision)
+    next(counter, None)
+    count = int(counts[loss, size][level])
+    if drawn > count + MARGIN * len(given):
+        return Choice(FILLS[loss], refined, drawn, half)
+    return Choice(FILLS[loss], plain, count, half)
+
+
+def taught(localizer: Localizer, pairs: TrainingPairs, fill: float | None) -> Localizer:
+    """The model after it has learned, if it does."""
+    return localizer if fill is None else learned(localizer, pairs, fill)
+
+
+def _folds(photos: Dataset, given: Sequence[Corrected], known: TrainingPairs) -> Iterable[_Fold]:
+    """The corrections, each in one fold; those without a box are learned from, but not asked for."""
+    order = np.random.default_rng(0).permutation(len(given))
+    for start in range(FOLDS):
+        out = set(order[start::FOLDS].tolist())
+        asked = [given[row] for row in sorted(out) if given[row].boxes]
+        if asked:
+            rest = torch.tensor([row for row in order if row not in out], device=known.label.device)
+            boxes = {(one.sample.name, photos.classes[one.label]): one.boxes for one in asked}
+            yield _Fold(_only(photos, asked), boxes, known.some(rest))
+
+
+def _only(photos: Dataset, asked: Sequence[Corrected]) -> Dataset:
+    """The photos that are asked for, with the tags that are."""
+    labels: dict[str, list[int]] = defaultdict(list)
+    for one in asked:
+        labels[one.sample.name].append(one.label)
+    samples = {one.sample.name: one.sample for one in asked}
+    few = (replace(one, labels=tuple(sorted(labels[name]))) for name, one in samples.items())
+    return replace(photos, samples=tuple(few))
+
+
+def _sizes(localizer: Localizer) -> list[dict[str, Any]]:
+    """The photo's own size; where a model was tried at twice the size, the tags whose maps held there, and both."""
+    now = localizer.inference
+    if now.enlarge != "auto":
+        return [{}]
+    tags = [{"enlarged": now.enlarged}] if now.enlarged else []
+    return [{"enlarged": ()}, *tags, {"enlarged": (), "enlarge": "mean"}]
+
+
+def _best(counts: Mapping[tuple[int, int], np.ndarray], asked: int) -> tuple[int, int, int]:
+    """Loss, size and threshold with the most correct, the neighboring thresholds counted too."""
+    usual, scores = (0, 0, USUAL), {}
+    for (loss, size), each in counts.items():
+        smooth = np.convolve(np.pad(each, 1, mode="edge"), NEAR, "valid")
+        scores |= {(loss, size, level): value for level, value in enumerate(smooth)}
+    return max(scores, key=lambda way: scores[way] - (0 if way == usual else MARGIN * asked))
+
+
+def _correct(localizer: Localizer, settings: Mapping[str, Any], fold: _Fold, precision: Callable[[], Any]) -> int:
+    """How many of a fold are correct by one way."""
+    return correct_boxes(with_inference(localizer, **settings).stream(fold.asked, precision=precision), fold.boxes)
+
+
+def correct_boxes(found: Iterable[Localization], true: Mapping[tuple[str, str], Sequence[Box]]) -> int:
+    """How many tags in photos have a first box whose IoU with one of the true boxes is at least .5."""
+    firsts = first_of_each(found)
+    both = ((firsts[key].xyxy, boxes) for key, boxes in true.items() if key in firsts)
+    return sum(_meets(box, boxes) for box, boxes in both)
+
+
+def _correct_at(found: Iterable[Localization], fold: _Fold) -> np.ndarray:
+    """The same at each of :data:`THRESHOLDS`, from maps that were read at the lowest."""
+    result = np.zeros(len(THRESHOLDS))
+    for (name, tag), one in first_of_each(found).items():
+        large = cv2.resize(one.grid, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
+        height, width = (side / SIDE for side in one.size)
+        for level, threshold in enumerate(THRESHOLDS):
+            if large.max() > threshold:
+                x0, y0, x1, y1 = largest_box(large, threshold)
+                box = (x0 * width, y0 * height, x1 * width, y1 * height)
+                result[level] += _meets(box, fold.boxes[name, tag])
+    return result
+
+
+def _meets(box: Box, true: Sequence[Box]) -> bool:
+    return bool(box_iou(torch.tensor([box]), torch.tensor(true)).max() >= 0.5)

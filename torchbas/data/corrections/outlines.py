@@ -1,0 +1,64 @@
+"""Outlines of corrected things, filled in a photo whose size is known."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool
+from pycocotools import mask as coco_mask
+
+from ..datasets.coco_masks import within
+
+
+class Runs(NamedTuple):
+    """A mask of CVAT: lengths of the runs of a rectangle row by row, the first of them background."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    lengths: Sequence[int]
+
+
+Polygons = Sequence[Sequence[float]]
+"""Each ``x0, y0, x1, y1, ...`` in the unit of the boxes."""
+Outline = Polygons | Mapping[str, Any] | Runs | None
+"""Polygons, COCO's run lengths, CVAT's; None where a thing has only a box."""
+BROKEN = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+"""What an outline of another content makes :func:`filled` raise."""
+
+
+def filled(outline: Outline, scale: tuple[float, float], height: int, width: int) -> Bool[np.ndarray, "H W"] | None:
+    """The mask; None where there is none.
+
+    Args:
+        scale: what x and y of polygons are multiplied by.
+
+    Raises:
+        ValueError: an outline that cannot be filled, or not in a photo of this size. Another of :data:`BROKEN` where it
+            is of another kind.
+    """
+    if not outline:
+        return None
+    if isinstance(outline, Runs):
+        return _of_runs(outline, height, width)
+    if isinstance(outline, Mapping):
+        if tuple(outline["size"]) != (height, width):
+            raise ValueError(f"a mask of {outline['size']}")
+        packed = isinstance(outline["counts"], (str, bytes))
+        rle = dict(outline) if packed else coco_mask.frPyObjects(dict(outline), height, width)
+        return coco_mask.decode(rle).astype(bool)  # pyright: ignore[reportArgumentType]
+    scaled = [[value * scale[place % 2] for place, value in enumerate(polygon)] for polygon in outline]
+    polygons = [within(polygon, height, width) for polygon in scaled]
+    return coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))).astype(bool)  # pyright: ignore
+
+
+def _of_runs(runs: Runs, height: int, width: int) -> Bool[np.ndarray, "H W"]:
+    x, y, columns, rows, lengths = runs
+    inside = min(x, y, columns, rows, *lengths) >= 0 and x + columns <= width and y + rows <= height
+    if not inside or sum(lengths) != rows * columns:
+        raise ValueError("a mask that is not of its rectangle")
+    mask = np.zeros((height, width), bool)
+    flat = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
+    mask[y : y + rows, x : x + columns] = flat.reshape(rows, columns)
+    return mask
