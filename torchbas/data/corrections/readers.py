@@ -31,6 +31,8 @@ class Entry(NamedTuple):
     """Whether boxes are shares of width and height."""
     stem: bool = False
     """Whether the name has no suffix."""
+    folder: str = ""
+    """A folder that the photo may lie in; what tools write there is often only a word."""
 
 
 BROKEN = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
@@ -96,8 +98,8 @@ def _size(height: Any, width: Any) -> tuple[int, int] | None:
 def _label_studio(tasks: list[dict[str, Any]]) -> Iterator[Entry]:
     """Tasks with the last annotation that was not skipped, or JSON-MIN, where each task has its regions by control."""
     for task in tasks:
-        if "annotations" in task:
-            done = [one for one in task["annotations"] if not one.get("was_cancelled")]
+        if "data" in task:  # else JSON-MIN
+            done = [one for one in task.get("annotations", ()) if not one.get("was_cancelled")]
             if not done:
                 continue
             image = next((value for value in task["data"].values() if isinstance(value, str)), "")
@@ -162,12 +164,17 @@ def _xml(path: Path) -> Iterator[Entry]:
 
 
 def _cvat(root: ET.Element) -> Iterator[Entry]:
+    """Tags with a shape that is not ``auto``: CVAT marks what somebody has changed ``semi-auto``."""
     for image in root.iterfind("image"):
         boxes: dict[str, list[Box]] = {}
+        touched = set()
         for shape in image:
             if (box := _cvat_bounds(shape)) is not None:
-                boxes.setdefault(normalize_tag(shape.attrib["label"]), []).append(box)
-        if boxes:
+                tag = normalize_tag(shape.attrib["label"])
+                boxes.setdefault(tag, []).append(box)
+                if shape.get("source") != "auto":
+                    touched.add(tag)
+        if boxes := {tag: places for tag, places in boxes.items() if tag in touched}:
             yield Entry(image.attrib["name"], boxes, _size(image.attrib["height"], image.attrib["width"]))
 
 
@@ -200,11 +207,9 @@ def _voc(root: ET.Element) -> Entry:
         boxes.setdefault(normalize_tag(thing.findtext("name") or ""), []).append((x0 - 1, y0 - 1, x1, y1))
     size = _size(root.findtext("size/height"), root.findtext("size/width"))
     path, name = root.findtext("path") or "", root.findtext("filename") or ""
-    folder = root.findtext("folder") or ""
-    fallback = f"{folder}/{name}" if folder else name
-    return Entry(
-        path.replace("\\", "/") if PurePosixPath(path).name == name else fallback, boxes, size, nothing=not boxes
-    )
+    whole = PurePosixPath(path).name == name
+    folder = "" if whole else root.findtext("folder") or ""
+    return Entry(path.replace("\\", "/") if whole else name, boxes, size, nothing=not boxes, folder=folder)
 
 
 def _yolo(folder: Path) -> Iterator[Entry]:
