@@ -47,8 +47,8 @@ class Definition(NamedTuple):
 SECTIONS = (
     Section(
         "Calls",
-        "check label train predict report_per_tag save load evaluate score_maps create_model Localization TagReport "
-        "Localizer",
+        "check label train predict report_per_tag save read_results load evaluate score_maps create_model Localization "
+        "TagReport Localizer",
         "`import torchbas as tb`; torch is imported when one of them is first used.",
     ),
     Section(

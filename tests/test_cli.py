@@ -167,6 +167,15 @@ def test_label_says_of_every_tag_whether_its_maps_can_be_used(labeled):
     assert "tags alive" in (labeled / "index.html").read_text()
 
 
+def test_its_results_are_exported_with_their_photos(labeled, tmp_path):
+    words = ["export", str(labeled), "--out", str(tmp_path / "out"), "--format", "coco", "huggingface", "--quiet"]
+    assert main(words) == 0
+    for name in ("boxes.coco.json", "masks.coco.json"):
+        assert (tmp_path / "out" / name).read_bytes() == (labeled / name).read_bytes()
+    rows = (tmp_path / "out/huggingface/metadata.jsonl").read_text().splitlines()
+    assert {name for name, _ in boxes(labeled)} == {json.loads(row)["file_name"] for row in rows}
+
+
 @pytest.mark.parametrize("command", ["label", "predict"])
 def test_a_run_that_finds_nothing_does_not_read_like_a_success(command, labeled, messy, tmp_path, capsys):
     out, model = tmp_path / "out", Path(shutil.copytree(labeled, tmp_path / "model"))

@@ -1,6 +1,7 @@
 """Formats of annotation and training tools, read back by other people's readers."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -13,12 +14,13 @@ from findings import CLASSES, SIZES, detection, results_of, three
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from labelformat.formats import CVATObjectDetectionInput, YOLOv8ObjectDetectionInput
+from labelformat.formats import COCOObjectDetectionInput, CVATObjectDetectionInput, YOLOv8ObjectDetectionInput
 from PIL import Image
 
 from torchbas.errors import InputError
-from torchbas.export import FORMATS, cvat, huggingface, label_studio, voc_xml, yolo
+from torchbas.export import FORMATS, coco, cvat, huggingface, label_studio, voc_xml, yolo
 from torchbas.export.results import Results, save
+from torchbas.localization import CORRECTED
 
 HOSTILE = ("<b>&\"'", "a: {b} # c", "tab\t\x01\x7f\x85\u2028\ufeff", "Zebra 🦓", "- x", "")
 
@@ -34,6 +36,26 @@ def at(folder: Path, name: str, *place, **changes):
 
 def truth_of(results: Results, name: str) -> list[tuple[str, list[float]]]:
     return sorted((one.label, [*one.xyxy]) for one in results.detections if one.name == name)
+
+
+def test_coco_boxes_and_masks_are_read_by_globox_labelformat_and_supervision(results, tmp_path):
+    coco.write(results, tmp_path)
+    for name in ("boxes", "masks"):
+        file = tmp_path / f"{name}.coco.json"
+        read = globox.AnnotationSet.from_coco(file)
+        for photo in SIZES:
+            boxes = sorted((box.label, [box.xmin, box.ymin, box.xmax, box.ymax]) for box in read[photo].boxes)
+            assert boxes == truth_of(results, photo)
+        for photo in COCOObjectDetectionInput(file).get_labels():
+            boxes = sorted((one.category.name, [*one.box.to_format(_xyxy())]) for one in photo.objects)
+            assert boxes == truth_of(results, photo.image.filename)
+    other = supervision.DetectionDataset.from_coco(
+        str(results.detections[0].image.parent), str(tmp_path / "masks.coco.json"), force_masks=True
+    )
+    pairs = (zip(found.class_id, found.mask, strict=True) for _, _, found in other if found.mask is not None)
+    masks = {other.classes[n]: mask for found in pairs for n, mask in found}
+    for one in results.detections:
+        np.testing.assert_array_equal(masks[one.label], one.mask)
 
 
 def test_cvat_boxes_are_read_by_globox_and_labelformat(results, tmp_path):
@@ -54,6 +76,57 @@ def _xyxy():
     from labelformat.model.bounding_box import BoundingBoxFormat
 
     return BoundingBoxFormat.XYXY
+
+
+@pytest.fixture
+def half_corrected(results) -> Results:
+    """One of the two objects in a.jpg, and the only one in b.jpg, were corrected by hand."""
+    first, *rest = results.detections
+    return replace(results, detections=(first, *(replace(one, method=CORRECTED) for one in rest)))
+
+
+CORRECT = {"a.jpg": {"cat": False, CLASSES[2]: True}, "sub/b.jpg": {CLASSES[1]: True}}
+"""What is corrected, by photo and tag."""
+
+
+def test_every_format_that_can_says_what_was_corrected(half_corrected, tmp_path):
+    save(half_corrected, tmp_path, ["coco", "coco-outlines", "cvat", "voc-xml", "huggingface", "label-studio"])
+    said: dict[str, dict[str, dict[str, bool]]] = {}
+    for file in tmp_path.glob("*.coco.json"):
+        content = json.loads(file.read_text())
+        names, tags = ({one["id"]: one[key] for one in content[what]} for what, key in NAMES)
+        for one in content["annotations"]:
+            photo = said.setdefault(file.name, {}).setdefault(names[one["image_id"]], {})
+            photo[tags[one["category_id"]]] = one["attributes"]["method"] == "corrected"
+    for file in tmp_path.glob("*.cvat.xml"):
+        for image in ET.parse(file).getroot().iter("image"):
+            for shape in image:
+                photo = said.setdefault(file.name, {}).setdefault(image.get("name", ""), {})
+                photo[shape.get("label", "")] = {"manual": True, "auto": False}[shape.get("source", "")]
+    for file in (tmp_path / "Annotations").rglob("*.xml"):
+        root = ET.parse(file).getroot()
+        photo = said.setdefault("voc-xml", {}).setdefault(root.findtext("path") or "", {})
+        photo |= {one.findtext("name"): one.findtext("method") == "corrected" for one in root.iter("object")}
+    for line in (tmp_path / "huggingface/metadata.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        marks = (method == "corrected" for method in row["objects"]["method"])
+        said.setdefault("huggingface", {})[row["file_name"]] = dict(zip(row["objects"]["category"], marks, strict=True))
+    for file in tmp_path.glob("*.label-studio.json"):
+        for task in json.loads(file.read_text())[:2]:
+            [result] = [one["result"] for key in ("annotations", "predictions") for one in task.get(key, [])]
+            marks = {one["value"][one["type"]][0]: one["origin"] == "manual" for one in result}
+            said.setdefault(file.name, {})[task["data"]["image"].split("?d=")[1]] = marks
+    assert len(said) == 9
+    assert said == dict.fromkeys(said, CORRECT)
+
+
+NAMES = (("images", "file_name"), ("categories", "name"))
+
+
+def test_in_label_studio_a_photo_counts_as_done_where_all_of_it_is_corrected(half_corrected, tmp_path):
+    label_studio.write(half_corrected, tmp_path)
+    first, second, third = json.loads((tmp_path / "boxes.label-studio.json").read_text())
+    assert (first.keys(), second.keys(), third.keys()) == ({"data", "predictions"}, {"data", "annotations"}, {"data"})
 
 
 def test_cvat_objects_say_where_they_come_from(results, tmp_path):
@@ -132,6 +205,36 @@ def test_yolo_boxes_are_read_by_labelformat_and_supervision(results, tmp_path):
     assert read.classes == [*CLASSES]
     [(_, _, boxes)] = list(read)
     assert sorted(boxes.xyxy.round(3).tolist()) == sorted(box for _, box in truth_of(results, "a.jpg"))
+
+
+@pytest.mark.parametrize(("val_split", "low", "high"), [(0.0, 0, 0), (0.1, 3, 17), (0.5, 35, 65)])
+def test_a_share_of_the_photos_is_in_yolo_s_val_always_the_same(tmp_path, val_split, low, high):
+    names = [f"{number}.png" for number in range(100)]
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (16, 12)).save(photo)
+    found = [detection(name, image=photo) for name in names]
+    val = []
+    for count, out in ((100, "all"), (60, "some")):
+        results = results_of(*found[:count], sizes=dict.fromkeys(names[:count], (12, 16)))
+        yolo.write_detect(replace(results, val_split=val_split), tmp_path / out)
+        root = tmp_path / out / "yolo"
+        val.append({file.stem for file in (root / "labels/val").glob("*.txt")})
+        content = yaml.safe_load((root / "data.yaml").read_text())
+        assert all(any((root / content[split]).iterdir()) for split in ("train", "val"))
+    assert low <= len(val[0]) <= high
+    assert val[1] == val[0] & {str(number) for number in range(60)}
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_with_a_photo_or_two_yolo_has_both_splits(results, tmp_path, count):
+    few = replace(results, detections=results.detections[:count])
+    for number, val_split in enumerate((0.0, 0.1, 0.9)):
+        yolo.write_detect(replace(few, val_split=val_split), tmp_path / str(number))
+        root = tmp_path / str(number) / "yolo"
+        content = yaml.safe_load((root / "data.yaml").read_text())
+        assert content["val"] == ("images/val" if count == 2 and val_split else "images/train")
+        assert all(any((root / content[split]).iterdir()) for split in ("train", "val"))
+        assert len([*(root / "labels").rglob("*.txt")]) == count
 
 
 def test_yolo_outlines_give_the_masks_back(results, tmp_path):

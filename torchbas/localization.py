@@ -65,6 +65,8 @@ class Localization:
     """Medians of share and of fill over the tag's objects in the training photos, where ``bas label`` found any."""
     ground_truth: tuple[Box, ...] = ()
     """Ground-truth boxes of the sample, to draw beside the predicted one."""
+    recorded: float | None = None
+    """The score that a file of results has, where this was read from one; :attr:`grid` is the mask's then."""
     photo: "Image.Image | None" = field(default=None, compare=False, repr=False)
     """The photo as upright RGB where it was given as an image; ``image`` is its name then."""
 
@@ -82,6 +84,8 @@ class Localization:
         box that was corrected by hand is 1."""
         if self.method == CORRECTED:
             return 1.0
+        if self.recorded is not None:
+            return self.recorded
         height, width = self.size
         x0, y0, x1, y1 = self.xyxy
         touched = (x0 <= 1) + (y0 <= 1) + (x1 >= width - 1) + (y1 >= height - 1)

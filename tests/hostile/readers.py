@@ -26,11 +26,13 @@ from torchbas.analysis.weights import read_weighted_run
 from torchbas.config import Training
 from torchbas.data.datasets.voc_array_tags import labels_in_npy
 from torchbas.data.images import verify
+from torchbas.data.results import read_results
 from torchbas.errors import InputError
 from torchbas.evaluation.evaluator import Evaluator
 from torchbas.evaluation.heatmap_folder import _restore, _save, find_maps, read_map, read_predictions
 from torchbas.evaluation.protocol import EvalProtocol
 from torchbas.export.coco import read_boxes
+from torchbas.export.results import save
 from torchbas.model.checkpoints import read_authors
 from torchbas.model.pretrained import load_backbone
 from torchbas.structures import Sample
@@ -251,6 +253,18 @@ COCO = {
 }
 
 
+RLE = {"size": [5, 7], "counts": ";230009"}
+OUTLINE = {"segmentation": [[0, 0, 3, 0, 3, 2]], "attributes": {"method": "bas", "confidence": 0.5, "bas_ratio": 0.1}}
+RESULTS = COCO | {"annotations": [COCO["annotations"][0] | {"segmentation": RLE}, COCO["annotations"][0] | OUTLINE]}
+
+
+def _results(folder: Path) -> None:
+    """Whatever is read can be written."""
+    results = read_results(folder)
+    with tempfile.TemporaryDirectory() as out:
+        save(results, Path(out), ["coco", "coco-outlines", "cvat", "label-studio", "voc-xml"])
+
+
 def _seed(file: Path) -> None:
     write_seed(file, Seed(np.full((2, 4, 5), 0.5, np.float32), ("cat", "dog"), (16, 20)))
 
@@ -296,6 +310,9 @@ MAKERS: dict[str, Callable[[], Kind]] = {
     "predictions": lambda: _one("top.csv", b"image,class\na.jpg,cat,dog\nb.jpg,dog,cat\n", read_predictions),
     "table": lambda: _one("images.csv", TABLE.encode(), _csv),
     "coco_boxes": lambda: _one("boxes.coco.json", json.dumps(COCO).encode(), read_boxes),
+    "results": lambda: Kind(
+        {"masks.coco.json": json.dumps(RESULTS).encode(), "run.json": b'{"photo_folder": "../photos"}'}, _results
+    ),
     **{f"corrected_{tool}": partial(_corrected, tool) for tool in corrected.FILES},
     "manifest": lambda: Kind({"run.json": json.dumps(RUN).encode()}, _run),
     "stage": lambda: Kind({"stage.json": b'{"fingerprint": "own", "result": {"a": 1}}'}, _stage),

@@ -32,6 +32,7 @@ ONE_OF_EACH = (
     "predictions",
     "table",
     "coco_boxes",
+    "results",
     "manifest",
     "stage",
 )

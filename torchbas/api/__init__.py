@@ -18,6 +18,7 @@ from PIL import Image
 from .. import data, recipes
 from ..config import Recipe
 from ..data.given import Photo, is_photo
+from ..data.results import read_results as read_results
 from ..errors import InputError
 from ..evaluation.accumulator import Scores as Scores
 from ..export.results import Results, Sizes
@@ -228,7 +229,7 @@ def plot(found: Localization | Sequence[Localization], *, heat: bool = False) ->
 
 
 def save(
-    detections: Iterable[Localization],
+    detections: Iterable[Localization] | Results,
     out: str | Path,
     formats: Sequence[str] = ("coco", "voc", "gallery"),
     *,
@@ -238,7 +239,7 @@ def save(
     facts: Mapping[str, str] | None = None,
     reports: Sequence[TagReport] = (),
 ) -> None:
-    """Write detections into a folder.
+    """Write detections into a folder, or results that :func:`read_results` has read, all else being theirs.
 
     Args:
         formats: names in :data:`torchbas.export.FORMATS`.
@@ -252,14 +253,15 @@ def save(
         InputError: an unknown format, or one that cannot hold all classes; a tag or photo outside ``classes`` and
             ``images``; a disk that is full.
     """
-    found = list(detections)
-    results = Results(
-        found,
-        classes or tuple(dict.fromkeys(one.label for one in found)),
-        images or {one.name: one.size for one in found},
-        data.open_image,
-        problems,
-        facts or {},
-        reports,
-    )
-    _save(results, Path(out), formats)
+    if not isinstance(detections, Results):
+        found = list(detections)
+        detections = Results(
+            found,
+            classes or tuple(dict.fromkeys(one.label for one in found)),
+            images or {one.name: one.size for one in found},
+            data.open_image,
+            problems,
+            facts or {},
+            reports,
+        )
+    _save(detections, Path(out), formats)

@@ -11,6 +11,7 @@ from .. import analysis, api, data, methods
 from ..api.corrections import Learning, localize_corrected
 from ..config import Recipe
 from ..data.corrections import Corrections
+from ..data.results import photo_folder
 from ..errors import InputError
 from ..evaluation.accumulator import Scores
 from ..export import outputs
@@ -235,6 +236,7 @@ class Job:
         manifest = {
             **content,
             "photos": len(dataset.samples),
+            **photo_folder(((sample.path, sample.name) for sample in dataset.samples), self.out),
             "objects": len(found),
             "objects_per_tag": dict(Counter(one.label for one in found)),
             **(_report_in_words(reports) if reports else {}),

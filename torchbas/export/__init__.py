@@ -13,6 +13,9 @@ from ..structures import IGNORE_INDEX
 if TYPE_CHECKING:
     from .results import Results
 
+VAL_SPLIT = 0.1
+"""Share of the photos in the split val of formats that have splits, unless another is asked for."""
+
 Writer = Callable[["Results", Path], None]
 """Writes results into a folder, which it makes where needed."""
 
@@ -28,6 +31,8 @@ class Format:
     """Names or patterns of all that it writes into the folder; ``--overwrite`` removes them."""
     most_classes: int | None = None
     """How many classes it can hold, where that is limited."""
+    photos: bool = False
+    """Whether it needs the photos themselves, to copy or to draw them."""
 
 
 def _writer(module: str, function: str = "write") -> Writer:
@@ -56,11 +61,20 @@ FORMATS: dict[str, Format] = {
         "tasks with predictions for Label Studio, and the configuration that fits them",
         ("boxes.label-studio.json", "outlines.label-studio.json", "label-studio.xml"),
     ),
-    "yolo": Format(_writer("yolo", "write_detect"), "photos and boxes to train Ultralytics' YOLO", ("yolo",)),
-    "yolo-segment": Format(_writer("yolo", "write_segment"), "the same with outlines of the masks", ("yolo-segment",)),
-    "huggingface": Format(_writer("huggingface"), "photos and boxes for Hugging Face's load_dataset", ("huggingface",)),
+    "yolo": Format(
+        _writer("yolo", "write_detect"), "photos and boxes to train Ultralytics' YOLO", ("yolo",), photos=True
+    ),
+    "yolo-segment": Format(
+        _writer("yolo", "write_segment"), "the same with outlines of the masks", ("yolo-segment",), photos=True
+    ),
+    "huggingface": Format(
+        _writer("huggingface"), "photos and boxes for Hugging Face's load_dataset", ("huggingface",), photos=True
+    ),
     "gallery": Format(
-        _writer("gallery"), "all photos with what was found, as a page to look through", ("index.html", "gallery")
+        _writer("gallery"),
+        "all photos with what was found, as a page to look through",
+        ("index.html", "gallery"),
+        photos=True,
     ),
 }
 

@@ -1,18 +1,20 @@
 """Boxes and masks for CVAT, "CVAT for images 1.1": one XML file of the task, which its *Upload annotations* takes.
 
-Objects are marked ``source="auto"`` and have the attributes ``score`` and ``bas_ratio``. The task's labels need
-attributes of these names, or CVAT leaves them out.
+Objects are marked ``source="auto"``, those that were corrected by hand ``"manual"``, and have the attributes ``score``
+and ``bas_ratio``. The task's labels need attributes of these names, or CVAT leaves them out.
 """
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 from xml.etree import ElementTree as ET
 
 import numpy as np
 from jaxtyping import Bool
+from pycocotools import mask as coco_mask
 
 from ..io import atomic_write
-from ..localization import Localization
+from ..localization import CORRECTED, Localization
 from .photos import by_photo
 from .results import Results
 from .xml import add, clean
@@ -57,7 +59,8 @@ def _annotations(results: Results, shape: Shape) -> ET.Element:
         image = ET.SubElement(root, "image", photo)
         for one in found.get(name, []):
             kind, place = shape(one)
-            common = {"label": clean(one.label), "source": "auto", "occluded": "0", "z_order": "0"}
+            source = "manual" if one.method == CORRECTED else "auto"
+            common = {"label": clean(one.label), "source": source, "occluded": "0", "z_order": "0"}
             thing = ET.SubElement(image, kind, common | place)
             for key in ATTRIBUTES:
                 ET.SubElement(thing, "attribute", name=key).text = f"{getattr(one, key):.3f}"
@@ -69,8 +72,8 @@ def _box(one: Localization) -> tuple[str, dict[str, str]]:
 
 
 def _mask(one: Localization) -> tuple[str, dict[str, str]]:
-    """Runs inside the box, row by row."""
-    x0, y0, x1, y1 = (int(value) for value in one.xyxy)
-    runs = run_lengths(one.mask[y0:y1, x0:x1])
-    place = {"left": x0, "top": y0, "width": x1 - x0, "height": y1 - y0}
+    """Runs inside the mask's bounds, row by row."""
+    left, top, width, height = (int(value) for value in coco_mask.toBbox(cast(Any, one.rle)))
+    runs = run_lengths(one.mask[top : top + height, left : left + width])
+    place = {"left": left, "top": top, "width": width, "height": height}
     return "mask", {"rle": ", ".join(map(str, runs))} | {key: str(value) for key, value in place.items()}

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from ..io import atomic_write
-from ..localization import Localization
+from ..localization import CORRECTED, Localization
 from ..viz.overlay import class_colors
 from .photos import by_photo
 from .polygons import polygons
@@ -25,7 +25,9 @@ Regions = Callable[[Localization], Iterator[tuple[str, str, dict[str, Any]]]]
 def write(results: Results, folder: Path) -> None:
     """Write ``boxes.label-studio.json``, ``outlines.label-studio.json`` and ``label-studio.xml`` into ``folder``.
 
-    Every photo is a task. A task's score is that of its worst object, by which Label Studio can sort.
+    Every photo is a task with a prediction to correct; its score is that of its worst object, by which Label Studio
+    can sort. Where all objects were corrected by hand it has an annotation instead, so that it counts as done; else
+    ``origin`` of those that were is ``manual``.
 
     Raises:
         InputError: a disk that is full.
@@ -58,8 +60,11 @@ def _tasks(results: Results, regions: Regions) -> Iterator[dict[str, Any]]:
         task: dict[str, Any] = {"data": {"image": f"/data/local-files/?d={quote(name)}"}}
         if detections := found.get(name):
             result = [region for one in detections for region in _regions(one, regions)]
-            score = min(one.score for one in detections)
-            task["predictions"] = [{"model_version": "torchbas", "score": round(score, 4), "result": result}]
+            if all(one.method == CORRECTED for one in detections):
+                task["annotations"] = [{"result": result}]
+            else:
+                score = min(one.score for one in detections)
+                task["predictions"] = [{"model_version": "torchbas", "score": round(score, 4), "result": result}]
         yield task
 
 
@@ -75,6 +80,7 @@ def _regions(one: Localization, regions: Regions) -> Iterator[dict[str, Any]]:
             "image_rotation": 0,
             "value": {**value, kind: [clean(one.label)]},
             "score": round(one.score, 4),
+            "origin": "manual" if one.method == CORRECTED else "prediction",
         }
 
 

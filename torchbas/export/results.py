@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..io import write_error
 from ..localization import Localization, TagReport
 from ..structures import Problem
-from . import FORMATS, check_formats
+from . import FORMATS, VAL_SPLIT, check_formats
 
 Sizes = Mapping[str, tuple[int, int]]
 """Height and width in pixels of every photo of a run, with detections or without, by name."""
@@ -41,6 +41,8 @@ class Results:
     """What a reader should know of the run, such as the model: value by caption."""
     reports: Sequence[TagReport] = ()
     """Whether each tag's maps can be used; empty where the photos' tags are not known."""
+    val_split: float = VAL_SPLIT
+    """Share of the photos that are in the split val of formats that have splits, in [0, 1)."""
 
     def __post_init__(self) -> None:
         classes, photos = set(self.classes), {}

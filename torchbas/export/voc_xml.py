@@ -14,7 +14,7 @@ def write(results: Results, folder: Path) -> None:
     """Write ``folder/Annotations/NAME.xml`` for every photo with detections.
 
     VOC's pixels count from 1 and its boxes end on their last pixel. A photo without detections gets no file, since that
-    does not prove background. ``score`` is an element that VOC does not have; its readers pass over it.
+    does not prove background. ``score`` and ``method`` are elements that VOC does not have; its readers pass over them.
 
     Raises:
         InputError: a disk that is full.
@@ -38,6 +38,6 @@ def _annotation(name: str, detections: list[Localization]) -> ET.Element:
         (x0, y0, x1, y1), thing = (round(value) for value in one.xyxy), ET.SubElement(root, "object")
         add(thing, {"name": one.label, "pose": "Unspecified", "truncated": 0, "difficult": 0})
         add(ET.SubElement(thing, "bndbox"), {"xmin": x0 + 1, "ymin": y0 + 1, "xmax": x1, "ymax": y1})
-        add(thing, {"score": f"{one.score:.3f}"})
+        add(thing, {"score": f"{one.score:.3f}", "method": one.method})
     ET.indent(root)
     return root

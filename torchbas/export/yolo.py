@@ -12,14 +12,12 @@ from .photos import by_photo, photo_paths, place
 from .polygons import polygons
 from .results import Results
 
-HELD_OUT = 0.1
-"""Share of the photos in the split val, by a hash of their names: the same photo is always in the same."""
-
 
 def write_detect(results: Results, folder: Path) -> None:
     """Write ``folder/yolo``: ``data.yaml``, ``images/<split>/`` and ``labels/<split>/`` with boxes.
 
-    A photo without detections is left out, since that does not prove background.
+    A photo without detections is left out, since that does not prove background. Of two and more photos both splits
+    have some, unless ``val_split`` is 0; else ``val`` is ``train``, for Ultralytics demands one.
 
     Raises:
         InputError: a disk that is full.
@@ -32,27 +30,34 @@ def write_segment(results: Results, folder: Path) -> None:
     _write(results, folder / "yolo-segment", outlines=True)
 
 
-def split_of(name: str) -> str:
-    """``train`` or ``val``, by the photo's name."""
-    return "val" if int(sha256(name.encode("utf-8", "replace")).hexdigest()[:8], 16) < HELD_OUT * 2**32 else "train"
+def split_of(name: str, val_split: float) -> str:
+    """``train`` or ``val``, by a hash of the photo's name: among others it is in the same, and in a larger val, too."""
+    return "val" if int(sha256(name.encode("utf-8", "replace")).hexdigest()[:8], 16) < val_split * 2**32 else "train"
 
 
 def _write(results: Results, root: Path, *, outlines: bool) -> None:
     number = {label: index for index, label in enumerate(results.classes)}
     photos, paths = by_photo(results), photo_paths(results)
-    splits = {name: split_of(name) for name in photos}
-    if len(set(splits.values())) < 2 and len(photos) > 1:  # few photos: both have to be there
-        first, *_, last = sorted(photos)
-        splits |= {first: "val", last: "train"}
+    splits = _splits(sorted(photos), results.val_split)
     for name, detections in photos.items():
         lines = [line for one in detections for line in _lines(one, number[one.label], outlines=outlines)]
         with atomic_write(root / "labels" / splits[name] / f"{paths[name].with_suffix('')}.txt") as partial:
             partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     for name, detections in photos.items():
         place(detections[0], root / "images" / splits[name] / paths[name])
-    content = {"train": "images/train", "val": "images/val", "names": [*results.classes]}
+    val = "val" if "val" in splits.values() else "train"
+    content = {"train": "images/train", "val": f"images/{val}", "names": [*results.classes]}
     with atomic_write(root / "data.yaml") as partial:
         partial.write_text(_yaml(content) + "\n", encoding="utf-8")
+
+
+def _splits(names: list[str], val_split: float) -> dict[str, str]:
+    splits = {name: split_of(name, val_split) for name in names}
+    if len({*splits.values()}) < 2 and names:
+        splits[names[-1]] = "train"
+        if val_split and len(names) > 1:
+            splits[names[0]] = "val"
+    return splits
 
 
 def _yaml(content: dict[str, Any]) -> str:

@@ -140,7 +140,7 @@ class _Photos:
 
     def of(self, entry: Entry) -> Sample:
         """The photo that an entry is of."""
-        found = self.by_name.get(entry.name)
+        found = None if entry.folder else self.by_name.get(entry.name)
         if found is not None and (not entry.sha256 or _digest(found) == entry.sha256):
             return found
         if entry.sha256:
@@ -152,7 +152,8 @@ class _Photos:
                     "no photo has this content any more" if found is None else "another photo has its name now"
                 )
             return same
-        ends = self._ending(entry.name, entry.stem)
+        ends = (entry.folder and self._ending(f"{entry.folder}/{entry.name}", entry.stem)) or []
+        ends = ends or self._ending(entry.name, entry.stem)
         if len(ends) == 1:
             return ends[0]
         raise _NoMatch("several photos could be meant" if ends else "there is no such photo")

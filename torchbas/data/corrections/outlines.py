@@ -5,9 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool
-from pycocotools import mask as coco_mask
 
-from ..datasets.coco_masks import within
+from ..datasets import coco_masks
 
 
 class Runs(NamedTuple):
@@ -43,14 +42,9 @@ def filled(outline: Outline, scale: tuple[float, float], height: int, width: int
     if isinstance(outline, Runs):
         return _of_runs(outline, height, width)
     if isinstance(outline, Mapping):
-        if tuple(outline["size"]) != (height, width):
-            raise ValueError(f"a mask of {outline['size']}")
-        packed = isinstance(outline["counts"], (str, bytes))
-        rle = dict(outline) if packed else coco_mask.frPyObjects(dict(outline), height, width)
-        return coco_mask.decode(rle).astype(bool)  # pyright: ignore[reportArgumentType]
+        return coco_masks.filled(outline, height, width)
     scaled = [[value * scale[place % 2] for place, value in enumerate(polygon)] for polygon in outline]
-    polygons = [within(polygon, height, width) for polygon in scaled]
-    return coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))).astype(bool)  # pyright: ignore
+    return coco_masks.filled(scaled, height, width)
 
 
 def _of_runs(runs: Runs, height: int, width: int) -> Bool[np.ndarray, "H W"]:

@@ -32,6 +32,8 @@ class Entry(NamedTuple):
     """Whether boxes are shares of width and height."""
     stem: bool = False
     """Whether the name has no suffix."""
+    folder: str = ""
+    """A folder that the photo may lie in; what tools write there is often only a word."""
 
 
 Shape = tuple[Box, Outline]
@@ -105,8 +107,8 @@ def _size(height: Any, width: Any) -> tuple[int, int] | None:
 def _label_studio(tasks: list[dict[str, Any]]) -> Iterator[Entry]:
     """Tasks with the last annotation that was not skipped, or JSON-MIN, where each task has its regions by control."""
     for task in tasks:
-        if "annotations" in task:
-            done = [one for one in task["annotations"] if not one.get("was_cancelled")]
+        if "data" in task:  # else JSON-MIN
+            done = [one for one in task.get("annotations", ()) if not one.get("was_cancelled")]
             if not done:
                 continue
             image = next((value for value in task["data"].values() if isinstance(value, str)), "")
@@ -177,12 +179,17 @@ def _xml(path: Path) -> Iterator[Entry]:
 
 
 def _cvat(root: ET.Element) -> Iterator[Entry]:
+    """Tags with a shape that is not ``auto``: CVAT marks what somebody has changed ``semi-auto``."""
     for image in root.iterfind("image"):
         things: dict[str, list[Shape]] = {}
+        touched = set()
         for element in image:
             if (shape := _cvat_shape(element)) is not None:
-                things.setdefault(normalize_tag(element.attrib["label"]), []).append(shape)
-        if things:
+                tag = normalize_tag(element.attrib["label"])
+                things.setdefault(tag, []).append(shape)
+                if element.get("source") != "auto":
+                    touched.add(tag)
+        if things := {tag: shapes for tag, shapes in things.items() if tag in touched}:
             yield Entry(image.attrib["name"], things, _size(image.attrib["height"], image.attrib["width"]))
 
 
@@ -216,11 +223,9 @@ def _voc(root: ET.Element) -> Entry:
         things.setdefault(tag, []).append(((x0 - 1, y0 - 1, x1, y1), None))
     size = _size(root.findtext("size/height"), root.findtext("size/width"))
     path, name = root.findtext("path") or "", root.findtext("filename") or ""
-    folder = root.findtext("folder") or ""
-    fallback = f"{folder}/{name}" if folder else name
-    return Entry(
-        path.replace("\\", "/") if PurePosixPath(path).name == name else fallback, things, size, nothing=not things
-    )
+    whole = PurePosixPath(path).name == name
+    folder = "" if whole else root.findtext("folder") or ""
+    return Entry(path.replace("\\", "/") if whole else name, things, size, nothing=not things, folder=folder)
 
 
 def _yolo(folder: Path) -> Iterator[Entry]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 from pycocotools import mask as coco
 
 from ...errors import InputError
@@ -64,23 +64,53 @@ def _paint(annotations: Annotations, samples: list[Sample]) -> Iterator[tuple[Sa
         raise annotations.broken(error) from error
 
 
-def _mask(one: dict[str, Any], annotations: Annotations, height: int, width: int) -> Any:
+def _mask(one: dict[str, Any], annotations: Annotations, height: int, width: int) -> Bool[np.ndarray, "H W"]:
     try:
-        outline: Any = one["segmentation"]
-        if isinstance(outline, list):
-            outline = [within(polygon, height, width) for polygon in outline]
-            mask = coco.decode(coco.merge(coco.frPyObjects(outline, height, width))).astype(bool)
-        else:
-            packed = isinstance(outline["counts"], str)
-            mask = coco.decode(outline if packed else coco.frPyObjects(outline, height, width)).astype(bool)
-        if mask.shape != (height, width):
-            raise ValueError(mask.shape)
-        return mask
-    except Exception as error:  # pycocotools answers broken outlines with nearly every kind of exception
+        return filled(one["segmentation"], height, width)
+    except (ValueError, KeyError) as error:
         raise InputError(f"{annotations.file}: object {one.get('id')} has no outline that can be filled.") from error
 
 
-def within(polygon: list[Any], height: int, width: int) -> list[float]:
+def filled(segmentation: Any, height: int, width: int) -> Bool[np.ndarray, "H W"]:
+    """The mask of an annotation's ``segmentation``: polygons, or run lengths as numbers or as COCO's text.
+
+    Raises ``ValueError`` for anything else.
+    """
+    try:
+        if isinstance(segmentation, list):
+            outline: Any = [_within(polygon, height, width) for polygon in segmentation]
+            return coco.decode(coco.merge(coco.frPyObjects(outline, height, width))).astype(bool)
+        counts = segmentation["counts"]
+        runs = _unpacked(counts) if isinstance(counts, str) else list(map(int, counts))
+        if list(segmentation["size"]) != [height, width] or min(runs) < 0 or sum(runs) != height * width:
+            raise ValueError("its run lengths are of another size")
+        return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T
+    except Exception as error:  # pycocotools answers broken outlines with nearly every kind of exception
+        raise ValueError("an outline cannot be filled") from error
+
+
+def _unpacked(text: str) -> list[int]:
+    """Run lengths of COCO's text: five bits a character, lowest first; from the fourth on less the one before last.
+
+    pycocotools reads past the end of a text that breaks off, and leaves what a short one says nothing of to chance.
+    """
+    runs: list[int] = []
+    value = shift = 0
+    for code in (ord(character) - 48 for character in text):
+        if not 0 <= code < 64 or shift > 30:
+            raise ValueError(text[:20])
+        value |= (code & 31) << shift
+        shift += 5
+        if not code & 32:
+            value -= (code & 16) << (shift - 4)
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value = shift = 0
+    if shift:
+        raise ValueError("the run lengths break off")
+    return runs
+
+
+def _within(polygon: list[Any], height: int, width: int) -> list[float]:
     """A polygon that stays near the photo: pycocotools walks along every pixel of its edges, however far they lead."""
     points = list(map(number, polygon))
     if not all(-width <= x <= 2 * width for x in points[::2]) or not all(
