@@ -140,6 +140,21 @@ class Localization:
         )
 
 
+class NotFound(NamedTuple):
+    """A tag of a photo in which nothing of it was found."""
+
+    image: Path
+    """The photo's file."""
+    name: str
+    """Name of the sample."""
+    size: tuple[int, int]
+    """Height and width of the original image, EXIF applied."""
+    label: str
+    """The tag."""
+    reviewed: bool = False
+    """Whether somebody has said that nothing of it is there."""
+
+
 @dataclass(frozen=True)
 class TagReport:
     """Whether the maps of a tag can be used, from its photos and what was found in them."""

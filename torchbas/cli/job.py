@@ -17,7 +17,7 @@ from ..export import outputs
 from ..inference.localizer import Localizer
 from ..inference.report import report_per_tag
 from ..io import MANIFEST, write_manifest
-from ..localization import Localization, TagReport
+from ..localization import Localization, NotFound, TagReport
 from ..structures import Dataset, Problem
 from ..training.fabric import splits_batch_statistics
 from ..training.loop import Hooks
@@ -200,6 +200,7 @@ class Job:
         formats: Sequence[str],
         content: dict[str, Any],
         reports: Sequence[TagReport] = (),
+        corrections: Corrections = Corrections({}),
     ) -> dict[str, Any]:
         """Write the results and, last, ``run.json``, whose content is returned."""
         sizes = {one.name: one.size for one in found}
@@ -221,6 +222,7 @@ class Job:
                 problems=dataset.problems,
                 facts=facts,
                 reports=reports,
+                not_found=_not_found(found, localizer.with_own_classes(dataset), sizes, corrections),
             )
         manifest = {
             **content,
@@ -276,6 +278,18 @@ class Job:
         with self.reporter.stage(what, unit) as stage:
             yield stage
         self.seconds[what] = self.seconds.get(what, 0.0) + stage.seconds
+
+
+def _not_found(
+    found: Sequence[Localization], dataset: Dataset, sizes: api.Sizes, corrections: Corrections
+) -> list[NotFound]:
+    """Tags of photos without a finding: their own, and those that somebody has said are not there."""
+    there = {(one.name, one.label) for one in found}
+    path = {one.name: one.path for one in dataset.samples}
+    own = {(one.name, dataset.classes[label]): False for one in dataset.samples for label in one.labels}
+    none = {key: True for key, boxes in corrections.boxes.items() if not boxes and key[0] in path}
+    missing = ((*key, reviewed) for key, reviewed in {**own, **none}.items() if key not in there)
+    return [NotFound(path[name], name, sizes[name], tag, reviewed) for name, tag, reviewed in missing]
 
 
 def _report_in_words(reports: Sequence[TagReport]) -> dict[str, Any]:
