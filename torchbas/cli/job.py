@@ -200,7 +200,7 @@ class Job:
         formats: Sequence[str],
         content: dict[str, Any],
         reports: Sequence[TagReport] = (),
-        corrections: Corrections = Corrections({}),
+        corrections: Corrections | None = None,
     ) -> dict[str, Any]:
         """Write the results and, last, ``run.json``, whose content is returned."""
         sizes = {one.name: one.size for one in found}
@@ -281,13 +281,14 @@ class Job:
 
 
 def _not_found(
-    found: Sequence[Localization], dataset: Dataset, sizes: api.Sizes, corrections: Corrections
+    found: Sequence[Localization], dataset: Dataset, sizes: api.Sizes, corrections: Corrections | None
 ) -> list[NotFound]:
     """Tags of photos without a finding: their own, and those that somebody has said are not there."""
     there = {(one.name, one.label) for one in found}
     path = {one.name: one.path for one in dataset.samples}
     own = {(one.name, dataset.classes[label]): False for one in dataset.samples for label in one.labels}
-    none = {key: True for key, boxes in corrections.boxes.items() if not boxes and key[0] in path}
+    given = corrections.boxes if corrections else {}
+    none = {key: True for key, boxes in given.items() if not boxes and key[0] in path}
     missing = ((*key, reviewed) for key, reviewed in {**own, **none}.items() if key not in there)
     return [NotFound(path[name], name, sizes[name], tag, reviewed) for name, tag, reviewed in missing]
 

@@ -6,7 +6,7 @@ const grid = document.getElementById("grid");
 const search = document.getElementById("search");
 const order = document.getElementById("order");
 const viewer = document.getElementById("viewer");
-const CHUNK = 60;
+const CHUNK = 24;
 const hasCam = maps.some((map) => map.cam), hasTruth = cards.some((card) => card.iou !== null);
 const percent = (value) => `${(100 * value).toFixed(0)} %`;
 const chosen = new Set();

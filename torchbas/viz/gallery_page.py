@@ -1,4 +1,4 @@
-"""The gallery's page around its cards: security policy, style, scripts, and a head with counts, tags and what is missing."""
+"""The gallery's page around its cards: security policy, style, scripts, and a head with counts, tags and problems."""
 
 import html
 from base64 import b64encode
