@@ -166,3 +166,25 @@ def test_a_page_of_nothing_and_of_one_card_goes_by_keyboard(page, tmp_path, coun
     for key in ("ArrowDown", "Enter", "y", "x", "n", "z", "ArrowRight", "s", "Escape"):
         page.keyboard.press(key)
     status(page, "Save corrections (1)" if count else "Save corrections")
+
+
+def test_a_photo_whose_tags_nobody_knows_gets_a_box_of_any_or_has_none(page, tmp_path):
+    address = without_objects(tmp_path, ("a.jpg", "", False), ("b.jpg", "", False), ("c.jpg", "", False))
+    enlarged(page, address)
+    assert page.locator("#viewer-title").inner_text() == "No tag known"
+    page.locator("#tag").select_option("1")
+    drag(page, (20, 30), (120, 130))
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("n")
+    page.locator("#tag").select_option("1")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("x")
+    found = saved(page)
+    ((box, how),) = found.pop(("a.jpg", "dog"))
+    assert near(box, BOX)
+    assert how == "drawn"
+    assert [how for _, how in found.pop(("b.jpg", "dog"))] == ["drawn"]
+    assert found == {("b.jpg", "cat"): [], ("c.jpg", "cat"): [], ("c.jpg", "dog"): []}
+    page.reload()
+    status(page, "Save corrections (3)")
+    assert page.locator(".card .tag span").all_inner_texts().count("dog") == 2

@@ -150,7 +150,7 @@ class NotFound(NamedTuple):
     size: tuple[int, int]
     """Height and width of the original image, EXIF applied."""
     label: str
-    """The tag."""
+    """The tag; empty where none of the photo's tags is known and nothing of any was found."""
     reviewed: bool = False
     """Whether somebody has said that nothing of it is there."""
 

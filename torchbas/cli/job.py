@@ -15,9 +15,9 @@ from ..errors import InputError
 from ..evaluation.accumulator import Scores
 from ..export import outputs
 from ..inference.localizer import Localizer
-from ..inference.report import report_per_tag
+from ..inference.report import not_found, report_per_tag
 from ..io import MANIFEST, write_manifest
-from ..localization import Localization, NotFound, TagReport
+from ..localization import Localization, TagReport
 from ..structures import Dataset, Problem
 from ..training.fabric import splits_batch_statistics
 from ..training.loop import Hooks
@@ -211,6 +211,7 @@ class Job:
                 except data.UnreadableImage as error:
                     self.miss(Problem(sample.name, str(error)))
         dataset = self.readable(dataset)
+        absent = [key for key, boxes in corrections.boxes.items() if not boxes] if corrections else []
         facts = {"model": f"{localizer.model.architecture.backbone}, recipe {localizer.recipe or 'unknown'}"}
         with self.timed("writing"):
             api.save(
@@ -222,7 +223,9 @@ class Job:
                 problems=dataset.problems,
                 facts=facts,
                 reports=reports,
-                not_found=_not_found(found, localizer.with_own_classes(dataset), sizes, corrections),
+                not_found=not_found(
+                    localizer.with_own_classes(dataset), found, sizes, absent, tags_known=bool(reports)
+                ),
             )
         manifest = {
             **content,
@@ -278,19 +281,6 @@ class Job:
         with self.reporter.stage(what, unit) as stage:
             yield stage
         self.seconds[what] = self.seconds.get(what, 0.0) + stage.seconds
-
-
-def _not_found(
-    found: Sequence[Localization], dataset: Dataset, sizes: api.Sizes, corrections: Corrections | None
-) -> list[NotFound]:
-    """Tags of photos without a finding: their own, and those that somebody has said are not there."""
-    there = {(one.name, one.label) for one in found}
-    path = {one.name: one.path for one in dataset.samples}
-    own = {(one.name, dataset.classes[label]): False for one in dataset.samples for label in one.labels}
-    given = corrections.boxes if corrections else {}
-    none = {key: True for key, boxes in given.items() if not boxes and key[0] in path}
-    missing = ((*key, reviewed) for key, reviewed in {**own, **none}.items() if key not in there)
-    return [NotFound(path[name], name, sizes[name], tag, reviewed) for name, tag, reviewed in missing]
 
 
 def _report_in_words(reports: Sequence[TagReport]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class Results:
     reports: Sequence[TagReport] = ()
     """Whether each tag's maps can be used; empty where the photos' tags are not known."""
     not_found: Sequence[NotFound] = ()
-    """Tags of photos in which nothing of them was found, where the photos' tags are known."""
+    """Tags of photos in which nothing of them was found, and photos without a known tag in which nothing was."""
 
     def __post_init__(self) -> None:
         classes, photos = set(self.classes), {}

@@ -10,6 +10,8 @@ const CHUNK = 24;
 const hasCam = maps.some((map) => map.cam), hasTruth = cards.some((card) => card.iou !== null);
 const percent = (value) => `${(100 * value).toFixed(0)} %`;
 const chosen = new Set();
+// A photo whose tags nobody knows has a card of any tag: the first, until a box is drawn or another is chosen.
+for (const card of cards) if (card.tag === null) Object.assign(card, { tag: 0, any: true });
 let shown = [], drawn = 0, current = 0;
 
 // Text only ever enters the page as text.
@@ -72,8 +74,12 @@ function number(label, value) {
   return make("span", {}, label, make("b", {}, value.toFixed(2)));
 }
 
+function tagName(card) {
+  return card.any && !boxesOf(card).length ? "No tag known" : classes[card.tag].name;
+}
+
 function cardElement(card, index) {
-  const { name, color } = classes[card.tag], file = photos[card.photo].name;
+  const name = tagName(card), { color } = classes[card.tag], file = photos[card.photo].name;
   const element = make("button", { class: "card", type: "button", "data-index": index, "data-photo": card.photo });
   element.title = `${name}\n${file}`;
   element.dataset.reviewState = reviewState(card);
@@ -109,8 +115,8 @@ const ORDERS = {
 function refresh() {
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
   const matches = (card) => {
-    const text = `${classes[card.tag].name} ${photos[card.photo].name}`.toLowerCase();
-    return (!chosen.size || chosen.has(card.tag)) && words.every((word) => text.includes(word));
+    const text = `${tagName(card)} ${photos[card.photo].name}`.toLowerCase();
+    return (!chosen.size || (chosen.has(card.tag) && !card.any)) && words.every((word) => text.includes(word));
   };
   shown = cards.filter(matches).sort(ORDERS[order.value]);
   drawn = 0;
@@ -131,7 +137,7 @@ function drawMore() {
 
 function chips() {
   const counts = new Map();
-  for (const card of cards) counts.set(card.tag, (counts.get(card.tag) ?? 0) + 1);
+  for (const card of cards) if (!card.any) counts.set(card.tag, (counts.get(card.tag) ?? 0) + 1);
   const all = make("button", { type: "button" }, make("span", {}, "All"), make("b", {}, `${cards.length}`));
   all.addEventListener("click", () => { chosen.clear(); refresh(); });
   const rest = classes.map(({ name, color }, tag) => {
@@ -187,7 +193,7 @@ function enlarge(index) {
   viewer.querySelector("g.box")?.replaceWith(boxGroup(card, boxes, selected));
   showPart(view?.x ?? 0, view?.y ?? 0, view?.width ?? Infinity);
   tagChoice.value = card.tag;
-  document.getElementById("viewer-title").textContent = classes[card.tag].name;
+  document.getElementById("viewer-title").textContent = tagName(card);
   document.getElementById("place").textContent = `${current + 1} of ${shown.length}`;
   const facts = card.box ? [["Score", percent(card.score)], ["Confidence", card.confidence.toFixed(3)],
     ["Evidence left", card.bas_ratio.toFixed(3)], ["Map of", card.method],

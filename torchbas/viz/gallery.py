@@ -16,10 +16,10 @@ from PIL import Image
 
 from ..errors import InputError
 from ..inputs import content_hash
-from ..localization import CORRECTED, Localization, NotFound, TagReport
+from ..localization import Localization, NotFound, TagReport
 from ..structures import Box, Problem
 from .gallery_page import Head, page
-from .order import most_useful_first
+from .order import most_useful_first, reviewed
 from .overlay import class_colors, heat_layer, outlines
 
 Grids = Mapping[tuple[str, str], Float[np.ndarray, "h w"]]
@@ -76,8 +76,8 @@ def write_gallery(
         OSError: the disk refuses.
     """
     every: list[Card] = [*not_found, *sorted(detections, key=lambda one: one.score)]
-    every.sort(key=lambda one: not _reviewed(one))
-    classes = [*dict.fromkeys([*classes, *(one.label for one in every)])]
+    every.sort(key=lambda one: not reviewed(one))
+    classes = [*dict.fromkeys([*classes, *(one.label for one in every if one.label)])]
     shown = every[:limit]
     count = len({one.name for one in shown}) + len({(one.name, one.label) for one in shown})
     beside = pictures if count > EMBEDDED else None
@@ -149,10 +149,10 @@ def _data(
         "cards": (
             {
                 "photo": number[one.name],
-                "tag": tag[one.label],
+                "tag": tag.get(one.label),
                 "maps": map_number.get((one.name, one.label)),
                 "rank": rank[n],
-                "reviewed": _reviewed(one),
+                "reviewed": reviewed(one),
                 **(_numbers(one) if isinstance(one, Localization) else NOTHING),
             }
             for n, one in enumerate(shown)
@@ -166,11 +166,6 @@ def _data(
             yield f"{',' if n else ''}\n{_json(row)}"
         yield "]"
     yield "}"
-
-
-def _reviewed(one: Card) -> bool:
-    """Whether it is as somebody has corrected it."""
-    return one.method == CORRECTED if isinstance(one, Localization) else one.reviewed
 
 
 def _photo(

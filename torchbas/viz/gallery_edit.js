@@ -15,7 +15,8 @@ function redraw(contents) {
 }
 
 function correct(card, boxes) {
-  change(card.photo, new Map([[classes[card.tag].name, boxes]]));
+  const tags = card.any && !boxes.length ? [...names] : [classes[card.tag].name];
+  change(card.photo, new Map(tags.map((tag) => [tag, boxes])));
 }
 
 function replaced(card, index, box, how = "moved") {
@@ -30,6 +31,8 @@ function retag(card, index, tag) {
   const there = boxesOf({ photo: card.photo, tag });
   change(card.photo, new Map([[classes[card.tag].name, seen(left)],
     [classes[tag].name, [...seen(there), { box, how: "drawn" }]]]));
+  settle(photos[card.photo].sha256);
+  redraw([photos[card.photo].sha256]);
 }
 
 function count() {
@@ -182,6 +185,7 @@ tagChoice.append(...classes.map(({ name }, n) => make("option", { value: n }, na
 tagChoice.addEventListener("change", () => {
   const card = shown[current], boxes = boxesOf(card), index = boxes[selected] ? selected : 0;
   if (boxes.length) retag(card, index, Number(tagChoice.value));
+  else if (card.any) card.tag = Number(tagChoice.value);
   tagChoice.blur();
 });
 document.getElementById("save").addEventListener("click", save);

@@ -111,9 +111,16 @@ async function recall() {
     const after = new Map([...(given.get(content) ?? []), ...kept]);
     if (JSON.stringify([...after]) === JSON.stringify([...(corrections.get(content) ?? [])])) continue;
     corrections.set(content, after);
+    settle(content);
     changed.push(content);
   }
   if (changed.length) redraw(changed);
+}
+
+// The card of any tag is that of the first one with a box.
+function settle(content) {
+  const tag = classes.findIndex(({ name }) => corrections.get(content)?.get(name)?.length);
+  for (const card of cards) if (card.any && tag >= 0 && photos[card.photo].sha256 === content) card.tag = tag;
 }
 
 // Sets the boxes of some tags of a photo; undefined is as they were found.
