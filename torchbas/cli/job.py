@@ -212,6 +212,7 @@ class Job:
                     self.miss(Problem(sample.name, str(error)))
         dataset = self.readable(dataset)
         absent = [key for key, boxes in corrections.boxes.items() if not boxes] if corrections else []
+        own = localizer.with_own_classes(dataset)
         facts = {"model": f"{localizer.model.architecture.backbone}, recipe {localizer.recipe or 'unknown'}"}
         with self.timed("writing"):
             api.save(
@@ -223,9 +224,7 @@ class Job:
                 problems=dataset.problems,
                 facts=facts,
                 reports=reports,
-                not_found=not_found(
-                    localizer.with_own_classes(dataset), found, sizes, absent, tags_known=bool(reports)
-                ),
+                not_found=not_found(own, found, sizes, absent, tags_known=bool(reports)),
             )
         manifest = {
             **content,

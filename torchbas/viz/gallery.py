@@ -75,8 +75,8 @@ def write_gallery(
     Raises:
         OSError: the disk refuses.
     """
-    every: list[Card] = [*not_found, *sorted(detections, key=lambda one: one.score)]
-    every.sort(key=lambda one: not reviewed(one))
+    least_certain = sorted(detections, key=lambda one: one.score)
+    every = sorted([*not_found, *least_certain], key=lambda one: not reviewed(one))
     classes = [*dict.fromkeys([*classes, *(one.label for one in every if one.label)])]
     shown = every[:limit]
     count = len({one.name for one in shown}) + len({(one.name, one.label) for one in shown})
