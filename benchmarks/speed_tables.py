@@ -79,6 +79,35 @@ def speed_table(results: Results) -> str:
     return markdown(["", "CPU seconds"], rows or [[MISSING, ""]])
 
 
+def gallery_table(results: Results) -> str:
+    """The gallery by its number of objects: how large it is, and how long a browser takes."""
+    sizes = sorted((name for name in results if name.startswith("speed/gallery_")), key=lambda name: (len(name), name))
+    ways = {"paint": "first cards", "filter": "filter", "scroll": "longest frame of scrolling", "open": "enlarge"}
+    ways |= {"correct": "correct"}
+    rows = []
+    for name in sizes:
+        metrics = results[name]["metrics"]
+        parts = [f"{metrics['write_s']:.0f} s", *(f"{metrics[part]:.1f} MB" for part in ("page_mb", "pictures_mb"))]
+        cells = [f"{metrics[f'{way}_ms']:.0f}" if f"{way}_ms" in metrics else MISSING for way in ways]
+        rows.append([f"{int(name.rpartition('_')[2]):,}", *parts, *cells])
+    head = ["objects", "written in", "page", "pictures beside it", *(f"{title}, ms" for title in ways.values())]
+    return markdown(head, rows or [[MISSING, *[""] * (len(head) - 1)]])
+
+
+def first_correction_table(results: Results) -> str:
+    """Seconds from a folder of photos to the first corrected box in a file, part by part."""
+    found = results.get("speed/first_correction", {"data": MISSING, "metrics": {}})
+    steps = {
+        "label": "`bas label`",
+        "paint": "page until its first cards",
+        "open": "enlarge one",
+        "move": "move its box",
+        "save": "save",
+    }
+    cells = [f"{found['metrics'][name]:g}" if name in found["metrics"] else MISSING for name in steps]
+    return markdown(["seconds", *steps.values()], [[found["data"], *cells]])
+
+
 def _ratio(metrics: dict[str, float], match: re.Match[str]) -> str:
     setting, *variants = match.groups()
     figures = [f"{metrics[key]:g}" for name in variants if (key := f"{setting}{name}_seconds") in metrics]
@@ -88,3 +117,12 @@ def _ratio(metrics: dict[str, float], match: re.Match[str]) -> str:
 
 def _spaced(name: str) -> str:
     return name.replace("_", " ")
+
+
+TABLES = {
+    "speed": speed_table,
+    "evaluator": evaluator_table,
+    "refine_speed": refine_speed_table,
+    "gallery": gallery_table,
+    "first_correction": first_correction_table,
+}

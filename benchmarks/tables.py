@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hostile_table import rows as hostile_rows
-from speed_tables import evaluator_table, refine_speed_table, speed_table
+from speed_tables import TABLES as SPEED_TABLES
 from tabulate_results import MISSING, Results, markdown
 
 from torchbas import recipes
@@ -296,18 +296,16 @@ TABLES = {
     "folders": folders_table,
     "changed": changed_table,
     "cub25": cub25_table,
-    "speed": speed_table,
     "paper": paper_table,
     "start": start_table,
     "bench": bench_table,
     "sweep": sweep_table,
     "small": small_table,
-    "evaluator": evaluator_table,
     "masks": masks_table,
     "campaigns": campaigns_table,
     "hostile": hostile_table,
     "corrections": corrections_table,
-    "refine_speed": refine_speed_table,
+    **SPEED_TABLES,
 }
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 

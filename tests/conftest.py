@@ -48,3 +48,30 @@ def photos(demo_set, tmp_path):
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(sample.path, folder)
     return tmp_path / "photos"
+
+
+@pytest.fixture(scope="module")
+def playwright():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def browser(playwright):
+    from chromium import BROWSER
+
+    started = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def page(browser):
+    """An empty page of a browser without a window, whose scripts raise nothing."""
+    context = browser.new_context(viewport={"width": 1280, "height": 860})
+    opened, errors = context.new_page(), []
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    yield opened
+    context.close()
+    assert not errors

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from torchbas.inference.report import report_per_tag
-from torchbas.localization import Localization, TagReport
+from torchbas.inference.report import not_found, report_per_tag
+from torchbas.localization import Localization, NotFound, TagReport
 from torchbas.structures import Dataset, Sample
 
 SIZE = (10, 20)
@@ -144,3 +144,17 @@ def test_the_report_names_the_method_whose_boxes_it_counts():
         "cam",
         "bas",
     ]
+
+
+def missing(photo: int, tag: str, reviewed: bool = False) -> NotFound:
+    return NotFound(Path(f"{photo}.jpg"), f"{photo}.jpg", SIZE, tag, reviewed)
+
+
+def test_what_was_not_found_are_own_tags_without_an_object_and_those_said_not_to_be_there():
+    dataset = photos("cat dog", "dog", "", "cow")
+    sizes = {one.name: SIZE for one in dataset.samples}
+    found = [one(0, "cat"), one(1, "dog"), one(3, "dog")]
+    absent = [("1.jpg", "cat"), ("gone.jpg", "cat"), ("0.jpg", "dog")]
+    expected = [missing(0, "dog", True), missing(3, "cow"), missing(1, "cat", True)]
+    assert not_found(dataset, found, sizes, absent) == expected
+    assert not_found(dataset, found, sizes, absent, tags_known=False) == [*expected, missing(2, "")]

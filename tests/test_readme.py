@@ -74,9 +74,9 @@ def test_tables_show_what_was_measured_and_say_what_was_not():
     )
     assert "| without L_bas, k = 1 | not run here |" in table
     assert "MobileNetV1" not in table
-    assert "batch4 naive : bf16 **2.35** (9 : 4 s)" in TABLES["speed_table"](results)
-    assert "bf16 auto **12.3** photos/s" in TABLES["speed_table"](results)
-    assert "not run here" in TABLES["speed_table"]({})
+    assert "batch4 naive : bf16 **2.35** (9 : 4 s)" in TABLES["TABLES"]["speed"](results)
+    assert "bf16 auto **12.3** photos/s" in TABLES["TABLES"]["speed"](results)
+    assert "not run here" in TABLES["TABLES"]["speed"]({})
     assert "| `cub_resnet50` | 95.41 | 76.75 | 90.04 | not run here |" in TABLES["paper_table"]({})
 
 

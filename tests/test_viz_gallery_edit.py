@@ -1,94 +1,13 @@
 """Boxes corrected in the gallery, by mouse and by keyboard in a real browser, and what is saved of them."""
 
-import json
 import shutil
-import zlib
 
-import numpy as np
 import pytest
 from chromium import BROWSER
-from findings import boxed
+from gallery_pages import BOX, a_gallery, drag, enlarged, near, saved, status
 from markup import PAYLOADS
-from PIL import Image
 
-from torchbas.data import open_image
-from torchbas.viz import write_gallery
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="no Chromium on PATH")]
-SIZE = (150, 200)
-BOX = (20.0, 30.0, 120.0, 130.0)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def page(browser):
-    context = browser.new_context(viewport={"width": 1280, "height": 860})
-    opened, errors = context.new_page(), []
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    yield opened
-    context.close()
-    assert not errors
-
-
-def a_gallery(folder, names=("a.jpg", "b.jpg", "c.jpg"), tags=("cat", "dog"), boxes=(BOX,)):
-    """A page of photos with some boxes of the first tag each, in the order of the names."""
-    folder.mkdir(exist_ok=True)
-    found = []
-    for number, name in enumerate(names):
-        if not (folder / name).exists():
-            Image.new("RGB", SIZE[::-1], (zlib.crc32(name.encode()) % 256, 60, 90)).save(folder / name)
-        grid = np.full((4, 4), 0.6, np.float32)
-        grid[: number + 1] = 0.9  # so that the scores rise
-        found += [boxed(name, tags[0], box, SIZE, image=folder / name, grid=grid) for box in boxes]
-    write_gallery(found, tags, dict.fromkeys(names, SIZE), folder / "index.html", open_image=open_image)
-    return (folder / "index.html").as_uri()
-
-
-def enlarged(page, address, card=0):
-    page.goto(address)
-    page.locator(".card").nth(card).click()
-
-
-def drag(page, *points, steps=4):
-    """From the first to the last of points in pixels of the photo."""
-    places = page.evaluate(
-        """points => { const m = document.querySelector("dialog .stage svg").getScreenCTM();
-        return points.map(([x, y]) => [m.a * x + m.e, m.d * y + m.f]); }""",
-        [list(point) for point in points],
-    )
-    page.mouse.move(*places[0])
-    page.mouse.down()
-    for place in places[1:]:
-        page.mouse.move(*place, steps=steps)
-    page.mouse.up()
-
-
-def saved(page, by="s"):
-    """What is downloaded: boxes and how they came about, by photo and tag."""
-    with page.expect_download() as download:
-        page.keyboard.press(by)
-    assert download.value.suggested_filename == "corrections.json"
-    content = json.loads(download.value.path().read_text("utf-8"))
-    tags = {one["id"]: one["name"] for one in content["categories"]}
-    names = {one["id"]: one["file_name"] for one in content["images"]}
-    found = {(one["file_name"], tag): [] for one in content["images"] for tag in one["reviewed"]}
-    for one in content["annotations"]:
-        x, y, width, height = one["bbox"]
-        box = (x, y, x + width, y + height)
-        found[names[one["image_id"]], tags[one["category_id"]]].append((box, one["attributes"]["corrected"]))
-    return found
-
-
-def near(box, expected, within=2):
-    return all(abs(a - b) <= within for a, b in zip(box, expected, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -164,7 +83,7 @@ def test_nothing_is_lost_by_a_reload_a_later_gallery_or_another_name(page, tmp_p
     page.keyboard.press("x")
     before = saved(page)
     page.reload()
-    assert page.locator("#save").inner_text() == "Save corrections (2)"
+    status(page, "Save corrections (2)")
     assert saved(page) == before
     (tmp_path / "two").mkdir()
     shutil.copy(tmp_path / "one/a.jpg", tmp_path / "two/renamed.jpg")
@@ -193,24 +112,41 @@ def test_several_boxes_of_a_tag_are_corrected_together(page, tmp_path):
     assert page.locator('.card[data-review-state="corrected"]').count() == 2
 
 
-def test_what_another_page_has_left_is_data(page, tmp_path):
+LEFT = """async (value) => {
+  await transact("readwrite", (store) => store.put(value, photos[0].sha256));
+}"""
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (
+            [
+                ["cat", [{"box": box, "how": "drawn"} for box in ([1, 2, 30, 40], [1, 2, 3000, 40], "x")]],
+                ["lynx", [{"box": [1, 2, 30, 40], "how": "drawn"}]],
+            ],
+            {("a.jpg", "cat"): [((1, 2, 30, 40), "drawn")]},
+        ),
+        ("<img src=x>", {}),
+        ([["cat", 3]], {}),
+        (7, {}),
+        (None, {}),
+    ],
+    ids=["boxes outside, a tag of other photos", "text", "no boxes", "number", "null"],
+)
+def test_what_another_page_has_left_is_data(page, tmp_path, value, expected):
     """Pages from files share what a browser keeps."""
-    address = a_gallery(tmp_path)
-    page.goto(address)
-    key = page.evaluate('"torchbas corrections " + data.photos[0].sha256')
-    good = '[["cat",[{"box":[1,2,30,40],"how":"drawn"},{"box":[1,2,3000,40],"how":"drawn"},{"box":"x","how":"drawn"}]]]'
-    for text, expected in (
-        (good, {("a.jpg", "cat"): [((1, 2, 30, 40), "drawn")]}),
-        ("<img src=x>", None),
-        ('[["cat",3]]', None),
-        ("7", None),
-    ):
-        page.evaluate("([key, text]) => localStorage.setItem(key, text)", [key, text])
-        page.reload()
-        if expected:
-            assert saved(page) == expected
-        else:
-            assert page.locator("#save").is_disabled()
+    page.goto(a_gallery(tmp_path))
+    page.evaluate(LEFT, value)
+    page.reload()
+    if expected:
+        status(page, "Save corrections (1)")
+        assert saved(page) == expected
+    else:
+        page.evaluate("recall()")
+        assert page.locator("#save").is_disabled()
+    page.evaluate("correct(cards[0], [])")
+    assert saved(page) == {("a.jpg", "cat"): []}
 
 
 def test_tags_that_would_be_code_are_saved_as_text(page, tmp_path):
@@ -221,5 +157,6 @@ def test_tags_that_would_be_code_are_saved_as_text(page, tmp_path):
     found = saved(page)
     assert {tag for _, tag in found} == {*PAYLOADS}
     page.reload()
+    status(page, "Save corrections (1)")
     assert saved(page) == found
     assert page.title() == "What torchbas found"

@@ -144,6 +144,21 @@ class Localization:
         )
 
 
+class NotFound(NamedTuple):
+    """A tag of a photo in which nothing of it was found."""
+
+    image: Path
+    """The photo's file."""
+    name: str
+    """Name of the sample."""
+    size: tuple[int, int]
+    """Height and width of the original image, EXIF applied."""
+    label: str
+    """The tag; empty where none of the photo's tags is known and nothing of any was found."""
+    reviewed: bool = False
+    """Whether somebody has said that nothing of it is there."""
+
+
 @dataclass(frozen=True)
 class TagReport:
     """Whether the maps of a tag can be used, from its photos and what was found in them."""

@@ -15,8 +15,8 @@ from torchbas.viz import gallery
 
 
 def dom(page: Path) -> str:
-    """The page after its scripts have run."""
-    return opened(page, "--virtual-time-budget=3000", "--dump-dom")
+    """The page after its scripts have run, in a window that all cards fit into."""
+    return opened(page, "--window-size=1280,9000", "--virtual-time-budget=3000", "--dump-dom")
 
 
 def title(shown: str) -> str:

@@ -25,7 +25,7 @@ from ..export.results import Results, Sizes
 from ..export.results import save as _save
 from ..inference.localizer import Localizer
 from ..inference.report import report_per_tag as report_per_tag
-from ..localization import Localization, TagReport
+from ..localization import Localization, NotFound, TagReport
 from ..model import create_model as create_model
 from ..structures import Dataset, Problem
 from ..training.estimate import estimate as _estimate
@@ -238,6 +238,7 @@ def save(
     problems: Sequence[Problem] = (),
     facts: Mapping[str, str] | None = None,
     reports: Sequence[TagReport] = (),
+    not_found: Sequence[NotFound] = (),
 ) -> None:
     """Write detections into a folder, or results that :func:`read_results` has read, all else being theirs.
 
@@ -248,6 +249,7 @@ def save(
         problems: photos that were left out, for the gallery.
         facts: lines about the model by name, for the gallery.
         reports: what :func:`report_per_tag` says, for the gallery.
+        not_found: tags of photos to draw a box of, for the gallery.
 
     Raises:
         InputError: an unknown format, or one that cannot hold all classes; a tag or photo outside ``classes`` and
@@ -263,5 +265,6 @@ def save(
             problems,
             facts or {},
             reports,
+            not_found=not_found,
         )
     _save(detections, Path(out), formats)

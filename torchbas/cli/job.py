@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..evaluation.accumulator import Scores
 from ..export import outputs
 from ..inference.localizer import Localizer
-from ..inference.report import report_per_tag
+from ..inference.report import not_found, report_per_tag
 from ..io import MANIFEST, write_manifest
 from ..localization import Localization, TagReport
 from ..structures import Dataset, Problem
@@ -211,6 +211,7 @@ class Job:
         formats: Sequence[str],
         content: dict[str, Any],
         reports: Sequence[TagReport] = (),
+        corrections: Corrections | None = None,
     ) -> dict[str, Any]:
         """Write the results and, last, ``run.json``, whose content is returned."""
         sizes = {one.name: one.size for one in found}
@@ -221,6 +222,8 @@ class Job:
                 except data.UnreadableImage as error:
                     self.miss(Problem(sample.name, str(error)))
         dataset = self.readable(dataset)
+        absent = [key for key, boxes in corrections.boxes.items() if not boxes] if corrections else []
+        own = localizer.with_own_classes(dataset)
         facts = {"model": f"{localizer.model.architecture.backbone}, recipe {localizer.recipe or 'unknown'}"}
         with self.timed("writing"):
             api.save(
@@ -232,6 +235,7 @@ class Job:
                 problems=dataset.problems,
                 facts=facts,
                 reports=reports,
+                not_found=not_found(own, found, sizes, absent, tags_known=bool(reports)),
             )
         manifest = {
             **content,

@@ -74,7 +74,7 @@ class Label(Common):
         begin()
         words = {"command": "label", "words": chosen(self)}
         found, reports = job.label(checked, localizer, self.objects, self.out / "model", corrections)
-        answer = job.write(found, checked, localizer, self.format, words, reports)
+        answer = job.write(found, checked, localizer, self.format, words, reports, corrections)
         job.conclude(
             answer,
             self.format,

@@ -19,5 +19,6 @@ def write(results: Results, folder: Path) -> None:
             problems=results.problems,
             facts=results.facts,
             reports=results.reports,
+            not_found=results.not_found,
             pictures=folder / "gallery",
         )

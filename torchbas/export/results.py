@@ -8,7 +8,7 @@ from PIL import Image
 
 from ..errors import InputError
 from ..io import write_error
-from ..localization import Localization, TagReport
+from ..localization import Localization, NotFound, TagReport
 from ..structures import Problem
 from . import FORMATS, VAL_SPLIT, check_formats
 
@@ -41,6 +41,8 @@ class Results:
     """What a reader should know of the run, such as the model: value by caption."""
     reports: Sequence[TagReport] = ()
     """Whether each tag's maps can be used; empty where the photos' tags are not known."""
+    not_found: Sequence[NotFound] = ()
+    """Tags of photos in which nothing of them was found, and photos without a known tag in which nothing was."""
     val_split: float = VAL_SPLIT
     """Share of the photos that are in the split val of formats that have splits, in [0, 1)."""
 

@@ -1,10 +1,10 @@
-"""A report per tag, from its photos and what was found in them: whether its maps can be used."""
+"""A report per tag, from its photos and what was found in them: whether its maps can be used, and where they fail."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
-from ..localization import Localization, TagReport
+from ..localization import Localization, NotFound, TagReport
 from ..structures import Dataset, Sample
 
 
@@ -24,6 +24,31 @@ def report_per_tag(dataset: Dataset, found: Sequence[Localization]) -> list[TagR
         for label in sample.labels:
             samples_of[label].append(sample)
     return [_report(dataset.classes[label], samples_of[label], objects_of) for label in sorted(samples_of)]
+
+
+def not_found(
+    dataset: Dataset,
+    found: Sequence[Localization],
+    sizes: Mapping[str, tuple[int, int]],
+    absent: Iterable[tuple[str, str]] = (),
+    *,
+    tags_known: bool = True,
+) -> list[NotFound]:
+    """The photos' own tags of which nothing was found, and tags that somebody has said are not there.
+
+    Args:
+        sizes: height and width of every photo, by name.
+        absent: the latter, by the names of photo and tag.
+        tags_known: whether photos without a tag show none; else those in which nothing was found are returned, too.
+    """
+    path = {one.name: one.path for one in dataset.samples}
+    own = [(one.name, dataset.classes[label]) for one in dataset.samples for label in one.labels]
+    there, reviewed = {(one.name, one.label) for one in found}, {key for key in absent if key[0] in path}
+    missing = [key for key in dict.fromkeys((*own, *sorted(reviewed))) if key not in there]
+    if not tags_known:
+        some = {name for name, _ in (*there, *own, *reviewed)}
+        missing += [(name, "") for name in path if name not in some]
+    return [NotFound(path[name], name, sizes[name], tag, (name, tag) in reviewed) for name, tag in missing]
 
 
 def _report(tag: str, samples: Sequence[Sample], objects_of: dict[tuple[str, str], list[Localization]]) -> TagReport:

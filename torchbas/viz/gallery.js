@@ -6,10 +6,12 @@ const grid = document.getElementById("grid");
 const search = document.getElementById("search");
 const order = document.getElementById("order");
 const viewer = document.getElementById("viewer");
-const CHUNK = 60;
+const CHUNK = 24;
 const hasCam = maps.some((map) => map.cam), hasTruth = cards.some((card) => card.iou !== null);
 const percent = (value) => `${(100 * value).toFixed(0)} %`;
 const chosen = new Set();
+// A photo whose tags nobody knows has a card of any tag: the first, until a box is drawn or another is chosen.
+for (const card of cards) if (card.tag === null) Object.assign(card, { tag: 0, any: true });
 let shown = [], drawn = 0, current = 0;
 
 // Text only ever enters the page as text.
@@ -34,13 +36,13 @@ function picture(card) {
   const label = { role: "img", "aria-label": `${name} in ${photo.name}` };
   const drawing = shape("svg", { viewBox: `0 0 ${width} ${height}`, ...label });
   drawing.append(shape("image", { ...full, href: photo.src }));
-  for (const [layer, href] of Object.entries(maps[card.maps]))
+  for (const [layer, href] of Object.entries(maps[card.maps] ?? {}))
     if (href) drawing.append(shape("image", { ...full, class: layer, href }));
-  if (["", "right"].includes(reviewState(card)))
+  if (card.mask && ["", "right"].includes(reviewState(card)))
     drawing.append(shape("path", { class: "mask", d: card.mask, fill: color, stroke: color }));
   const truth = shape("g", { class: "truth" });
   for (const one of card.ground_truth) truth.append(rectangle(one), rectangle(one));
-  const boxes = reviewState(card) ? boxesOf(card).map((one) => one.box) : [card.box];
+  const boxes = !reviewState(card) && card.box ? [card.box] : boxesOf(card).map((one) => one.box);
   drawing.append(truth, boxGroup(card, boxes));
   return drawing;
 }
@@ -72,47 +74,55 @@ function number(label, value) {
   return make("span", {}, label, make("b", {}, value.toFixed(2)));
 }
 
+function tagName(card) {
+  return card.any && !boxesOf(card).length ? "No tag known" : classes[card.tag].name;
+}
+
 function cardElement(card, index) {
-  const { name, color } = classes[card.tag], file = photos[card.photo].name;
+  const name = tagName(card), { color } = classes[card.tag], file = photos[card.photo].name;
   const element = make("button", { class: "card", type: "button", "data-index": index, "data-photo": card.photo });
   element.title = `${name}\n${file}`;
   element.dataset.reviewState = reviewState(card);
   const stage = make("div", { class: "stage" }, picture(card)), level = make("i");
   const dot = make("i");
   dot.style.setProperty("--tag", color);
-  level.style.setProperty("--level", card.score);
+  level.style.setProperty("--level", card.score ?? 0);
   const numbers = make("div", { class: "numbers" });
-  numbers.append(number("Confidence", card.confidence), number("Evidence left", card.bas_ratio));
+  if (card.box) numbers.append(number("Confidence", card.confidence), number("Evidence left", card.bas_ratio));
+  else numbers.append(make("span", {}, "Nothing found", make("b", {}, correctionOf(card) ? "\u00a0" : "Draw it")));
   if (card.iou !== null) numbers.append(number("IoU", card.iou));
   element.append(stage, make("div", { class: "text" },
     make("div", { class: "tag", "data-review-state": reviewState(card) },
-      dot, make("span", {}, name), make("b", {}, percent(card.score))),
+      dot, make("span", {}, name), make("b", {}, card.box ? percent(card.score) : "")),
     make("div", { class: "level" }, level), numbers,
     make("div", { class: "file" }, make("bdi", {}, file))));
   return element;
 }
 
+const collator = new Intl.Collator(undefined, { numeric: true });
+const upwards = (value) => (a, b) => value(a) - value(b);
 const ORDERS = {
-  "Least certain first": (a, b) => a.score - b.score,
-  "Most certain first": (a, b) => b.score - a.score,
-  "Least confident first": (a, b) => a.confidence - b.confidence,
-  "Most evidence left first": (a, b) => b.bas_ratio - a.bas_ratio,
-  ...(hasTruth && { "Lowest IoU first": (a, b) => (a.iou ?? 2) - (b.iou ?? 2) }),
-  "By tag": (a, b) => a.tag - b.tag || a.score - b.score,
-  "By file": (a, b) => photos[a.photo].name.localeCompare(photos[b.photo].name, undefined, { numeric: true }),
+  "Most useful first": upwards((card) => card.rank + (correctionOf(card) ? cards.length : 0)),
+  "Least certain first": upwards((card) => card.score ?? -1),
+  "Most certain first": upwards((card) => -(card.score ?? -1)),
+  "Least confident first": upwards((card) => card.confidence ?? -1),
+  "Most evidence left first": upwards((card) => -(card.bas_ratio ?? 2)),
+  ...(hasTruth && { "Lowest IoU first": upwards((card) => card.iou ?? 2) }),
+  "By tag": (a, b) => a.tag - b.tag || (a.score ?? -1) - (b.score ?? -1),
+  "By file": (a, b) => collator.compare(photos[a.photo].name, photos[b.photo].name),
 };
 
 function refresh() {
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
   const matches = (card) => {
-    const text = `${classes[card.tag].name} ${photos[card.photo].name}`.toLowerCase();
-    return (!chosen.size || chosen.has(card.tag)) && words.every((word) => text.includes(word));
+    const text = `${tagName(card)} ${photos[card.photo].name}`.toLowerCase();
+    return (!chosen.size || (chosen.has(card.tag) && !card.any)) && words.every((word) => text.includes(word));
   };
   shown = cards.filter(matches).sort(ORDERS[order.value]);
   drawn = 0;
   grid.replaceChildren();
   drawMore();
-  document.getElementById("status").textContent = `${shown.length} of ${cards.length} objects`;
+  document.getElementById("status").textContent = `${shown.length} of ${cards.length} cards`;
   for (const chip of document.querySelectorAll("#chips button")) {
     const tag = chip.dataset.tag;
     chip.setAttribute("aria-pressed", tag === undefined ? !chosen.size : chosen.has(Number(tag)));
@@ -127,7 +137,7 @@ function drawMore() {
 
 function chips() {
   const counts = new Map();
-  for (const card of cards) counts.set(card.tag, (counts.get(card.tag) ?? 0) + 1);
+  for (const card of cards) if (!card.any) counts.set(card.tag, (counts.get(card.tag) ?? 0) + 1);
   const all = make("button", { type: "button" }, make("span", {}, "All"), make("b", {}, `${cards.length}`));
   all.addEventListener("click", () => { chosen.clear(); refresh(); });
   const rest = classes.map(({ name, color }, tag) => {
@@ -183,16 +193,17 @@ function enlarge(index) {
   viewer.querySelector("g.box")?.replaceWith(boxGroup(card, boxes, selected));
   showPart(view?.x ?? 0, view?.y ?? 0, view?.width ?? Infinity);
   tagChoice.value = card.tag;
-  document.getElementById("viewer-title").textContent = classes[card.tag].name;
+  document.getElementById("viewer-title").textContent = tagName(card);
   document.getElementById("place").textContent = `${current + 1} of ${shown.length}`;
-  const facts = [["Score", percent(card.score)], ["Confidence", card.confidence.toFixed(3)],
+  const facts = card.box ? [["Score", percent(card.score)], ["Confidence", card.confidence.toFixed(3)],
     ["Evidence left", card.bas_ratio.toFixed(3)], ["Map of", card.method],
-    [`Object where the map is above ${card.threshold.toFixed(2)}`, scale(card.threshold)],
-    [["Box", reviewState(card)].filter(Boolean).join(", "),
-      boxes.map((box) => box.map(Math.round).join(" ")).join(", ")],
-    ["Size of the photo", `${photo.width} × ${photo.height}`],
-    ["File", photo.name]];
+    [`Object where the map is above ${card.threshold.toFixed(2)}`, scale(card.threshold)]]
+    : [["Nothing found", "Draw a box around each, or press X where there is none"]];
   if (card.iou !== null) facts.splice(1, 0, ["IoU with a true box", card.iou.toFixed(3)]);
+  facts.push([["Box", reviewState(card)].filter(Boolean).join(", "),
+    boxes.map((box) => box.map(Math.round).join(" ")).join(", ") || "none"],
+  ["Size of the photo", `${photo.width} × ${photo.height}`],
+  ["File", photo.name]);
   const line = ([key, value]) => make("div", {}, make("dt", {}, key), make("dd", {}, value));
   viewer.querySelector(".facts").replaceChildren(...facts.map(line));
   if (!viewer.open) viewer.showModal();

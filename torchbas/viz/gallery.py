@@ -1,7 +1,6 @@
 """Gallery of the detections, least certain first: one HTML file that opens without a network, alone or, of many photos,
 with its pictures in a folder beside it."""
 
-import html
 import io
 import json
 from base64 import b64encode
@@ -9,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from string import Template
 
 import cv2
 import numpy as np
@@ -18,8 +16,10 @@ from PIL import Image
 
 from ..errors import InputError
 from ..inputs import content_hash
-from ..localization import Localization, TagReport
+from ..localization import Localization, NotFound, TagReport
 from ..structures import Box, Problem
+from .gallery_page import Head, page
+from .order import most_useful_first, reviewed
 from .overlay import class_colors, heat_layer, outlines
 
 Grids = Mapping[tuple[str, str], Float[np.ndarray, "h w"]]
@@ -28,10 +28,12 @@ Grids = Mapping[tuple[str, str], Float[np.ndarray, "h w"]]
 Put = Callable[[str, str, bytes], str]
 """Takes name, suffix (``jpeg``, ``png``) and content of a picture, and returns its address in the page."""
 
+Card = Localization | NotFound
+
 EMBEDDED = 600
 """Most pictures, photos and their maps, that are in the page itself: some 10 MB."""
-
-_TEMPLATE = Path(__file__).with_suffix(".html")
+NOTHING = {"score": None, "iou": None, "box": None, "ground_truth": ()}
+"""What the card of a tag that was not found has in place of numbers."""
 
 
 def write_gallery(
@@ -45,11 +47,13 @@ def write_gallery(
     problems: Sequence[Problem] = (),
     facts: Mapping[str, str] | None = None,
     reports: Sequence[TagReport] = (),
+    not_found: Sequence[NotFound] = (),
     title: str = "What torchbas found",
     limit: int = 20_000,
     pictures: Path | None = None,
 ) -> None:
-    """Write an HTML page with a card for each detection; no text of the user ever becomes markup.
+    """Write an HTML page with a card for each detection, and for each tag of a photo that was not found; no text of the
+    user ever becomes markup.
 
     Least certain are those of the lowest :attr:`~torchbas.localization.Localization.score`.
 
@@ -59,26 +63,50 @@ def write_gallery(
             where it raises :class:`InputError`, the card shows the sentence.
         maps_cam: adds a layer with these maps.
         problems: skipped files, to list.
-        facts: lines in the head by caption, such as the model.
+        facts: lines in the head by caption, such as the model; that called :data:`~torchbas.viz.gallery_page.ADVICE`
+            stands beside the order of the cards.
         reports: whether each tag's maps can be used: a table below the head.
-        limit: of more detections the least certain are shown.
+        not_found: tags of photos, to draw their boxes.
+        limit: of more cards those of corrected boxes, of tags that were not found and of the least certain detections
+            are shown.
         pictures: folder beside the page for photos and maps, where these are more than :data:`EMBEDDED`; without one
             all are in the page.
 
     Raises:
         OSError: the disk refuses.
     """
-    classes = [*dict.fromkeys([*classes, *(one.label for one in detections)])]
-    shown = sorted(detections, key=lambda one: one.score)[:limit]
+    least_certain = sorted(detections, key=lambda one: one.score)
+    every = sorted([*not_found, *least_certain], key=lambda one: not reviewed(one))
+    classes = [*dict.fromkeys([*classes, *(one.label for one in every if one.label)])]
+    shown = every[:limit]
     count = len({one.name for one in shown}) + len({(one.name, one.label) for one in shown})
     beside = pictures if count > EMBEDDED else None
-    images = "data: file: 'self'" if beside else "data:"
-    before, after = _page(detections, classes, sizes, problems, facts or {}, reports, title, limit, images)
+    head = Head(
+        title,
+        _counts(detections, classes, sizes, problems),
+        facts or {},
+        reports,
+        problems,
+        [*_without_card(every, sizes, reports)],
+        f"Only the {limit:,} least certain of {len(every):,} objects are shown here." if len(every) > limit else "",
+    )
+    before, after = page(head, "data: file: 'self'" if beside else "data:")
     put = _into(beside) if beside else _embedded
     with path.open("w", encoding="utf-8", errors="xmlcharrefreplace", newline="\n") as file:
         file.write(before)
         file.writelines(_data(shown, classes, open_image, maps_cam or {}, put))
         file.write(after)
+
+
+def _without_card(
+    every: Sequence[Card], sizes: Mapping[str, tuple[int, int]], reports: Sequence[TagReport]
+) -> Iterator[tuple[str, str]]:
+    """Photos and tags that were not found there, of a photo without a card perhaps none."""
+    cards = {(one.name, one.label) for one in every}
+    missed = [(name, one.tag) for one in reports for name in one.nothing_found if (name, one.tag) not in cards]
+    named = {name for name, _ in (*cards, *missed)}
+    yield from missed
+    yield from ((name, "") for name in sizes if name not in named)
 
 
 def _embedded(_: str, suffix: str, content: bytes) -> str:
@@ -99,18 +127,19 @@ def _into(folder: Path) -> Put:
 
 
 def _data(
-    shown: Sequence[Localization],
+    shown: Sequence[Card],
     classes: Sequence[str],
     open_image: Callable[[Path, int], Image.Image],
     maps_cam: Grids,
     put: Put,
 ) -> Iterator[str]:
-    """JSON for the page's script, one row at a time: each photo once, however many detections it has."""
+    """JSON for the page's script, one row at a time: each photo once, however many cards it has."""
     photos = {one.name: one for one in shown}
-    maps = {(one.name, one.label): one for one in shown}
+    maps = {(one.name, one.label): one for one in shown if isinstance(one, Localization)}
     number = {name: n for n, name in enumerate(photos)}
     map_number = {key: n for n, key in enumerate(maps)}
     tag = {label: n for n, label in enumerate(classes)}
+    rank = {place: n for n, place in enumerate(most_useful_first(shown))}
     side = 640 if len(photos) <= 200 else 320
     colors = class_colors(classes)
     lists = {
@@ -118,8 +147,15 @@ def _data(
         "photos": (_photo(one, open_image, side, partial(put, f"{n:06}")) for n, one in enumerate(photos.values())),
         "maps": (_maps(one, maps_cam, partial(put, f"{n:06}_map")) for n, one in enumerate(maps.values())),
         "cards": (
-            {"photo": number[one.name], "tag": tag[one.label], "maps": map_number[one.name, one.label], **_card(one)}
-            for one in shown
+            {
+                "photo": number[one.name],
+                "tag": tag.get(one.label),
+                "maps": map_number.get((one.name, one.label)),
+                "rank": rank[n],
+                "reviewed": reviewed(one),
+                **(_numbers(one) if isinstance(one, Localization) else NOTHING),
+            }
+            for n, one in enumerate(shown)
         ),
     }
     stops = ["#{:02x}{:02x}{:02x}".format(*color) for color in heat_layer(np.linspace(0, 1, 17)[None])[0, :, :3]]
@@ -133,14 +169,14 @@ def _data(
 
 
 def _photo(
-    one: Localization,
+    one: Card,
     open_image: Callable[[Path, int], Image.Image],
     side: int,
     put: Callable[[str, bytes], str],
 ) -> dict:
     photo = {"name": one.name, "height": one.size[0], "width": one.size[1], "sha256": _content_hash(one)}
     try:
-        image = (one.photo or open_image(one.image, side)).copy()
+        image = (_in_memory(one) or open_image(one.image, side)).copy()
     except InputError as error:
         return {**photo, "problem": str(error)}
     image.thumbnail((side, side))
@@ -149,10 +185,14 @@ def _photo(
     return {**photo, "src": put("jpeg", jpeg.getvalue())}
 
 
-def _content_hash(one: Localization) -> str:
+def _in_memory(one: Card) -> Image.Image | None:
+    return one.photo if isinstance(one, Localization) else None
+
+
+def _content_hash(one: Card) -> str:
     """SHA-256 of the photo's file, or of its pixels where it was given in memory, or of its name where it is gone."""
-    if one.photo is not None:
-        return sha256(one.photo.tobytes()).hexdigest()
+    if (photo := _in_memory(one)) is not None:
+        return sha256(photo.tobytes()).hexdigest()
     try:
         return content_hash(one.image)
     except (OSError, ValueError, InputError):
@@ -165,7 +205,7 @@ def _maps(one: Localization, maps_cam: Grids, put: Callable[[str, bytes], str]) 
     return {"bas": put("png", _heat(one.grid)), "cam": None if cam is None else put("cam.png", _heat(cam))}
 
 
-def _card(one: Localization) -> dict:
+def _numbers(one: Localization) -> dict:
     return {
         "score": round(one.score, 4),
         "confidence": round(one.confidence, 4),
@@ -204,50 +244,7 @@ def _iou(a: Box, b: Box) -> float:
     return both / max(sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (a, b)) - both, 1e-9)
 
 
-def _page(
-    detections: Sequence[Localization],
-    classes: Sequence[str],
-    sizes: Mapping[str, tuple[int, int]],
-    problems: Sequence[Problem],
-    facts: Mapping[str, str],
-    reports: Sequence[TagReport],
-    title: str,
-    limit: int,
-    images: str,
-) -> tuple[str, str]:
-    """The filled-in template, before and after the place of the data."""
-    missed = [(name, f'nothing found for "{one.tag}"') for one in reports for name in one.nothing_found]
-    named = {one.name for one in detections} | {name for name, _ in missed}
-    notes = [
-        _table(reports),
-        _list("Skipped files", [(one.name, one.reason) for one in problems]),
-        _list("Nothing found", missed),
-        _list("Photos without a finding", [(name, "") for name in sizes if name not in named]),
-    ]
-    if len(detections) > limit:
-        notes.append(
-            f'<p class="note">Only the {limit:,} least certain of {len(detections):,} objects are shown here.</p>'
-        )
-    style = _TEMPLATE.with_suffix(".css").read_text("utf-8")
-    script = "".join(_TEMPLATE.with_name(name).read_text("utf-8") for name in ("gallery.js", "gallery_edit.js"))
-    lines = {**_summary(detections, classes, sizes, problems), **facts}.items()
-    filling = {
-        "title": html.escape(title),
-        "facts": "".join(
-            f"<div><dt>{html.escape(key)}</dt><dd>{html.escape(value)}</dd></div>" for key, value in lines
-        ),
-        "notes": "".join(notes),
-        "style": style,
-        "script": script,
-        "images": images,
-        "style_hash": _policy_hash(style),
-        "script_hash": _policy_hash(script),
-    }
-    before, after = _TEMPLATE.read_text("utf-8").split("$data")
-    return Template(before).substitute(filling), Template(after).substitute(filling)
-
-
-def _summary(
+def _counts(
     detections: Sequence[Localization],
     classes: Sequence[str],
     sizes: Mapping[str, tuple[int, int]],
@@ -260,42 +257,6 @@ def _summary(
     if problems:
         summary["Skipped"] = f"{len(problems):,}"
     return summary
-
-
-def _table(reports: Sequence[TagReport]) -> str:
-    """A row for each tag, those whose maps cannot be used first; open where there are any."""
-    if not reports:
-        return ""
-    alive = sum(report.state == "alive" for report in reports)
-    head = "".join(f"<th>{name}</th>" for name in ("Tag", "Photos", "Found", "Maps", "Median area", "Evidence left"))
-    rows = "".join(_row(report) for report in sorted(reports, key=lambda report: report.state == "alive"))
-    opened = "" if alive == len(reports) else " open"
-    return (
-        f'<details class="tags"{opened}><summary>Maps of {alive:,} of {len(reports):,} tags alive</summary>'
-        f"<div><table><thead><tr>{head}</tr></thead>{rows}</table></div></details>"
-    )
-
-
-def _row(report: TagReport) -> str:
-    numbers = f"{report.photos:,}", f"{report.found:,}", report.state
-    numbers += f"{report.area:.2f}", f"{report.evidence_left:.2f}"
-    state = f' class="{report.state}"'
-    cells = "".join(f"<td{state if cell == report.state else ''}>{cell}</td>" for cell in numbers)
-    why = f'<tr class="why"><td colspan="6">{html.escape(report.sentence)}</td></tr>' if report.sentence else ""
-    return f"<tbody><tr><th>{html.escape(report.tag)}</th>{cells}</tr>{why}</tbody>"
-
-
-def _list(what: str, lines: Sequence[tuple[str, str]], most: int = 500) -> str:
-    if not lines:
-        return ""
-    items = "".join(f"<li><b>{html.escape(name)}</b> {html.escape(reason)}</li>" for name, reason in lines[:most])
-    rest = f"<li>and {len(lines) - most:,} more</li>" if len(lines) > most else ""
-    return f"<details><summary>{what} ({len(lines):,})</summary><ul>{items}{rest}</ul></details>"
-
-
-def _policy_hash(text: str) -> str:
-    """Hash for the page's security policy: the browser runs only a script, and uses only a style, that has it."""
-    return f"sha256-{_base64(sha256(text.encode()).digest())}"
 
 
 def _base64(content: bytes) -> str:

@@ -1,93 +1,22 @@
-// Corrections: the boxes of a tag in a photo as the user wants them; none is "nothing here". The browser keeps them by
-// the photo's content, so that they are there again after a reload, in a later gallery, and of a renamed photo.
-const STORE = "torchbas corrections ";
-const HOW = ["confirmed", "moved", "drawn"];
-const corrections = new Map(), drafts = new Map(), past = [];
+// Editing: by mouse in the viewer, by keyboard there and on the cards.
 const stage = viewer.querySelector(".stage"), tagChoice = document.getElementById("tag");
-let keeps = true, selected = -1, grip = null, view = null;
+let selected = -1, grip = null, view = null;
 
-function draftsOf({ photo, tag }) {
-  return drafts.get(`${photo} ${tag}`) ?? [];
-}
-
-function correctionOf({ photo, tag }) {
-  return corrections.get(photo)?.get(classes[tag].name);
-}
-
-function boxesOf(card) {
-  return correctionOf(card) ?? draftsOf(card);
-}
-
-function reviewState(card) {
-  const boxes = correctionOf(card);
-  if (!boxes) return "";
-  if (!boxes.length) return "nothing here";
-  return boxes.every(({ how }) => how === "confirmed") ? "right" : "corrected";
-}
-
-// What another page has left under our key is read as data: what has not our form is passed over.
-function understood(text, { width, height }) {
-  const inside = ([x0, y0, x1, y1]) => x0 >= 0 && y0 >= 0 && x1 <= width && y1 <= height && x0 < x1 && y0 < y1;
-  try {
-    const tags = JSON.parse(text).filter(([tag]) => typeof tag === "string");
-    return new Map(tags.map(([tag, boxes]) => [tag,
-      boxes.filter(({ box, how }) => HOW.includes(how) && box.length === 4 && box.every(Number.isFinite) && inside(box))
-        .map(({ box, how }) => ({ box: [...box], how }))]));
-  } catch {
-    return new Map();
-  }
-}
-
-function recall() {
-  for (const card of cards) {
-    const key = `${card.photo} ${card.tag}`;
-    drafts.set(key, [...(drafts.get(key) ?? []), { box: card.box, how: "draft" }]);
-  }
-  photos.forEach((photo, index) => {
-    try {
-      const text = localStorage.getItem(STORE + photo.sha256), found = text && understood(text, photo);
-      if (found?.size) corrections.set(index, found);
-    } catch {
-      keeps = false;
-    }
-  });
-}
-
-function put(photo, value) {
-  if (value?.size) corrections.set(photo, value);
-  else corrections.delete(photo);
-  try {
-    if (value?.size) localStorage.setItem(STORE + photos[photo].sha256, JSON.stringify([...value]));
-    else localStorage.removeItem(STORE + photos[photo].sha256);
-  } catch {
-    keeps = false;
-  }
-  for (const element of grid.querySelectorAll(`[data-photo="${photo}"]`)) {
+function redraw(contents) {
+  const changed = new Set(contents.flatMap((content) => places.get(content)));
+  for (const element of [...grid.children].filter(({ dataset }) => changed.has(Number(dataset.photo)))) {
     const index = Number(element.dataset.index), again = cardElement(shown[index], index);
     const focused = element === document.activeElement;
     element.replaceWith(again);
     if (focused) again.focus();
   }
-  if (viewer.open) enlarge(current);
+  if (viewer.open && changed.has(shown[current].photo)) enlarge(current);
   count();
 }
 
-// `edit` changes the boxes of the photo by tag.
-function change(photo, edit) {
-  const before = corrections.get(photo);
-  const after = new Map([...(before ?? [])].map(([tag, boxes]) => [tag, boxes.map((one) => ({ ...one }))]));
-  edit(after);
-  past.push([photo, before]);
-  put(photo, after);
-}
-
 function correct(card, boxes) {
-  change(card.photo, (tags) => tags.set(classes[card.tag].name, boxes));
-}
-
-// Who corrects one box of a tag has looked at the others, too.
-function seen(boxes) {
-  return boxes.map(({ box, how }) => ({ box, how: how === "draft" ? "confirmed" : how }));
+  const tags = card.any && !boxes.length ? [...names] : [classes[card.tag].name];
+  change(card.photo, new Map(tags.map((tag) => [tag, boxes])));
 }
 
 function replaced(card, index, box, how = "moved") {
@@ -97,49 +26,21 @@ function replaced(card, index, box, how = "moved") {
 }
 
 function retag(card, index, tag) {
+  if (tag === card.tag) return;
   const { box } = boxesOf(card)[index], left = boxesOf(card).filter((_, n) => n !== index);
   const there = boxesOf({ photo: card.photo, tag });
-  change(card.photo, (tags) => {
-    tags.set(classes[card.tag].name, seen(left));
-    tags.set(classes[tag].name, [...seen(there), { box, how: "drawn" }]);
-  });
-}
-
-function undo() {
-  const last = past.pop();
-  if (last) put(...last);
+  change(card.photo, new Map([[classes[card.tag].name, seen(left)],
+    [classes[tag].name, [...seen(there), { box, how: "drawn" }]]]));
+  settle(photos[card.photo].sha256);
+  redraw([photos[card.photo].sha256]);
 }
 
 function count() {
   const done = cards.filter(correctionOf).length;
-  const save = document.getElementById("save");
-  save.textContent = done ? `Save corrections (${done})` : "Save corrections";
-  save.disabled = !corrections.size;
+  const button = document.getElementById("save");
+  button.textContent = done ? `Save corrections (${done})` : "Save corrections";
+  button.disabled = ![...corrections.values()].some((tags) => tags.size);
   document.getElementById("kept").hidden = keeps;
-}
-
-// COCO, with what was looked at in each photo: a tag in `reviewed` has these boxes and no others.
-function saved() {
-  const images = [], annotations = [], names = new Set(classes.map(({ name }) => name));
-  for (const tags of corrections.values()) for (const tag of tags.keys()) names.add(tag);
-  const category = new Map([...names].map((name, n) => [name, n + 1]));
-  for (const [index, tags] of [...corrections].sort(([a], [b]) => a - b)) {
-    const { name, width, height, sha256 } = photos[index], id = images.length + 1;
-    images.push({ id, file_name: name, width, height, sha256, reviewed: [...tags.keys()] });
-    for (const [tag, boxes] of tags) for (const { box: [x0, y0, x1, y1], how } of boxes)
-      annotations.push({ id: annotations.length + 1, image_id: id, category_id: category.get(tag),
-        bbox: [x0, y0, x1 - x0, y1 - y0], area: (x1 - x0) * (y1 - y0), iscrowd: 0, segmentation: [],
-        attributes: { corrected: how } });
-  }
-  const categories = [...category].map(([name, id]) => ({ id, name, supercategory: "" }));
-  const info = { description: "Corrected by hand in a gallery of torchbas", version: "1" };
-  return { info, licenses: [], categories, images, annotations };
-}
-
-function save() {
-  const address = URL.createObjectURL(new Blob([`${JSON.stringify(saved())}\n`], { type: "application/json" }));
-  make("a", { href: address, download: "corrections.json" }).click();
-  setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
 
 // Editing in the viewer. A grip is a box and which of its edges follow the pointer: left, right, top, bottom.
@@ -255,9 +156,13 @@ const EDITS = {
   0: () => showPart(0, 0, Infinity),
 };
 
+// To the next card that is not corrected yet.
 function onwards() {
-  if (viewer.open) enlarge(current + 1);
-  else grid.querySelector(`[data-index="${current + 1}"]`)?.focus();
+  const ahead = [...shown.keys()].map((n) => (current + 1 + n) % shown.length);
+  const next = ahead.find((index) => !correctionOf(shown[index])) ?? current;
+  if (viewer.open) return enlarge(next);
+  while (drawn <= next) drawMore();
+  grid.children[next].focus();
 }
 
 // Whether a key was one of ours.
@@ -280,6 +185,7 @@ tagChoice.append(...classes.map(({ name }, n) => make("option", { value: n }, na
 tagChoice.addEventListener("change", () => {
   const card = shown[current], boxes = boxesOf(card), index = boxes[selected] ? selected : 0;
   if (boxes.length) retag(card, index, Number(tagChoice.value));
+  else if (card.any) card.tag = Number(tagChoice.value);
   tagChoice.blur();
 });
 document.getElementById("save").addEventListener("click", save);
@@ -289,6 +195,6 @@ document.getElementById("edits").addEventListener("click", (event) => {
   else if (key) EDITS[key](shown[current]);
 });
 
-recall();
 begin();
 count();
+recall().then(() => { if (corrections.size && !viewer.open) refresh(); });
