@@ -20,6 +20,7 @@ COMMANDS = {
     "check": "what was understood: tags, unreadable photos, duplicates; how long",
     "train": "train a model by a recipe",
     "predict": "find objects with a trained model",
+    "serve": "a model as a backend of Label Studio, or photo in, JSON out",
     "segment": "tags to pseudo masks to a segmenter, in stages that are kept",
     "eval": "score a model, heatmaps or label maps by true boxes and masks",
     "analyze": "the paper's figures from your own runs; --help lists them",

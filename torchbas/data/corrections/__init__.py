@@ -72,7 +72,7 @@ def read_corrections(paths: Iterable[Path], dataset: Dataset) -> Corrections:
     Raises:
         InputError: a file that is missing or is not understood, or none of whose photos is there.
     """
-    photos = _Photos(dataset)
+    photos = PhotoIndex(dataset)
     boxes, renamed, problems = {}, {}, []
     for path in paths:
         entries = read_entries(path)
@@ -80,8 +80,8 @@ def read_corrections(paths: Iterable[Path], dataset: Dataset) -> Corrections:
         for entry in entries:
             try:
                 sample = photos.of(entry)
-                found = _in_pixels(entry, sample, dataset.classes)
-            except _NoMatch as fault:
+                found = in_pixels(entry, sample, dataset.classes)
+            except NoMatch as fault:
                 problems.append(Problem(entry.name, f"{path.name}: {fault}"))
                 continue
             if sample.name != entry.name and entry.sha256:
@@ -95,11 +95,11 @@ def read_corrections(paths: Iterable[Path], dataset: Dataset) -> Corrections:
     return Corrections(boxes, renamed, tuple(problems))
 
 
-class _NoMatch(ValueError):
+class NoMatch(ValueError):
     """A correction that no photo of the data set is meant by, in words."""
 
 
-class _Photos:
+class PhotoIndex:
     """Samples by name, by the end of the path, by path without suffix, and by content."""
 
     def __init__(self, dataset: Dataset) -> None:
@@ -118,14 +118,14 @@ class _Photos:
                 self._contents = {_digest(one): one for one in self.samples}
             same = self._contents.get(entry.sha256)
             if same is None:
-                raise _NoMatch(
+                raise NoMatch(
                     "no photo has this content any more" if found is None else "another photo has its name now"
                 )
             return same
         ends = self._ending(entry.name, entry.stem)
         if len(ends) == 1:
             return ends[0]
-        raise _NoMatch("several photos could be meant" if ends else "there is no such photo")
+        raise NoMatch("several photos could be meant" if ends else "there is no such photo")
 
     def _ending(self, name: str, stem: bool) -> list[Sample]:
         """Photos whose path ends in ``name``, else those whose path is the longest end of it."""
@@ -160,15 +160,15 @@ def _digest(sample: Sample) -> str:
         return ""
 
 
-def _in_pixels(entry: Entry, sample: Sample, classes: Iterable[str]) -> dict[str, list[Box]]:
+def in_pixels(entry: Entry, sample: Sample, classes: Iterable[str]) -> dict[str, list[Box]]:
     """The boxes by tag, in pixels of the photo and inside it."""
     try:
         height, width = image_size(sample.path)
     except UnreadableImage as error:
-        raise _NoMatch(str(error)) from error
+        raise NoMatch(str(error)) from error
     if entry.size is not None and entry.size != (height, width):
         there = f"{entry.size[1]} x {entry.size[0]}"
-        raise _NoMatch(f"its boxes are of a photo of {there} pixels, but it has {width} x {height}")
+        raise NoMatch(f"its boxes are of a photo of {there} pixels, but it has {width} x {height}")
     scale = (width, height) if entry.relative else (1, 1)
     found = {tag: [_cut(box, scale, width, height) for box in boxes] for tag, boxes in entry.boxes.items()}
     if entry.nothing:
@@ -180,5 +180,5 @@ def _in_pixels(entry: Entry, sample: Sample, classes: Iterable[str]) -> dict[str
 def _cut(box: Box, scale: tuple[int, int], width: int, height: int) -> Box:
     x0, y0, x1, y1 = (value * scale[axis % 2] for axis, value in enumerate(box))
     if min(x0, y0) < -OUTSIDE or x1 > width + OUTSIDE or y1 > height + OUTSIDE or x1 - x0 < 1 or y1 - y0 < 1:
-        raise _NoMatch(f"its box {x0:.0f} {y0:.0f} {x1:.0f} {y1:.0f} does not lie in {width} x {height} pixels")
+        raise NoMatch(f"its box {x0:.0f} {y0:.0f} {x1:.0f} {y1:.0f} does not lie in {width} x {height} pixels")
     return max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
