@@ -1,6 +1,7 @@
 """Pre-annotations for Label Studio: tasks with predictions, and the labelling configuration that fits them.
 
-``data.image`` is ``/data/local-files/?d=NAME``: with local file serving on, its document root is the folder of photos.
+``data.image`` is ``/data/local-files/?d=FOLDER/NAME``: with local file serving on, its document root is the folder that
+the folder of photos lies in, for Label Studio serves nothing that lies in its document root itself.
 """
 
 import json
@@ -53,12 +54,22 @@ def configuration(classes: Any) -> str:
 
 
 def _tasks(results: Results, regions: Regions) -> Iterator[dict[str, Any]]:
-    found = by_photo(results)
+    found, folder = by_photo(results), _folder(results)
     for name in results.sizes:
-        task: dict[str, Any] = {"data": {"image": f"/data/local-files/?d={quote(name)}"}}
+        task: dict[str, Any] = {"data": {"image": f"/data/local-files/?d={quote(folder + name)}"}}
         if detections := found.get(name):
             task["predictions"] = [prediction(detections, regions)]
         yield task
+
+
+def _folder(results: Results) -> str:
+    """Name of the folder of photos and a slash; empty where the photos' files do not tell it."""
+    for one in results.detections:
+        path = one.image.absolute().as_posix()
+        if one.photo is None and path.endswith(f"/{one.name}"):
+            root = Path(path.removesuffix(f"/{one.name}")).resolve().name  # it may have been given as dots
+            return f"{root}/" if root else ""
+    return ""
 
 
 def prediction(found: Sequence[Localization], regions: Regions, version: str = "torchbas") -> dict[str, Any]:

@@ -2,7 +2,7 @@
 model=str:labels/``."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from PIL import Image
 
@@ -59,8 +59,8 @@ class Detector:
 
 def create(
     model: str,
-    shape: Literal["rectangle", "mask"] = "rectangle",
-    objects: Literal["largest", "all"] = "largest",
+    shape: str = "rectangle",
+    objects: str = "largest",
     tags: str = "",
     min_score: float = MIN_SCORE,
     device: str = "auto",
@@ -69,8 +69,8 @@ def create(
 
     Args:
         model: folder of ``bas label`` or of a run.
-        shape: boxes, or masks.
-        objects: the largest of each tag in a frame, or all.
+        shape: ``rectangle`` or ``mask``.
+        objects: the ``largest`` of each tag in a frame, or ``all``.
         tags: names with commas between them, each localized in every frame; without any the most probable one.
         min_score: least certainty that the frame shows any of the tags, where they are predicted.
         device: auto, cpu, cuda or cuda:N.
