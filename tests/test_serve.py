@@ -18,7 +18,9 @@ from serving import ask, serving
 from starlette.requests import Request
 
 import torchbas as tb
+from torchbas.api.compute import Compute
 from torchbas.api.corrections import Learning
+from torchbas.data import image_size
 from torchbas.data.corrections import read_corrections
 from torchbas.errors import InputError
 from torchbas.export.label_studio import configuration
@@ -53,7 +55,7 @@ def server(model, photos):
 def learning(model, photos, tmp_path):
     """A learner with its annotations and its server; it learns when it is told."""
     given, annotations = Photos(photos, model.classes, None, None), Annotations(tmp_path / "out/annotations")
-    learner = Learner(model, given, annotations, tmp_path / "out", tb.Compute(), lambda _: None)
+    learner = Learner(model, given, annotations, tmp_path / "out", Compute(), lambda _: None)
     with serving(Backend(model, ANY, given, annotations, learner, every=0)) as address:
         yield learner, annotations, address
 
@@ -229,7 +231,7 @@ def test_annotations_are_kept_as_label_studio_exports_them(learning, photos):
     files = sorted(annotations.folder.iterdir())
     assert [file.name for file in files] == ["task-1.json", "task-2.json"]
     dataset = tb.check(photos)
-    height, width = Image.open(photos / fish).size[::-1]
+    height, width = image_size(photos / fish)
     boxes = read_corrections(files, dataset).boxes
     assert boxes[fish, "fish"] == ((0, 0, width / 2, height / 2),)
     assert len(Annotations(annotations.folder)) == 2  # after a restart
@@ -266,7 +268,7 @@ def test_it_learns_in_the_background_saves_and_is_another_version_then(learning,
     exported = [{**one["task"], "annotations": [one["annotation"]]} for one in tasks]
     assert ask(f"{address}/train", {"annotations": exported})[0] == 200
     assert ask(f"{address}/predict", {"tasks": [exported[0]]})[0] == 200  # while it learns
-    learner.join(120)
+    learner.join(120.0)
     health = ask(f"{address}/health")[1]
     assert health["model_version"] != before
     assert health["learning"]["measured"]["boxes"] == len(tags)
@@ -276,7 +278,7 @@ def test_it_learns_in_the_background_saves_and_is_another_version_then(learning,
     assert version_of(saved) == health["model_version"]
     assert version_of(model) == before
     again = Learner(model, Photos(photos, model.classes, None, None), Annotations(tmp_path / "x"), tmp_path / "out",
-                    tb.Compute(), lambda _: None)  # fmt: skip
+                    Compute(), lambda _: None)  # fmt: skip
     assert version_of(again.current) == health["model_version"]
 
 
@@ -284,7 +286,7 @@ def test_few_corrections_and_photos_that_are_gone_are_said(learning):
     learner, annotations, address = learning
     annotations.put({"id": 1, "data": {"image": "gone.jpg"}}, [{"id": 1, "result": []}])
     assert ask(f"{address}/webhook", {"action": "START_TRAINING"})[0] == 200
-    learner.join(60)
+    learner.join(60.0)
     assert learner.said.startswith("not learned")
 
 
@@ -330,7 +332,7 @@ def test_photos_are_fetched_from_label_studio_once_with_its_token(studio, tmp_pa
     first = photos.sample("/data/upload/1/0123abcd-a.png")
     assert photos.sample("/data/upload/1/0123abcd-a.png") == first
     assert studio.asked == [sent]
-    assert Image.open(first.path).size == (40, 30)
+    assert image_size(first.path) == (30, 40)
     assert first.path.parent == tmp_path / "fetched"
 
 

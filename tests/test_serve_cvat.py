@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+from findings import detection
 
 import torchbas as tb
 from torchbas.errors import InputError
@@ -119,13 +120,14 @@ def test_masks_are_those_that_were_found_and_outlines_where_cvat_wants_them(mode
     assert {one["type"] for one in uploaded(function, conv_mask_to_poly=True)} == {"polygon"}
 
 
-def test_only_objects_of_at_least_the_threshold_are_uploaded(model, demo_set, uploaded):
-    function = create(str(model), tags=",".join(demo_set.classes), objects="all")
-    scores = sorted(one["score"] for one in uploaded(function))
-    middle = scores[len(scores) // 2]
-    assert scores[0] < middle
-    kept = sorted(one["score"] for one in uploaded(function, conf_threshold=middle - 1e-4))
-    assert kept == [score for score in scores if score >= middle - 1e-4]
+@pytest.mark.parametrize(("least", "kept"), [(None, [0.0, 0.5, 1.0]), (0.5, [0.5, 1.0]), (0.51, [1.0]), (1.0, [1.0])])
+def test_only_objects_of_at_least_the_threshold_are_uploaded(model, uploaded, monkeypatch, least, kept):
+    """Scores are the shares of the map above .3 that are above .7."""
+    grids = (np.array([values], np.float32) for values in ([0.4, 0.4], [0.4, 0.8], [0.8, 0.8]))
+    found = [detection(label="fish", grid=grid) for grid in grids]
+    monkeypatch.setattr("torchbas.serve.cvat.predict", lambda *_, **__: found)
+    shapes = uploaded(create(str(model)), conf_threshold=least)
+    assert [one["score"] for one in shapes if one["frame"] == 0] == kept
 
 
 def test_a_task_without_one_of_the_labels_is_annotated_where_that_is_allowed(model, demo_set, uploaded, monkeypatch):

@@ -58,6 +58,7 @@ class Serve(Common):
             config = uvicorn.Config(
                 application(backend, say),
                 log_config=None,
+                log_level="critical",
                 access_log=False,
                 lifespan="off",
                 ws="none",
@@ -72,22 +73,19 @@ class Serve(Common):
             finally:
                 if learner is not None:
                     learner.join(GRACE)
-                    if learner.busy:  # inside compiled code, which waits for nobody; all that is written is whole
-                        say("Stopped while it was learning: /train, or more annotations, begin that anew.")
-                        os._exit(STOPPED)
+                if backend.busy:  # in compiled code, which ends when it likes; what is written is whole
+                    say("Stopped in the middle of something: go on with the same command, and ask again.")
+                    os._exit(STOPPED)
         return {"port": port}
 
     def _listen(self) -> socket.socket:
         """The socket, bound before the model is loaded."""
         try:
-            family, kind, protocol, _, address = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)[0]
-            made = socket.socket(family, kind, protocol)
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            made.bind(address)
+            family, *_, address = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)[0]
+            return socket.create_server(address[:2], family=family)
         except OSError as error:
             what = f"{self.host}:{self.port} cannot be listened on ({error.strerror})"
             raise InputError(f"{what}: give another --port or --host.") from error
-        return made
 
     def _backend(self) -> tuple[Any, Any, Any]:
         """The backend, its learner where there is --out, and what prints a line."""

@@ -1,5 +1,6 @@
 """The server's addresses: JSON in, JSON out, within limits; a mistake is a status of 400 or more and one sentence."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -66,6 +67,8 @@ def _answering(answer: Answer, say: Callable[[str], None]) -> Callable[[Request]
             return _error(400, str(error))
         except ClientDisconnect:
             return _error(400, "The request was cut off.")
+        except asyncio.CancelledError:
+            return _error(503, "The server is stopping.")
         except HTTPException:
             raise
         except Exception as error:

@@ -67,6 +67,11 @@ class Backend:
         """The model in use."""
         return self._learner.current if self._learner else self._localizer
 
+    @property
+    def busy(self) -> bool:
+        """Whether it is predicting or learning."""
+        return self._one_at_a_time.locked() or (self._learner is not None and self._learner.busy)
+
     def health(self) -> dict[str, Any]:
         """That it is there, which model is in use, and what it has learned."""
         learning = {"learning": self._learner.status()} if self._learner else {}
