@@ -31,6 +31,7 @@ LAYERS = [  # a room may import itself and the rooms above it in this list
     "recipes",
     "analysis",
     "api",
+    "serve",
     "cli",
 ]
 RANK = {room: rank for rank, room in enumerate(LAYERS)}

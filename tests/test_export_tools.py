@@ -115,7 +115,7 @@ def test_every_format_that_can_says_what_was_corrected(half_corrected, tmp_path)
         for task in json.loads(file.read_text())[:2]:
             [result] = [one["result"] for key in ("annotations", "predictions") for one in task.get(key, [])]
             marks = {one["value"][one["type"]][0]: one["origin"] == "manual" for one in result}
-            said.setdefault(file.name, {})[task["data"]["image"].split("?d=")[1]] = marks
+            said.setdefault(file.name, {})[task["data"]["image"].split("?d=")[1].partition("/")[2]] = marks
     assert len(said) == 9
     assert said == dict.fromkeys(said, CORRECT)
 
@@ -293,7 +293,8 @@ def test_label_studio_regions_fit_the_configuration_and_are_in_percent(results, 
     view = ET.parse(tmp_path / "label-studio.xml").getroot()
     controls = {one.get("name"): {label.get("value") for label in one} for one in view if one.tag != "Image"}
     tasks = json.loads((tmp_path / "boxes.label-studio.json").read_text())
-    assert [task["data"]["image"].split("?d=")[1] for task in tasks] == ["a.jpg", "sub/b.jpg", "empty.jpg"]
+    folder = results.detections[0].image.parent.name
+    assert [task["data"]["image"].split("?d=")[1] for task in tasks] == [f"{folder}/{name}" for name in SIZES]
     assert "predictions" not in tasks[2]
     [prediction] = tasks[0]["predictions"]
     assert prediction["score"] == pytest.approx(min(one.score for one in results.detections[::2]), abs=1e-4)
@@ -307,6 +308,21 @@ def test_label_studio_regions_fit_the_configuration_and_are_in_percent(results, 
             for region in (one for some in task.get("predictions", []) for one in some["result"]):
                 assert region["to_name"] == view.find("Image").get("name")
                 assert set(region["value"][region["type"]]) <= controls[region["from_name"]]
+
+
+@pytest.mark.parametrize(
+    ("image", "address"),
+    [("", "my%20photos/a.jpg"), ("../my photos", "my%20photos/a.jpg"), ("x/y", "y/a.jpg"), ("../b.jpg", "a.jpg")],
+)
+def test_label_studio_is_given_the_folder_below_its_document_root(image, address, tmp_path, monkeypatch):
+    """It serves nothing that lies in the root itself."""
+    here = tmp_path / "my photos"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    path = Path(image) if image.endswith("b.jpg") else Path(image) / "a.jpg"
+    label_studio.write(results_of(detection(image=path), sizes={"a.jpg": (12, 16)}), tmp_path)
+    (task,) = json.loads((tmp_path / "boxes.label-studio.json").read_text())
+    assert task["data"]["image"] == f"/data/local-files/?d={address}"
 
 
 def test_objects_go_to_supervision_and_keep_their_pixels(results):

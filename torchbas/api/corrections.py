@@ -86,15 +86,14 @@ def localize_corrected(
     if not corrections.boxes:
         return localize_own_tags(dataset, localizer, localize)
     given = Learning(*localizer.corrections)
-    hash_now = corrections.fingerprint
     taught_before = given.boxes > 0 and given.kept
-    if taught_before and given.fingerprint != hash_now:
+    if taught_before and given.fingerprint != corrections.fingerprint:
         raise InputError("The model there has learned from other corrections: --overwrite, or give those.")
     if taught_before:  # a command that was stopped after it had learned
         own = localize_own_tags(dataset, localizer, localize, enlarged=localizer.inference.enlarged)
     else:
         own = localize_own_tags(dataset, localizer, localize)
-        if (taught := learn(dataset, own, corrections, hash_now, precision, turns)) is not None:
+        if (taught := learn(dataset, own, corrections, precision, turns)) is not None:
             better, result = taught
             if result.kept:
                 own = localize_own_tags(dataset, better, localize, enlarged=better.inference.enlarged)
@@ -106,7 +105,6 @@ def learn(
     dataset: Dataset,
     own: OwnTags,
     corrections: Corrections,
-    fingerprint: str,
     precision: Callable[[], Any] = nullcontext,
     turns: Turns = all_at_once,
 ) -> tuple[Localizer, Learning] | None:
@@ -115,7 +113,6 @@ def learn(
 
     Args:
         own: what the model found in the photos before.
-        fingerprint: hash of the corrections.
         turns: passes the turns of choosing on.
     """
     localizer = own.localizer
@@ -128,7 +125,7 @@ def learn(
     known = training_pairs(plain, given, precision)
     choice = choose(plain, photos, given, known, precision, turns)
     counts = (correct_boxes(own.found, asked), choice.correct, choice.by_half)
-    result = Learning(fingerprint, len(asked), *(round(count / len(asked), 4) for count in counts))
+    result = Learning(corrections.fingerprint, len(asked), *(round(count / len(asked), 4) for count in counts))
     if not result.kept:
         return localizer, result
     return with_inference(taught(plain, known, choice.fill), **choice.inference), result

@@ -21,6 +21,7 @@ COMMANDS = {
     "train": "train a model by a recipe",
     "predict": "find objects with a trained model",
     "export": "results of an earlier run for other tools; needs no model",
+    "serve": "a model as a backend of Label Studio, or photo in, JSON out",
     "segment": "tags to pseudo masks to a segmenter, in stages that are kept",
     "eval": "score a model, heatmaps or label maps by true boxes and masks",
     "analyze": "the paper's figures from your own runs; --help lists them",

@@ -1,10 +1,11 @@
 """Pre-annotations for Label Studio: tasks with predictions, and the labelling configuration that fits them.
 
-``data.image`` is ``/data/local-files/?d=NAME``: with local file serving on, its document root is the folder of photos.
+``data.image`` is ``/data/local-files/?d=FOLDER/NAME``: with local file serving on, its document root is the folder that
+the folder of photos lies in, for Label Studio serves nothing that lies in its document root itself.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -32,7 +33,7 @@ def write(results: Results, folder: Path) -> None:
     Raises:
         InputError: a disk that is full.
     """
-    for name, regions in (("boxes", _box), ("outlines", _outlines)):
+    for name, regions in (("boxes", boxes), ("outlines", outlines)):
         with atomic_write(folder / f"{name}.label-studio.json") as partial, partial.open("w", encoding="utf-8") as file:
             for number, task in enumerate(_tasks(results, regions)):
                 file.write(("," if number else "[") + "\n" + json.dumps(task))
@@ -55,17 +56,33 @@ def configuration(classes: Any) -> str:
 
 
 def _tasks(results: Results, regions: Regions) -> Iterator[dict[str, Any]]:
-    found = by_photo(results)
+    found, folder = by_photo(results), _folder(results)
     for name in results.sizes:
-        task: dict[str, Any] = {"data": {"image": f"/data/local-files/?d={quote(name)}"}}
+        task: dict[str, Any] = {"data": {"image": f"/data/local-files/?d={quote(folder + name)}"}}
         if detections := found.get(name):
-            result = [region for one in detections for region in _regions(one, regions)]
             if all(one.method == CORRECTED for one in detections):
-                task["annotations"] = [{"result": result}]
+                task["annotations"] = [{"result": [region for one in detections for region in _regions(one, regions)]}]
             else:
-                score = min(one.score for one in detections)
-                task["predictions"] = [{"model_version": "torchbas", "score": round(score, 4), "result": result}]
+                task["predictions"] = [prediction(detections, regions)]
         yield task
+
+
+def _folder(results: Results) -> str:
+    """Name of the folder of photos and a slash; empty where the photos' files do not tell it."""
+    for one in results.detections:
+        path = one.image.absolute().as_posix()
+        if one.photo is None and path.endswith(f"/{one.name}"):
+            root = Path(path.removesuffix(f"/{one.name}")).resolve().name  # it may have been given as dots
+            return f"{root}/" if root else ""
+    return ""
+
+
+def prediction(found: Sequence[Localization], regions: Regions, version: str = "torchbas") -> dict[str, Any]:
+    """What was found in a task's photo, by :func:`boxes` or :func:`outlines`; its score is that of the worst object, 0
+    without any."""
+    result = [region for one in found for region in _regions(one, regions)]
+    score = min((one.score for one in found), default=0.0)
+    return {"model_version": version, "score": round(score, 4), "result": result}
 
 
 def _regions(one: Localization, regions: Regions) -> Iterator[dict[str, Any]]:
@@ -84,14 +101,15 @@ def _regions(one: Localization, regions: Regions) -> Iterator[dict[str, Any]]:
         }
 
 
-def _box(one: Localization) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def boxes(one: Localization) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """In percent of the photo's width and height."""
     (x0, y0, x1, y1), (height, width) = one.xyxy, one.size
     place = {"x": x0 / width, "y": y0 / height, "width": (x1 - x0) / width, "height": (y1 - y0) / height}
     yield "box", "rectanglelabels", {key: 100 * value for key, value in place.items()} | {"rotation": 0}
 
 
-def _outlines(one: Localization) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def outlines(one: Localization) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Outlines of the mask's pieces, likewise."""
     height, width = one.size
     for shape in polygons(one.mask):
         points = [[100 * x / width, 100 * y / height] for x, y in zip(shape[::2], shape[1::2], strict=True)]

@@ -1,9 +1,10 @@
 """Boxes that somebody has corrected by hand, matched to the photos of a data set."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from .readers import Entry, read_entries
 
 RLE = dict[str, Any]
 """COCO's run-length encoding."""
+Known = tuple[Box, RLE | None]
+"""A thing's box and its mask, where it was outlined, in pixels of the photo."""
 
 OUTSIDE = 1.0
 """Pixels that a box may reach out of its photo; it is cut there."""
@@ -37,6 +40,19 @@ class Corrections:
     """Names that photos had when they were corrected, where their content has another one now."""
     problems: tuple[Problem, ...] = ()
     """Corrections that match no photo, or not the photo of that name."""
+
+    @classmethod
+    def of(
+        cls,
+        known: Mapping[tuple[str, str], Sequence[Known]],
+        renamed: Mapping[str, str] = MappingProxyType({}),
+        problems: tuple[Problem, ...] = (),
+    ) -> "Corrections":
+        """From boxes and masks by photo and tag."""
+        boxes = {key: tuple(box for box, _ in things) for key, things in known.items()}
+        outlined = {key: tuple(mask for _, mask in things) for key, things in known.items()}
+        masks = {key: each for key, each in outlined.items() if any(one is not None for one in each)}
+        return cls(boxes, masks, dict(renamed), problems)
 
     def tagged(self, dataset: Dataset) -> Dataset:
         """The photos with the tags that the corrections leave them: one with a box is there, one without is not.
@@ -97,39 +113,34 @@ def read_corrections(paths: Iterable[Path], dataset: Dataset) -> Corrections:
     Raises:
         InputError: a file that is missing or is not understood, or none of whose photos is there.
     """
-    photos = _Photos(dataset)
-    boxes, masks, renamed, problems = {}, {}, {}, []
+    photos = PhotoIndex(dataset)
+    known, renamed, problems = {}, {}, []
     for path in paths:
         entries = read_entries(path)
         before = len(problems)
         for entry in entries:
             try:
                 sample = photos.of(entry)
-                found = _in_pixels(entry, sample, dataset.classes)
-            except _NoMatch as fault:
+                found = in_pixels(entry, sample, dataset.classes)
+            except NoMatch as fault:
                 problems.append(Problem(entry.name, f"{path.name}: {fault}"))
                 continue
             if sample.name != entry.name and entry.sha256:
                 renamed[entry.name] = sample.name
-            for tag, things in found.items():
-                key = sample.name, tag
-                boxes[key] = tuple(box for box, _ in things)
-                masks.pop(key, None)
-                if any(mask is not None for _, mask in things):
-                    masks[key] = tuple(mask for _, mask in things)
+            known |= {(sample.name, tag): things for tag, things in found.items()}
         if len(problems) - before == len(entries):
             why = problems[-1].reason if entries else f"{path.name} has no corrected photo"
             raise InputError(
                 f"--corrected {path} matches no photo of {dataset.root} ({why}): give the photos it is of."
             )
-    return Corrections(boxes, masks, renamed, tuple(problems))
+    return Corrections.of(known, renamed, tuple(problems))
 
 
-class _NoMatch(ValueError):
+class NoMatch(ValueError):
     """A correction that no photo of the data set is meant by, in words."""
 
 
-class _Photos:
+class PhotoIndex:
     """Samples by name, by the end of the path, by path without suffix, and by content."""
 
     def __init__(self, dataset: Dataset) -> None:
@@ -148,7 +159,7 @@ class _Photos:
                 self._contents = {_digest(one): one for one in self.samples}
             same = self._contents.get(entry.sha256)
             if same is None:
-                raise _NoMatch(
+                raise NoMatch(
                     "no photo has this content any more" if found is None else "another photo has its name now"
                 )
             return same
@@ -156,7 +167,7 @@ class _Photos:
         ends = ends or self._ending(entry.name, entry.stem)
         if len(ends) == 1:
             return ends[0]
-        raise _NoMatch("several photos could be meant" if ends else "there is no such photo")
+        raise NoMatch("several photos could be meant" if ends else "there is no such photo")
 
     def _ending(self, name: str, stem: bool) -> list[Sample]:
         """Photos whose path ends in ``name``, else those whose path is the longest end of it."""
@@ -191,15 +202,15 @@ def _digest(sample: Sample) -> str:
         return ""
 
 
-def _in_pixels(entry: Entry, sample: Sample, classes: Iterable[str]) -> dict[str, list[tuple[Box, RLE | None]]]:
+def in_pixels(entry: Entry, sample: Sample, classes: Iterable[str]) -> dict[str, list[Known]]:
     """Boxes and masks by tag, in pixels of the photo and inside it."""
     try:
         height, width = image_size(sample.path)
     except UnreadableImage as error:
-        raise _NoMatch(str(error)) from error
+        raise NoMatch(str(error)) from error
     if entry.size is not None and entry.size != (height, width):
         there = f"{entry.size[1]} x {entry.size[0]}"
-        raise _NoMatch(f"its boxes are of a photo of {there} pixels, but it has {width} x {height}")
+        raise NoMatch(f"its boxes are of a photo of {there} pixels, but it has {width} x {height}")
     scale = (float(width), float(height)) if entry.relative else (1.0, 1.0)
     found = {
         tag: [(_cut(box, scale, width, height), _mask(outline, scale, width, height)) for box, outline in things]
@@ -216,12 +227,12 @@ def _mask(outline: Outline, scale: tuple[float, float], width: int, height: int)
     try:
         mask = filled(outline, scale, height, width)
     except BROKEN as error:
-        raise _NoMatch(f"it has an outline that cannot be filled ({one_line(error)})") from error
+        raise NoMatch(f"it has an outline that cannot be filled ({one_line(error)})") from error
     return None if mask is None or not mask.any() else dict(coco_mask.encode(np.asfortranarray(mask, np.uint8)))
 
 
 def _cut(box: Box, scale: tuple[float, float], width: int, height: int) -> Box:
     x0, y0, x1, y1 = (value * scale[axis % 2] for axis, value in enumerate(box))
     if min(x0, y0) < -OUTSIDE or x1 > width + OUTSIDE or y1 > height + OUTSIDE or x1 - x0 < 1 or y1 - y0 < 1:
-        raise _NoMatch(f"its box {x0:.0f} {y0:.0f} {x1:.0f} {y1:.0f} does not lie in {width} x {height} pixels")
+        raise NoMatch(f"its box {x0:.0f} {y0:.0f} {x1:.0f} {y1:.0f} does not lie in {width} x {height} pixels")
     return max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))

@@ -73,7 +73,7 @@ def _reader(path: Path) -> Callable[[Path], Iterator[Entry]]:
 
 def _json(path: Path) -> Iterator[Entry]:
     content = read_json(path)
-    return _coco(content) if isinstance(content, dict) else _label_studio(content)
+    return _coco(content) if isinstance(content, dict) else label_studio_entries(content)
 
 
 def _coco(content: dict[str, Any]) -> Iterator[Entry]:
@@ -104,7 +104,7 @@ def _size(height: Any, width: Any) -> tuple[int, int] | None:
     return None if height is None or width is None else (int(number(height)), int(number(width)))
 
 
-def _label_studio(tasks: list[dict[str, Any]]) -> Iterator[Entry]:
+def label_studio_entries(tasks: list[dict[str, Any]]) -> Iterator[Entry]:
     """Tasks with the last annotation that was not skipped, or JSON-MIN, where each task has its regions by control."""
     for task in tasks:
         if "data" in task:  # else JSON-MIN
@@ -129,14 +129,14 @@ def _label_studio(tasks: list[dict[str, Any]]) -> Iterator[Entry]:
             if labels:
                 things.setdefault(normalize_tag(str(labels[0])), []).append(_shares(value))
         size = next((value["size"] for value in values if value["size"]), None)
-        yield Entry(_file_of(image), things, size, nothing=not things, relative=True)
+        yield Entry(file_of(image), things, size, nothing=not things, relative=True)
 
 
 def _original(region: dict[str, Any]) -> tuple[int, int] | None:
     return _size(region.get("original_height"), region.get("original_width"))
 
 
-def _file_of(address: str) -> str:
+def file_of(address: str) -> str:
     """The photo in an address: ``/data/local-files/?d=cat/1.jpg``, ``/data/upload/3/0123abcd-1.jpg``, a path."""
     parts = urlsplit(address)
     name = parse_qs(parts.query)["d"][0] if "d=" in parts.query else unquote(parts.path)
