@@ -1,24 +1,36 @@
 """What corrected boxes do for the photos that were not corrected: `bas label --corrected`, folder by folder.
 
-python benchmarks/corrections.py NAME... [--counts 0 5 20 100] [--seeds 0 1]
+python benchmarks/corrections.py NAME... [--counts 0 5 20 100] [--seeds 0 1] [--parts]
 
 The folders are those of benchmarks/folders.py, the corrections their true boxes, of photos drawn at random: those of 5
-are among those of 20. Each run goes into results/corrections/<name>_<count>_<seed>.json.
+are among those of 20. A folder is labeled once without corrections; for each number of them a copy of that run goes on
+(`--resume`). Each goes into results/corrections/<name>_<count>_<seed>.json; --parts also measures the two uses that
+reach other photos alone, with the largest number: learning in the usual way (_learning), and only choosing size and
+threshold (_reading).
 """
 
 import argparse
 import json
+import math
+import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from folders import CELLS, Kept, Truth, found_of, score
 from record import data_folder, record
 
 from torchbas import api, data
+from torchbas.api import choose
 from torchbas.cli import job
 from torchbas.cli import main as bas
+
+PARTS: dict[str, dict[str, Any]] = {"learning": {"MARGIN": math.inf}, "reading": {"FILLS": (None,)}}
+"""What of :mod:`torchbas.api.choose` is changed to measure one use of corrections alone."""
 
 
 def main() -> None:
@@ -26,48 +38,74 @@ def main() -> None:
     parser.add_argument("names", nargs="+", choices=CELLS, metavar="NAME")
     parser.add_argument("--counts", nargs="+", type=int, default=[0, 5, 20, 100])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
+    parser.add_argument("--parts", action="store_true")
     words = parser.parse_args()
     for name in words.names:
         for seed in words.seeds:
-            measure(name, seed, words.counts)
+            measure(name, seed, words.counts, PARTS if words.parts else {})
 
 
-def measure(name: str, seed: int, counts: list[int]) -> None:
-    """Label one folder with some numbers of corrected photos, and record how well the others are found."""
+def measure(name: str, seed: int, counts: list[int], parts: dict[str, dict[str, Any]]) -> None:
+    """Label one folder with some numbers of corrected photos, and record how well the others are localized."""
     job.Job = Kept
     weights = str(data_folder() / "weights" / "mobilenetv1_imagenet_fp16.pth")
     with tempfile.TemporaryDirectory() as scratch:
-        photos = Path(scratch, "photos")
+        photos, base = Path(scratch, "photos"), Path("runs", "corrections", f"{name}_{seed}")
         photos.mkdir()
         truth = CELLS[name](photos, seed)
         order = np.random.default_rng(seed).permutation(sorted(truth)).tolist()
         others = {key: truth[key] for key in order[max(counts) :]}
-        for count in counts:
-            out, file = Path("runs", "corrections", f"{name}_{count}_{seed}"), Path(scratch, "corrections.json")
+        command = ["label", str(photos), "--weights", weights, "--seed", str(seed), "--quiet", "--format", "coco"]
+        told: dict[str, Any] = {"name": name, "seed": seed, "photos": len(truth), "others": others}
+        run(base, [*command, "--overwrite"], f"{name}_0_{seed}", told, 0)
+        for count in filter(None, counts):
+            file = Path(scratch, f"{count}.json")
             file.write_text(json.dumps(corrections_of({key: truth[key] for key in order[:count]}, photos)))
-            command = ["label", str(photos), "--out", str(out), "--weights", weights, "--seed", str(seed)]
-            began, cpu = time.monotonic(), time.process_time()
-            if bas([*command, "--overwrite", "--quiet", *(["--corrected", str(file)] if count else [])]):
-                raise SystemExit(1)
-            seconds, cpu = time.monotonic() - began, time.process_time() - cpu
-            localizer = api.load(out)
-            _, boxes, before, after, _ = localizer.corrections
-            metrics = score({one.name: found_of(one) for one in Kept.found}, others)
-            record(
-                "corrections",
-                f"{name}_{count}_{seed}",
-                data=f"{name}, {len(truth)} photos, {count} of them corrected",
-                recipe=localizer.recipe,
-                protocol="largest component of each photo's own tag; a box is right with IoU >= .5 with any true one",
-                split=f"the {len(others)} photos that were never corrected",
-                threshold={"value": localizer.inference.threshold, "chosen": "fixed: the recipe's"},
-                metrics=metrics,
-                left_out={"boxes": boxes, "before": before, "after": after},
-                seed=seed,
-                seconds=round(seconds),
-                cpu_seconds=round(cpu),
-            )
-            print(name, seed, count, metrics, localizer.corrections[1:], f"{seconds:.0f} s", flush=True)
+            for part in ("", *(parts if count == max(counts) else ())):
+                out = base.with_name("_".join(filter(None, (name, str(count), part, str(seed)))))
+                shutil.rmtree(out, ignore_errors=True)
+                shutil.copytree(base, out)
+                with changed(parts.get(part, {})):
+                    run(out, [*command, "--resume", "--corrected", str(file)], out.name, told, count)
+
+
+@contextmanager
+def changed(constants: dict[str, Any]) -> Iterator[None]:
+    """Other values of constants of :mod:`torchbas.api.choose`."""
+    before = {name: getattr(choose, name) for name in constants}
+    try:
+        vars(choose).update(constants)
+        yield
+    finally:
+        vars(choose).update(before)
+
+
+def run(out: Path, command: list[str], full_name: str, told: dict[str, Any], count: int) -> None:
+    """Run one `bas label`, and record the photos that were never corrected."""
+    began, cpu = time.monotonic(), time.process_time()
+    if bas([*command, "--out", str(out)]):
+        raise SystemExit(1)
+    seconds, cpu = time.monotonic() - began, time.process_time() - cpu
+    localizer = api.load(out)
+    _, boxes, before, after, by_half = localizer.corrections
+    now = localizer.inference
+    metrics = score({one.name: found_of(one) for one in Kept.found}, told["others"])
+    record(
+        "corrections",
+        full_name,
+        data=f"{told['name']}, {told['photos']} photos, {count} of them corrected",
+        recipe=localizer.recipe,
+        protocol="largest component of each photo's own tag; a box is correct with IoU >= .5 with any true one",
+        split=f"the {len(told['others'])} photos that were never corrected",
+        threshold={"value": now.threshold, "chosen": "on the corrections" if count else "fixed: the recipe's"},
+        metrics=metrics,
+        left_out={"boxes": boxes, "before": before, "after": after, "by_half": by_half},
+        way={"refine": now.refine, "enlarge": now.enlarge, "enlarged": now.enlarged},
+        seed=told["seed"],
+        seconds=round(seconds),
+        cpu_seconds=round(cpu),
+    )
+    print(full_name, metrics, localizer.corrections[1:], now, f"{seconds:.0f} s", flush=True)
 
 
 def corrections_of(truth: dict[str, Truth], photos: Path) -> dict:

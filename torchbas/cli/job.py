@@ -22,6 +22,7 @@ from ..localization import Localization, TagReport
 from ..structures import Dataset, Problem
 from ..training.fabric import splits_batch_statistics
 from ..training.loop import Hooks
+from ..viz.gallery_page import ADVICE
 from .begun import PHOTOS, with_gone, write_photos
 from .folder import first_process
 from .progress import Reporter, Stage
@@ -225,6 +226,8 @@ class Job:
         absent = [key for key, boxes in corrections.boxes.items() if not boxes] if corrections else []
         own = localizer.with_own_classes(dataset)
         facts = {"model": f"{localizer.model.architecture.backbone}, recipe {localizer.recipe or 'unknown'}"}
+        if (learning := Learning(*localizer.corrections)).boxes:
+            facts[ADVICE] = f"Of corrections left out, correct: {learning.after:.0%}; {learning.outlook}."
         with self.timed("writing"):
             api.save(
                 found,
