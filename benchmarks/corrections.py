@@ -74,10 +74,10 @@ def changed(constants: dict[str, Any]) -> Iterator[None]:
     """Other values of constants of :mod:`torchbas.api.choose`."""
     before = {name: getattr(choose, name) for name in constants}
     try:
-        vars(choose).update(constants)
+        choose.__dict__.update(constants)
         yield
     finally:
-        vars(choose).update(before)
+        choose.__dict__.update(before)
 
 
 def run(out: Path, command: list[str], full_name: str, told: dict[str, Any], count: int) -> None:

@@ -46,7 +46,7 @@ def test_boxes_at_each_threshold_are_those_of_the_resized_map(tmp_path):
 
 @pytest.mark.parametrize(("better", "chosen"), [(11, (0, 0, USUAL)), (13, (1, 1, 4))])
 def test_another_way_must_be_clearly_better(better, chosen):
-    """Of 20: by more than one; the neighbors of a threshold count half as much as it does."""
+    """Of 20: by more than 1.6; the neighbors of a threshold count half as much as it does."""
     counts = {(loss, size): np.zeros(6) for loss in (0, 1) for size in (0, 1)}
     counts[0, 0][:] = 10
     counts[1, 1][3:6] = better

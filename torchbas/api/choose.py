@@ -19,8 +19,9 @@ from ..training.corrections import Corrected, TrainingPairs, learned
 from .own_tags import first_of_each, with_inference
 
 FOLDS = 5
-MARGIN = 0.05
-"""Share of the corrections by which another way must be better than the usual one (docs/correct.md)."""
+MARGIN = 0.35
+"""By how much another way must be better than the usual one, times the square root of the number of corrections: two of
+ten or twenty, four of a hundred (docs/correct.md)."""
 FILLS = (0.0, 0.5, None)
 """Shares of the loss that ask for all of a box's inside, see :func:`~torchbas.training.corrections.box_loss`; None:
 nothing is learned, only the size and the threshold are chosen."""
@@ -92,7 +93,8 @@ def choose(
             for size, settings in enumerate(sizes):
                 reading = with_inference(other, refine="none", threshold=THRESHOLDS[0], **settings)
                 counts[loss, size] += _correct_at(list(reading.stream(fold.asked, precision=precision)), fold)
-    loss, size, level = _best(counts, sum(len(fold.boxes) for fold in folds))
+    asked = sum(len(fold.boxes) for fold in folds)
+    loss, size, level = _best(counts, asked)
     plain = {**sizes[size], "threshold": THRESHOLDS[level], "refine": "none"}
     refined = plain | {"refine": localizer.inference.refine}
     drawn = half = 0
@@ -103,7 +105,7 @@ def choose(
         half += _correct(taught(localizer, fold.pairs.some(fewer), FILLS[loss]), plain, fold, precision)
     next(counter, None)
     count = int(counts[loss, size][level])
-    if drawn > count + MARGIN * len(given):
+    if drawn > count + MARGIN * asked**0.5:
         return Choice(FILLS[loss], refined, drawn, half)
     return Choice(FILLS[loss], plain, count, half)
 
@@ -150,7 +152,7 @@ def _best(counts: Mapping[tuple[int, int], np.ndarray], asked: int) -> tuple[int
     for (loss, size), each in counts.items():
         smooth = np.convolve(np.pad(each, 1, mode="edge"), NEAR, "valid")
         scores |= {(loss, size, level): value for level, value in enumerate(smooth)}
-    return max(scores, key=lambda way: scores[way] - (0 if way == usual else MARGIN * asked))
+    return max(scores, key=lambda way: scores[way] - (0 if way == usual else MARGIN * asked**0.5))
 
 
 def _correct(localizer: Localizer, settings: Mapping[str, Any], fold: _Fold, precision: Callable[[], Any]) -> int:

@@ -1,7 +1,7 @@
 """Stages that several commands share: check, train, evaluate, localize, write."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -169,19 +169,15 @@ class Job:
         """
 
         def localize(some: Dataset, by: Localizer) -> list[Localization]:
-            how = (
-                " by Layer-CAM"
-                if by.inference.layercam
-                else " at both sizes"
-                if by.inference.enlarge == "mean"
-                else " at twice the size"
-                if by.inference.enlarges
-                else ""
-            )
+            size = " at both sizes" if by.inference.enlarge == "mean" else " at twice the size"
+            how = " by Layer-CAM" if by.inference.layercam else size if by.inference.enlarges else ""
             return self.localize(some, by, "known", objects, what=f"localizing{how}")
 
-        with self.timed("learning from corrections", "turns") as stage:
-            own = localize_corrected(dataset, localizer, corrections, localize, self.compute.context(), stage.each)
+        def turns(items: Iterable[int], total: int) -> Iterator[int]:
+            with self.timed("learning from corrections", "turns") as stage:
+                yield from stage.each(items, total)
+
+        own = localize_corrected(dataset, localizer, corrections, localize, self.compute.context(), turns)
         if (learning := Learning(*own.localizer.corrections)).boxes:
             self.reporter.say(learning.sentence)
             self.reporter.say(learning.outlook)
