@@ -63,8 +63,6 @@ def earlier_model(
     """
     if weights != "auto":
         raise InputError("--weights are the model's own with --model: leave one of the two out.")
-    if recipe.name != "quick":
-        raise InputError("--recipe is the model's own with --model: leave it out, or label without --model.")
     model = known_model(folder)
     if folder.resolve().is_relative_to(out.resolve()):
         raise InputError(f"--out {out} holds the model that is gone on with: choose another --out.")

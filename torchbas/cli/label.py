@@ -64,8 +64,7 @@ class Label(Common):
         check_needs(recipe, recipe.options, weights)
         dataset, earlier = data.read(self.data).with_background(*self.background), None
         if self.model:
-            given = (self.model, self.out, self.weights, recipe, self.data, dataset, self.corrected)
-            earlier = earlier_model(*given)
+            earlier = earlier_model(self.model, self.out, self.weights, recipe, self.data, dataset, self.corrected)
             dataset, recipe = earlier.dataset, earlier.recipe
         check_formats(self.format, dataset.classes)
         corrections = data.read_corrections(self.corrected, dataset)
@@ -76,10 +75,11 @@ class Label(Common):
         job = Job(self.out, Reporter(self.quiet), api.Compute(self.device, self.workers, precision))
         checked = job.check(dataset, resume=self.resume)
         job.announce_corrections(corrections)
-        job.announce(checked, recipe, weights)
         words = {"command": "label", "words": chosen(self)}
         if earlier:
             job.reporter.say(earlier.sentence)
+        if recipe.training.steps != 0:
+            job.announce(checked, recipe, weights)
         start = earlier.model if earlier else None
         localizer = job.train(checked, self.out / "model", recipe, weights, start, resume=self.resume, begin=begin)
         begin()

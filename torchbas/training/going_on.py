@@ -53,8 +53,10 @@ def going_on_recipe(localizer: Localizer, recipe: Recipe, new: tuple[str, ...]) 
     """The recipe with the model's network, objective and sizes; without ``new`` tags nothing is learned.
 
     Raises:
-        InputError: a changed setting that only a new model can have.
+        InputError: another recipe, or a changed setting that only a new model can have.
     """
+    if recipe.name not in ("quick", localizer.recipe):
+        raise InputError("--recipe is the model's own, which it keeps: leave it out, or label without --model.")
     for name in recipe.changes:
         if name not in ADJUSTABLE:
             flag = f"--{name.replace('_', '-')}"
