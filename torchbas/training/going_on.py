@@ -135,7 +135,7 @@ class GoingOn:
         network: Any = type(known).build(known.architecture, len(classes), False, known.normalization, known.options)
         fill_known(network, known)
         with torch.no_grad():
-            for weights in network.generator.parameters():  # what is foreground to all of them is a start for another
+            for weights in network.generator.parameters():  # as with shared gradients, a common filter first
                 weights[len(before.classes) :] = weights[: len(before.classes)].mean(dim=0)
         network.known = len(before.classes)
         return replace(
