@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from going_on_tables import going_on_table
 from hostile_table import rows as hostile_rows
 from speed_tables import TABLES as SPEED_TABLES
 from tabulate_results import MISSING, Results, markdown
@@ -230,17 +231,8 @@ def corrections_table(results: Results) -> str:
         data = one["data"].partition(",")[0]
         cells = [_percent(metrics["gt_known"]), mask, guess, _minutes(one["seconds"]), one["commit"][:7]]
         rows.append([data, str(count), str(seed), *cells])
-    head = [
-        "folder",
-        "corrected",
-        "seed",
-        "GT-known of the others",
-        "mask IoU",
-        "said of those left out, %",
-        "time",
-        "commit",
-    ]
-    return markdown(head, rows)
+    head = ["folder", "corrected", "seed", "GT-known of the others", "mask IoU", "said of those left out, %", "time"]
+    return markdown([*head, "commit"], rows)
 
 
 def _split_count(key: str) -> tuple[str, int]:
@@ -305,6 +297,7 @@ TABLES = {
     "campaigns": campaigns_table,
     "hostile": hostile_table,
     "corrections": corrections_table,
+    "going_on": going_on_table,
     **SPEED_TABLES,
 }
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))

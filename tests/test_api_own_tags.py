@@ -77,6 +77,31 @@ def test_tags_whose_maps_hold_at_twice_the_size_are_enlarged_and_no_others():
     assert calls == [(140, ())]
 
 
+def test_what_is_known_of_the_tags_of_an_earlier_model_stands_and_only_new_ones_are_tried():
+    tried = []
+
+    def localize(dataset: Dataset, localizer: Localizer) -> list[Localization]:
+        tried.append(localizer.inference.enlarged)
+        return [one_of(s, label, localizer.inference) for s in dataset.samples for label in s.labels]
+
+    inference = Inference(
+        threshold=0.5, normalized=False, enlarge="auto", enlarged=("faint", "fading"), layercam=("shaky", "fading")
+    )
+    shapes = (("small", 0.5, 2.0), ("fading", 0.5, 2.0))
+    earlier = Localizer(
+        tiny_bas(7), CLASSES, 20, 20, inference, shapes=shapes, began_from=("earlier", CLASSES.index("other"))
+    )
+    own = localize_own_tags(DATASET, earlier, localize)
+    # "small" and "faint" are known; "fading" is not, and nothing that was said of it counts
+    assert own.localizer.inference.enlarged == ("faint", "other")
+    assert own.localizer.inference.layercam == ("shaky",)
+    assert tried[:2] == [("faint",), ("other", "same", "fading", "unexplained")]
+    assert [report.tag for report in own.reports if report.method == "layercam"] == ["shaky"]
+    now = {tag: shape for tag, *shape in own.localizer.shapes}
+    assert now["small"] == [0.5, 2.0]
+    assert now["fading"] == pytest.approx([256 / 400, 1.0])
+
+
 def test_score_and_stability_by_hand():
     one = one_of(SAMPLES[0], 0, Inference())
     assert one.stability == 1.0  # 9 cells above .3 and above .7

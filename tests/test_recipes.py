@@ -312,6 +312,7 @@ def test_results_say_how_they_were_measured():
             "gpu",
             "folders",
             "corrections",
+            "going_on",
             "changed",
             "robustness",
         )

@@ -29,6 +29,7 @@ from ..localization import Localization, NotFound, TagReport
 from ..model import create_model as create_model
 from ..structures import Dataset, Problem
 from ..training.estimate import estimate as _estimate
+from ..training.going_on import known_model, with_known_tags
 from ..training.recipe import train_recipe
 from ..viz.overlay import draw
 from .compute import Compute as Compute
@@ -63,6 +64,7 @@ def label(
     background: str | Sequence[str] = (),
     recipe: str | Recipe = "quick",
     weights: bool | str | Path = True,
+    model: str | Path | Localizer | None = None,
     objects: Literal["largest", "all"] = "largest",
     corrected: Sequence[str | Path] = (),
     resume: bool = False,
@@ -81,6 +83,8 @@ def label(
         background: see :func:`train`.
         recipe: a name (``bas recipes``), or a :class:`~torchbas.config.Recipe`.
         weights: True fetches ImageNet weights by name, a path reads a file, False initializes at random.
+        model: of an earlier call, to go on with: what it knows stands, and only tags that are new are learned
+            (docs/more.md).
         objects: the ``largest`` connected component of each heatmap, or ``all``.
         corrected: files with boxes corrected by hand: learned from, and returned as they are (docs/correct.md).
         settings: values in place of the recipe's, by name, as ``steps=300`` or ``backbone="resnet50"``; ``bas recipes
@@ -91,10 +95,14 @@ def label(
     """
     chosen = _changed(recipe, settings)
     dataset = _read(source, background)
+    if model is not None:
+        model = model if isinstance(model, Localizer) else known_model(model)
+        dataset = with_known_tags(dataset, model)
     corrections = data.read_corrections(map(Path, corrected), dataset)
     checked = check(corrections.tagged(dataset), compute.workers, watch)
     with TemporaryDirectory() if out is None else nullcontext(out) as folder:
-        localizer = train(checked, folder, recipe=chosen, weights=weights, resume=resume, compute=compute, watch=watch)
+        start = {"recipe": chosen, "weights": weights, "model": model}
+        localizer = train(checked, folder, **start, resume=resume, compute=compute, watch=watch)
         how = {"objects": objects, "compute": compute, "watch": watch}
         own = localize_corrected(
             checked, localizer, corrections, lambda some, by: predict(some, by, **how), compute.context()
@@ -111,6 +119,7 @@ def train(
     background: str | Sequence[str] = (),
     recipe: str | Recipe = "quick",
     weights: bool | str | Path = True,
+    model: str | Path | Localizer | None = None,
     resume: bool = False,
     compute: Compute = Compute(),
     watch: Watch = Watch(),
@@ -123,6 +132,7 @@ def train(
             <torchbas.structures.Dataset.with_background>`.
         weights: True fetches ImageNet weights by name, a path reads a file or goes on from the folder of any trained
             model, False initializes at random.
+        model: see :func:`label`; without a new tag nothing is trained.
         resume: go on where a stopped run left off.
         settings: see :func:`label`.
 
@@ -131,11 +141,14 @@ def train(
             cannot be had, a recipe that needs another run first, other settings on resume.
         Interrupted: Ctrl-C or SIGTERM, after saving.
     """
+    if model is not None and weights is not True:
+        raise InputError("weights are those of the model that is gone on with: give one of the two.")
     return train_recipe(
         _read(source, background),
         _precise(_changed(recipe, settings), compute),
         Path(out),
         weights=weights,
+        model=model if model is None or isinstance(model, Localizer) else known_model(model),
         device=compute.device,
         workers=compute.workers,
         resume=resume,

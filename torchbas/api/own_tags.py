@@ -52,23 +52,28 @@ def localize_own_tags(
 ) -> OwnTags:
     """Localizations of the photos' own tags; at twice the size where maps hold, Layer-CAM's where dead.
 
+    Of a model that goes on from another, what is known of the tags from there stands, and only new ones are tried.
+
     Args:
         localize: runs the model, with whatever progress and devices.
         enlarged: of a model that has learned from corrected boxes, the tags whose maps hold at twice the size. Its maps
             are judged by those boxes, so that Layer-CAM's stand in for none. Of another, some photos of each tag tell.
     """
-    taught = enlarged is not None
-    localizer = replace(with_inference(localizer, layercam=(), enlarged=()), shapes=())
+    taught, before, known = enlarged is not None, localizer.inference, localizer.known
+    held = () if taught else tuple(tag for tag in before.enlarged if tag in known)
+    shapes = tuple(one for one in localizer.shapes if one[0] in known)
+    localizer = replace(with_inference(localizer, layercam=(), enlarged=held), shapes=shapes)
     own = localizer.with_own_classes(dataset)
     found = list(localize(own, localizer))
     enlarged = enlarged if taught else _better_enlarged(own, localizer, found, localize)
     if enlarged:
-        localizer = with_inference(localizer, enlarged=enlarged)
+        localizer = with_inference(localizer, enlarged=(*held, *enlarged))
         found = _again(own, localizer, found, enlarged, localize)
     reports = report_per_tag(own, found)
     if taught:
         return _with_shapes(found, [replace(one, method=CORRECTED) for one in reports], localizer)
-    dead = tuple(report.tag for report in reports if report.state in ("empty", "full"))
+    empty_or_full = (one.tag for one in reports if one.state in ("empty", "full") and one.tag not in known)
+    dead = (*(tag for tag in before.layercam if tag in known), *empty_or_full)
     if not dead or localizer.model.name != "bas":
         return _with_shapes(found, reports, localizer)
     localizer = with_inference(localizer, layercam=dead)
@@ -86,6 +91,7 @@ def _with_shapes(found: list[Localization], reports: list[TagReport], localizer:
     for one in found:
         shapes[one.label].append(one.shape)
     typical = {tag: Shape(*map(median, zip(*each, strict=True))) for tag, each in shapes.items()}
+    typical |= {tag: Shape(*shape) for tag, *shape in localizer.shapes}
     localizer = replace(localizer, shapes=tuple((tag, *shape) for tag, shape in typical.items()))
     return OwnTags([replace(one, typical=typical[one.label]) for one in found], reports, localizer)
 
@@ -101,7 +107,7 @@ def _better_enlarged(
     if localizer.inference.enlarge != "auto":
         return ()
     plain = first_of_each(found)
-    tags = tuple(report.tag for report in report_per_tag(dataset, found))
+    tags = tuple(report.tag for report in report_per_tag(dataset, found) if report.tag not in localizer.known)
     for count, share in TRIED:
         if not tags:
             break
@@ -175,6 +181,8 @@ def _again(
     labels = {localizer.label_of(tag) for tag in tags}
     chosen = (replace(sample, labels=tuple(sorted(labels.intersection(sample.labels)))) for sample in dataset.samples)
     samples = tuple(sample for sample in chosen if sample.labels)
+    if not samples:
+        return found
     both = [one for one in found if one.label not in tags]
     both += localize(replace(dataset, samples=samples), localizer)
     place = {sample.name: number for number, sample in enumerate(dataset.samples)}

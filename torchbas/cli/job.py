@@ -110,11 +110,16 @@ class Job:
         out: Path,
         recipe: Recipe,
         weights: bool | Path,
+        model: Localizer | None = None,
         *,
         resume: bool,
         begin: Callable[[], None],
     ) -> Localizer:
-        """Trained model, with a progress bar per stage; ``begin`` is called before anything is written."""
+        """Trained model, with a progress bar per stage; ``begin`` is called before anything is written.
+
+        Args:
+            model: an earlier one to go on with.
+        """
         with self.timed("computing features", "batches") as features, self.timed("training") as steps:
 
             def hooks(trained: Localizer) -> Hooks:
@@ -126,10 +131,9 @@ class Job:
                 return Hooks(on_step=steps.step)
 
             watch = api.Watch(batches=features.each, hooks=hooks, unreadable=self.miss)
-            localizer = api.train(
-                dataset, out, recipe=recipe, weights=weights, resume=resume, compute=self.compute, watch=watch
-            )
-        if first_process() and (steps.total or not (out / analysis.LOSSES).is_file()):
+            start = {"recipe": recipe, "weights": weights, "model": model}
+            localizer = api.train(dataset, out, **start, resume=resume, compute=self.compute, watch=watch)
+        if first_process() and (out / "log.csv").is_file() and (steps.total or not (out / analysis.LOSSES).is_file()):
             analysis.draw_losses(out)
         return localizer
 

@@ -36,6 +36,8 @@ class Label(Common):
     """Name of a recipe (bas recipes lists them), or your own FILE.py, which is run."""
     weights: str = "auto"
     """ImageNet weights: auto fetches them, a FILE is read, none initializes at random."""
+    model: Path | None = None
+    """Folder of an earlier bas label, to go on with: what it knows stands, and only tags that are new are learned."""
     background: Background = ()
     """Tags whose photos show none of the others (good, empty): their photos become background, learned as such."""
     objects: Objects = "largest"
@@ -53,13 +55,17 @@ class Label(Common):
         """Check, train, localize, write."""
         from .. import api, data
         from ..training.recipe import check_needs
+        from .going_on import earlier_model
         from .job import MODEL, OUTPUTS, Job
         from .progress import Reporter
 
         alone("label")
         weights, recipe = weights_of(self.weights), self.settings.of(self.recipe)
         check_needs(recipe, recipe.options, weights)
-        dataset = data.read(self.data).with_background(*self.background)
+        dataset, earlier = data.read(self.data).with_background(*self.background), None
+        if self.model:
+            earlier = earlier_model(self.model, self.out, self.weights, recipe, self.data, dataset, self.corrected)
+            dataset, recipe = earlier.dataset, earlier.recipe
         check_formats(self.format, dataset.classes)
         corrections = data.read_corrections(self.corrected, dataset)
         dataset = corrections.tagged(dataset)
@@ -69,10 +75,18 @@ class Label(Common):
         job = Job(self.out, Reporter(self.quiet), api.Compute(self.device, self.workers, precision))
         checked = job.check(dataset, resume=self.resume)
         job.announce_corrections(corrections)
-        job.announce(checked, recipe, weights)
-        localizer = job.train(checked, self.out / "model", recipe, weights, resume=self.resume, begin=begin)
-        begin()
         words = {"command": "label", "words": chosen(self)}
+        if earlier:
+            job.reporter.say(earlier.sentence)
+        if recipe.training.steps != 0:
+            job.announce(checked, recipe, weights)
+        start = earlier.model if earlier else None
+        localizer = job.train(checked, self.out / "model", recipe, weights, start, resume=self.resume, begin=begin)
+        begin()
+        if earlier:
+            words["went_on"] = earlier.result(localizer)
+            if earlier.new:
+                job.reporter.say(earlier.told_apart(localizer, corrected=bool(corrections.boxes)))
         found, reports = job.label(checked, localizer, self.objects, self.out / "model", corrections)
         answer = job.write(found, checked, localizer, self.format, words, reports, corrections)
         job.conclude(

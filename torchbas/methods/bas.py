@@ -7,6 +7,7 @@ import torch
 import torch.distributed as dist
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from ..cam import top_classes
 from ..config import Architecture, Inference, Objective, Training
@@ -41,6 +42,8 @@ class BASMethod(Method, BAS):
     """Of photos with those that a probe is fit to."""
     untagged: bool = False
     """Training photos without a class are learned from."""
+    known: int = 0
+    """Classes, the first ones, whose rows of the head stand when a probe is fit: those of the model it goes on from."""
     mean_feature: Tensor
     """(C) mean of F over the training photos, where it fills the masked foreground."""
     log_area_factor: Tensor
@@ -86,7 +89,11 @@ class BASMethod(Method, BAS):
 
     @torch.no_grad()
     def fit_first(self, batches: Iterable[Batch | FeatureBatch], /) -> None:
-        """The mean feature, the head as a linear probe on F2, which stands from now on, and what photos look like."""
+        """The mean feature, the head as a linear probe on F2, which stands from now on, and what photos look like.
+
+        In a model that goes on from another only the rows of new classes are fit, and what the other remembers of its
+        photos stands in for them.
+        """
         self.freeze_classifier()
         pooled, labels, index, means, grid = [], [], [], [], (1, 1)
         for batch in batches:
@@ -98,21 +105,39 @@ class BASMethod(Method, BAS):
             grid = features.shape[2:]
         blank = None
         if self.options.fill == "mean":
-            self.mean_feature.copy_(torch.cat(means).mean(dim=0))
+            if not self.known:
+                self.mean_feature.copy_(torch.cat(means).mean(dim=0))
             if self.options.background_class:
                 example = self.mean_feature[None, :, None, None].expand(1, -1, *grid)
                 blank = pool(self.deep_features(example))[0]
+        inputs, targets, head = torch.cat(pooled), torch.cat(labels), self.head.get_parameter("0.weight")
         if self.familiarity is not None:
-            first = _first_of_each(torch.cat(index), torch.cat(labels).any(dim=1))
-            self.familiarity.fit(torch.cat(pooled)[first])
+            earlier, likely = self._earlier(self.familiarity, inputs)
+            first = _first_of_each(torch.cat(index), targets.any(dim=1))
+            self.familiarity.fit(torch.cat([earlier, inputs[first]]))
+            inputs, targets = torch.cat([earlier, inputs]), torch.cat([likely, targets])
         weights = linear_probe(
-            torch.cat(pooled),
-            torch.cat(labels),
+            inputs,
+            targets,
             self.options.probe_decay / self.num_classes,
             background_class=self.options.background_class,
             blank=blank,
+            known=head[: self.known, :, 0, 0],
         )
-        self.head.get_parameter("0.weight").copy_(weights[:, :, None, None])
+        head.copy_(weights[:, :, None, None])
+
+    def _earlier(
+        self, familiarity: Familiarity, pooled: Float[Tensor, "N C"]
+    ) -> tuple[Float[Tensor, "M C"], Float[Tensor, "M K"]]:
+        """Pooled features of the photos of the model that this one goes on from, and the class it finds in each.
+
+        Their lengths are not kept: the mean length of ``pooled`` stands for each.
+        """
+        features = familiarity.references * pooled.norm(dim=1).mean()
+        if not self.known:
+            return features, features.new_zeros(len(features), self.num_classes)
+        scores = features @ self.head.get_parameter("0.weight")[: self.known, :, 0, 0].T
+        return features, one_hot(scores.argmax(dim=1), self.num_classes).float()
 
     def losses(self, batch: Batch | FeatureBatch, step: int) -> dict[str, Float[Tensor, ""]]:
         images = self.batch_images(batch) if isinstance(batch, Batch) else None
@@ -170,7 +195,7 @@ class BASMethod(Method, BAS):
         """beta L_ac of one random class's map on each image without a class, by their share of the batch."""
         if not len(rows):
             return features.new_zeros((), dtype=torch.float32)
-        classes = torch.randint(self.num_classes, (len(rows), 1), device=rows.device)
+        classes = torch.randint(self.known, self.num_classes, (len(rows), 1), device=rows.device)
         share = len(rows) / len(features)
         return self.options.area * share * area(self.generator.of(features[rows], classes))
 

@@ -35,6 +35,7 @@ STORED = {
     "fingerprint": str,
     "shapes": tuple[tuple[str, Share, Share], ...],
     "corrections": tuple[str, NonNegative[int], Share, Share, Share],
+    "began_from": tuple[str, NonNegative[int]],
 }
 """Fields of :class:`TrainedModel` that its card holds, and their types."""
 N = TypeVar("N", bound=nn.Module)
@@ -64,6 +65,14 @@ class TrainedModel(Generic[N]):
     corrections: tuple[str, int, float, float, float] = ("", 0, 0.0, 0.0, 0.0)
     """Hash and number of the corrected boxes it was given, and shares that were correct before it learned from others
     of them, after that, and after it learned from half of those; without any, nothing."""
+    began_from: tuple[str, int] = ("", 0)
+    """Fingerprint of the model that it goes on from, and how many of its classes, the first ones, it has from there;
+    of a model of its own, nothing."""
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Classes of the model that it goes on from."""
+        return self.classes[: self.began_from[1]]
 
     def __post_init__(self) -> None:
         # a network computes the same to the last bit whether it was just trained or is read from a file

@@ -33,6 +33,11 @@ class Familiarity(nn.Module):
         self.register_buffer("features", torch.zeros(REFERENCES, channels))
         self.register_buffer("nearest", torch.full((REFERENCES,), ABSENT))
 
+    @property
+    def references(self) -> Float[Tensor, "N C"]:
+        """The features that are compared with, without the places that none fills."""
+        return self.features[self.nearest < ABSENT]
+
     @torch.no_grad()
     @torch.autocast("cuda", enabled=False)
     @torch.autocast("cpu", enabled=False)

@@ -19,6 +19,7 @@ from ..model.weights import is_run, normalization, origin, start_from
 from ..structures import Dataset
 from .fabric import Fabric
 from .feature_cache import FEATURES, LARGEST, CachedLoader, cache_features, feature_bytes, worthwhile_views
+from .going_on import GoingOn, going_on_recipe, new_tags, with_known_tags
 from .loop import Hooks, Loader
 from .train import Task, train
 
@@ -29,6 +30,7 @@ def train_recipe(
     out: Path,
     *,
     weights: bool | str | Path = True,
+    model: Localizer | None = None,
     device: str = "auto",
     workers: int = 0,
     resume: bool = False,
@@ -41,6 +43,7 @@ def train_recipe(
     Args:
         weights: True fetches ImageNet weights by name, a path reads a local file or goes on from the folder of any
             trained model, False starts from nothing.
+        model: one to go on with: what it knows stands, and only tags that are new are learned.
         hooks: makes the callbacks from the untrained model, before the first step.
         unreadable: told of photos that cannot be read any more, in whose place the next one is learned from.
 
@@ -50,7 +53,8 @@ def train_recipe(
             of other settings.
         Interrupted: stopped by the user; ``resume`` goes on.
     """
-    job = method_task(dataset, recipe, out, weights=weights, workers=workers, progress=progress, unreadable=unreadable)
+    how = {"workers": workers, "progress": progress, "unreadable": unreadable}
+    job = method_task(dataset, recipe, out, weights=weights, model=model, **how)
     return train(job, out, device=device, resume=resume, hooks=hooks)  # pyright: ignore[reportArgumentType, reportReturnType]
 
 
@@ -60,11 +64,14 @@ def method_task(
     out: Path,
     *,
     weights: bool | str | Path = True,
+    model: Localizer | None = None,
     workers: int = 0,
     progress: Progress = silent,
     unreadable: Unreadable | None = None,
 ) -> Task:
     """Task of :func:`torchbas.training.recipe.train_recipe`, with the same errors; nothing is computed yet."""
+    if model is not None:
+        recipe = going_on_recipe(model, recipe, new_tags(model, dataset))
     kind = methods.load(recipe.method)
     options = kind.read_options(recipe.options)
     check_needs(recipe, options, weights)
@@ -75,10 +82,13 @@ def method_task(
             f"{recipe.name} caches the features of F1, but {recipe.method} learns from the photos: "
             "--f1 frozen or train."
         )
-    samples = trainable(dataset, untagged=kind.learns_background(options))
-    start = _Start(samples, replace(recipe, options=options), kind, weights)
+    if model is not None:
+        start = GoingOn(model, with_known_tags(dataset, model), recipe)
+    else:
+        samples = trainable(dataset, untagged=kind.learns_background(options))
+        start = _Start(samples, replace(recipe, options=options), kind, weights)
     cached = recipe.training.f1 == "cached" and not kind.needs_images(recipe.architecture, options)
-    batches = _Batches(samples, recipe.training, cached, out, workers, progress, unreadable)
+    batches = _Batches(start.samples, recipe.training, cached, out, workers, progress, unreadable)
     return Task(
         recipe.training,
         start.fingerprint,
@@ -86,6 +96,7 @@ def method_task(
         batches.loader,
         Localizer.load,
         start.setup,
+        start.finish,
         leftovers=(FEATURES,),
         unused_parameters=getattr(options, "classifier_steps", 0) > 0,
     )
@@ -180,6 +191,9 @@ class _Start:
         if self.recipe.architecture.align:
             trained.model.align()
         trained.model.setup(self.samples, self.recipe.training)
+
+    def finish(self, _: Fabric, trained: TrainedModel[Any]) -> None:
+        """Nothing is left to do after the last step."""
 
 
 @dataclass(frozen=True)
