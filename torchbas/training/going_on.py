@@ -145,7 +145,7 @@ class GoingOn:
             inference=self.recipe.inference,
             changes={**before.changes, **self.recipe.changes},
             fingerprint=self.fingerprint,
-            corrections=("", 0, 0.0, 0.0),
+            corrections=TrainedModel.corrections,  # none
             began_from=(before.fingerprint, len(before.classes)),
         )
 
