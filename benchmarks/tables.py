@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from corrections_tables import corrections_table
 from going_on_tables import going_on_table
 from hostile_table import rows as hostile_rows
 from speed_tables import TABLES as SPEED_TABLES
@@ -216,28 +217,6 @@ def masks_table(results: Results) -> str:
             cells = [_percent(found["metrics"]["miou"]), threshold, photos, found["commit"][:7]]
         rows.append([name, *cells])
     return markdown(["msrc15, 15 classes", "mIoU", "threshold", "photos", "commit"], rows)
-
-
-def corrections_table(results: Results) -> str:
-    """What corrected boxes do for the photos that were not corrected."""
-    found = {key: one for key, one in results.items() if key.startswith("corrections/")}
-    places = {key: (*_split_count(key), one["seed"]) for key, one in found.items()}
-    rows = []
-    for key in sorted(found, key=places.__getitem__):
-        one, (_, count, seed) = found[key], places[key]
-        metrics, left = one["metrics"], one["left_out"]
-        guess = f"{100 * left['before']:.0f} to {100 * left['after']:.0f}" if left["boxes"] else ""
-        mask = _percent(metrics["mask_iou"]) if "mask_iou" in metrics else ""
-        data = one["data"].partition(",")[0]
-        cells = [_percent(metrics["gt_known"]), mask, guess, _minutes(one["seconds"]), one["commit"][:7]]
-        rows.append([data, str(count), str(seed), *cells])
-    head = ["folder", "corrected", "seed", "GT-known of the others", "mask IoU", "said of those left out, %", "time"]
-    return markdown([*head, "commit"], rows)
-
-
-def _split_count(key: str) -> tuple[str, int]:
-    name, count, _ = key.rsplit("_", 2)
-    return name, int(count)
 
 
 ENDS = ("read", "refused", "exit 0", "exit 2", "well")
