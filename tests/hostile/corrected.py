@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 from torchbas.data.corrections import read_corrections
 from torchbas.structures import Dataset, Sample
@@ -16,6 +17,12 @@ GALLERY = {
     "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
     "images": [{"id": 1, "file_name": NAME, "width": WIDTH, "height": HEIGHT, "reviewed": ["cat", "dog"]}],
     "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [3, 4, 20, 15], "iscrowd": 0}],
+}
+RUNS = {"size": [HEIGHT, WIDTH], "counts": [305, 5, 25, 5, 860]}
+OUTLINES = [[[3, 4, 23, 4, 13, 19]], RUNS, RUNS | {"counts": "a95i00Sj0"}, []]
+COCO = GALLERY | {
+    "images": [{"id": 1, "file_name": NAME, "width": WIDTH, "height": HEIGHT}],
+    "annotations": [GALLERY["annotations"][0] | {"segmentation": outline} for outline in OUTLINES],
 }
 PLACE = {"x": 10, "y": 20, "width": 50, "height": 40, "rotation": 15}
 REGION = {"original_width": WIDTH, "original_height": HEIGHT, "value": {**PLACE, "rectanglelabels": ["cat"]}}
@@ -29,6 +36,7 @@ VOC = f"""<annotation><folder>cat</folder><filename>1.jpg</filename><path>{NAME}
 <bndbox><xmin>4</xmin><ymin>5</ymin><xmax>23</xmax><ymax>19</ymax></bndbox></object></annotation>"""
 FILES: dict[str, dict[str, str]] = {
     "gallery": {"a.json": json.dumps(GALLERY)},
+    "coco": {"a.json": json.dumps(COCO)},
     "label_studio": {"a.json": json.dumps(TASKS)},
     "cvat": {"a.xml": CVAT},
     "voc": {"Annotations/a.xml": VOC},
@@ -55,3 +63,6 @@ def read(tool: str, folder: Path) -> None:
     for (name, _), boxes in found.boxes.items():
         assert name == NAME
         assert all(0 <= x0 < x1 <= WIDTH and 0 <= y0 < y1 <= HEIGHT for x0, y0, x1, y1 in boxes)
+    for key, masks in found.masks.items():
+        assert len(masks) == len(found.boxes[key])
+        assert all(coco_mask.decode(one).shape == (HEIGHT, WIDTH) and coco_mask.area(one) for one in masks if one)

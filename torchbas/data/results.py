@@ -161,6 +161,7 @@ def _word(value: object) -> str:
 def _name(value: object) -> str:
     """A photo's name, which stays below the photos' folder."""
     parts = PurePosixPath(_word(value))
+    os.fsencode(parts)  # raises ValueError for what no file can be called
     if parts.is_absolute() or ".." in parts.parts or not parts.parts or "\0" in str(value):
         raise ValueError(f"{value!r} does not stay below the folder of the photos")
     return str(value)
