@@ -15,6 +15,8 @@ NONE = TrainingPairs(*(torch.zeros(shape) for shape in ((0, 2, 1, 1, 1), (0,), (
     label=torch.zeros(0, dtype=torch.long), masked=torch.zeros(0, dtype=torch.bool)
 )
 
+THIRD = THRESHOLDS.index(USUAL)
+
 
 def one(name="a.jpg", tag="cat", box=(0.0, 0.0, 100.0, 50.0), grid=None):
     grid = np.zeros((4, 4), np.float32) if grid is None else grid
@@ -44,7 +46,7 @@ def test_boxes_at_each_threshold_are_those_of_the_resized_map(tmp_path):
     assert _correct_at([one(grid=grid)], fold).tolist() == expected
 
 
-@pytest.mark.parametrize(("better", "chosen"), [(11, (0, 0, USUAL)), (13, (1, 1, 4))])
+@pytest.mark.parametrize(("better", "chosen"), [(11, (0, 0, THIRD)), (13, (1, 1, 4))])
 def test_another_way_must_be_clearly_better(better, chosen):
     """Of 20: by more than 1.6; the neighbors of a threshold count half as much as it does."""
     counts = {(loss, size): np.zeros(6) for loss in (0, 1) for size in (0, 1)}
@@ -56,4 +58,8 @@ def test_another_way_must_be_clearly_better(better, chosen):
 def test_a_lucky_threshold_does_not_count():
     counts = {(0, 0): np.full(6, 10.0)}
     counts[0, 0][3] = 12
-    assert _best(counts, 20) == (0, 0, USUAL)
+    assert _best(counts, 20) == (0, 0, THIRD)
+
+
+def test_a_threshold_of_the_user_s_own_is_the_only_one():
+    assert _best({(0, 0): np.array([3.0]), (1, 0): np.array([9.0])}, 20, (0.55,)) == (1, 0, 0)

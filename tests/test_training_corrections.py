@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 from torchbas.config import Architecture
 from torchbas.inference.localizer import Localizer
@@ -125,9 +126,8 @@ def test_masks_are_brought_to_the_grid_of_the_features(localizer, tmp_path):
     Image.new("RGB", (64, 32)).save(tmp_path / "a.png")
     sample, mask = Sample(tmp_path / "a.png", "a.png", (0,)), np.zeros((32, 64), bool)
     mask[:16, 32:] = True
-    pairs = training_pairs(
-        localizer, [Corrected(sample, 0, ((32.0, 0.0, 64.0, 16.0),), mask), Corrected(sample, 0, ())]
-    )
+    rle = dict(coco_mask.encode(np.asfortranarray(mask, np.uint8)))
+    pairs = training_pairs(localizer, [Corrected(sample, 0, ((32.0, 0.0, 64.0, 16.0),), rle), Corrected(sample, 0, ())])
     assert pairs.masked.tolist() == [True, False]
     side = pairs.masks.shape[1] // 2
     expected = torch.zeros(2 * side, 2 * side)

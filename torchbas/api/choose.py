@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import torch
+from jaxtyping import Int
+from torch import Tensor
 from torchvision.ops import box_iou
 
 from ..inference.boxes import largest_box
@@ -26,7 +28,7 @@ FILLS = (0.0, 0.5, None)
 """Shares of the loss that ask for all of a box's inside, see :func:`~torchbas.training.corrections.box_loss`; None:
 nothing is learned, only the size and the threshold are chosen."""
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
-USUAL = THRESHOLDS.index(0.3)
+USUAL = 0.3
 """Threshold of maps that have learned, unless another is better."""
 NEAR = (0.25, 0.5, 0.25)
 """Weights by which a threshold's count is averaged with those of its neighbors."""
@@ -52,7 +54,7 @@ class Choice(NamedTuple):
     correct: int
     """Corrections with a box whose IoU with a true one is at least .5."""
     by_half: int
-    """The same of a generator that has learned from half as many."""
+    """The same of a generator that has learned from half as many; 0 where nothing is learned."""
 
 
 class _Fold(NamedTuple):
@@ -60,8 +62,8 @@ class _Fold(NamedTuple):
     """Photos that were left out, with the tags that have a corrected box."""
     boxes: dict[tuple[str, str], tuple[Box, ...]]
     """Their boxes, by photo and tag."""
-    pairs: TrainingPairs
-    """The others."""
+    rest: Int[Tensor, " R"]
+    """Rows of the others among all that is learned from."""
 
 
 def choose(
@@ -76,38 +78,43 @@ def choose(
 
     First the loss, the size and the threshold, without a CRF; then whether the CRF draws the masks to the edges. The
     usual way is by the projections, at the photo's own size and the usual threshold, without a CRF; another must be
-    better by :data:`MARGIN`.
+    better by :data:`MARGIN`. A threshold that differs from the recipe's was chosen by the user, and stays.
 
     Args:
         photos: those of the corrections, with the model's classes.
         given: the corrections.
         known: what is learned from them.
     """
-    folds = list(_folds(photos, given, known))
-    counter = iter(turns(range(2 * len(folds)), 2 * len(folds)))
-    sizes = _sizes(localizer)
-    counts: dict[tuple[int, int], np.ndarray] = defaultdict(lambda: np.zeros(len(THRESHOLDS)))
+    folds = list(_folds(photos, given))
+    asked = sum(len(fold.boxes) for fold in folds)
+    counter = iter(turns(range(3 * len(folds)), 3 * len(folds)))
+    sizes, levels = _sizes(localizer), _levels(localizer)
+    counts: dict[tuple[int, int], np.ndarray] = defaultdict(lambda: np.zeros(len(levels)))
+
+    def correct(learner: Localizer, settings: Mapping[str, Any], fold: _Fold) -> int:
+        reading = with_inference(learner, **settings)
+        return correct_boxes(reading.stream(fold.asked, precision=precision), fold.boxes)
+
     for fold, _ in zip(folds, counter, strict=False):
         for loss, fill in enumerate(FILLS):
-            other = taught(localizer, fold.pairs, fill)
+            other = taught(localizer, known.some(fold.rest), fill)
             for size, settings in enumerate(sizes):
-                reading = with_inference(other, refine="none", threshold=THRESHOLDS[0], **settings)
-                counts[loss, size] += _correct_at(list(reading.stream(fold.asked, precision=precision)), fold)
-    asked = sum(len(fold.boxes) for fold in folds)
-    loss, size, level = _best(counts, asked)
-    plain = {**sizes[size], "threshold": THRESHOLDS[level], "refine": "none"}
-    refined = plain | {"refine": localizer.inference.refine}
-    drawn = half = 0
-    for fold, _ in zip(folds, counter, strict=False):
-        if refined != plain:
-            drawn += _correct(taught(localizer, fold.pairs, FILLS[loss]), refined, fold, precision)
-        fewer = torch.arange((len(fold.pairs.label) + 1) // 2, device=fold.pairs.label.device)
-        half += _correct(taught(localizer, fold.pairs.some(fewer), FILLS[loss]), plain, fold, precision)
-    next(counter, None)
-    count = int(counts[loss, size][level])
-    if drawn > count + MARGIN * asked**0.5:
-        return Choice(FILLS[loss], refined, drawn, half)
-    return Choice(FILLS[loss], plain, count, half)
+                reading = with_inference(other, refine="none", threshold=levels[0], **settings)
+                counts[loss, size] += _correct_at(reading.stream(fold.asked, precision=precision), fold, levels)
+    loss, size, level = _best(counts, asked, levels)
+    fill, count = FILLS[loss], int(counts[loss, size][level])
+    inference = {**sizes[size], "threshold": levels[level], "refine": "none"}
+    if (drawn := inference | {"refine": localizer.inference.refine}) != inference:
+        pairs = zip(folds, counter, strict=False)
+        by_crf = sum(correct(taught(localizer, known.some(fold.rest), fill), drawn, fold) for fold, _ in pairs)
+        if by_crf > count + MARGIN * asked**0.5:
+            inference, count = drawn, by_crf
+    half = 0
+    for fold, _ in zip(folds if fill is not None else (), counter, strict=False):
+        fewer = fold.rest[: (len(fold.rest) + 1) // 2]
+        half += correct(taught(localizer, known.some(fewer), fill), inference, fold)
+    list(counter)  # what was not needed
+    return Choice(fill, inference, count, half)
 
 
 def taught(localizer: Localizer, pairs: TrainingPairs, fill: float | None) -> Localizer:
@@ -115,16 +122,16 @@ def taught(localizer: Localizer, pairs: TrainingPairs, fill: float | None) -> Lo
     return localizer if fill is None else learned(localizer, pairs, fill)
 
 
-def _folds(photos: Dataset, given: Sequence[Corrected], known: TrainingPairs) -> Iterable[_Fold]:
+def _folds(photos: Dataset, given: Sequence[Corrected]) -> Iterable[_Fold]:
     """The corrections, each in one fold; those without a box are learned from, but not asked for."""
     order = np.random.default_rng(0).permutation(len(given))
     for start in range(FOLDS):
         out = set(order[start::FOLDS].tolist())
         asked = [given[row] for row in sorted(out) if given[row].boxes]
         if asked:
-            rest = torch.tensor([row for row in order if row not in out], device=known.label.device)
+            rest = torch.tensor([row for row in order.tolist() if row not in out], dtype=torch.long)
             boxes = {(one.sample.name, photos.classes[one.label]): one.boxes for one in asked}
-            yield _Fold(_only(photos, asked), boxes, known.some(rest))
+            yield _Fold(_only(photos, asked), boxes, rest)
 
 
 def _only(photos: Dataset, asked: Sequence[Corrected]) -> Dataset:
@@ -146,18 +153,21 @@ def _sizes(localizer: Localizer) -> list[dict[str, Any]]:
     return [{"enlarged": ()}, *tags, {"enlarged": (), "enlarge": "mean"}]
 
 
-def _best(counts: Mapping[tuple[int, int], np.ndarray], asked: int) -> tuple[int, int, int]:
+def _levels(localizer: Localizer) -> tuple[float, ...]:
+    """Thresholds to choose from."""
+    own = localizer.changes.get("threshold")
+    return THRESHOLDS if not isinstance(own, float) else (own,)
+
+
+def _best(
+    counts: Mapping[tuple[int, int], np.ndarray], asked: int, levels: Sequence[float] = THRESHOLDS
+) -> tuple[int, int, int]:
     """Loss, size and threshold with the most correct, the neighboring thresholds counted too."""
-    usual, scores = (0, 0, USUAL), {}
+    usual, scores = (0, 0, levels.index(USUAL) if USUAL in levels else 0), {}
     for (loss, size), each in counts.items():
         smooth = np.convolve(np.pad(each, 1, mode="edge"), NEAR, "valid")
         scores |= {(loss, size, level): value for level, value in enumerate(smooth)}
     return max(scores, key=lambda way: scores[way] - (0 if way == usual else MARGIN * asked**0.5))
-
-
-def _correct(localizer: Localizer, settings: Mapping[str, Any], fold: _Fold, precision: Callable[[], Any]) -> int:
-    """How many of a fold are correct by one way."""
-    return correct_boxes(with_inference(localizer, **settings).stream(fold.asked, precision=precision), fold.boxes)
 
 
 def correct_boxes(found: Iterable[Localization], true: Mapping[tuple[str, str], Sequence[Box]]) -> int:
@@ -167,13 +177,13 @@ def correct_boxes(found: Iterable[Localization], true: Mapping[tuple[str, str], 
     return sum(_meets(box, boxes) for box, boxes in both)
 
 
-def _correct_at(found: Iterable[Localization], fold: _Fold) -> np.ndarray:
-    """The same at each of :data:`THRESHOLDS`, from maps that were read at the lowest."""
-    result = np.zeros(len(THRESHOLDS))
+def _correct_at(found: Iterable[Localization], fold: _Fold, levels: Sequence[float] = THRESHOLDS) -> np.ndarray:
+    """The same at each of several thresholds, from maps that were read at the lowest."""
+    result = np.zeros(len(levels))
     for (name, tag), one in first_of_each(found).items():
         large = cv2.resize(one.grid, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
         height, width = (side / SIDE for side in one.size)
-        for level, threshold in enumerate(THRESHOLDS):
+        for level, threshold in enumerate(levels):
             if large.max() > threshold:
                 x0, y0, x1, y1 = largest_box(large, threshold)
                 box = (x0 * width, y0 * height, x1 * width, y1 * height)

@@ -57,7 +57,9 @@ class Learning(NamedTuple):
 
     @property
     def outlook(self) -> str:
-        """Whether more corrections will pay, in words."""
+        """Whether more corrections will pay, in words; empty where nothing was learned that tells."""
+        if not (self.kept and self.by_half):
+            return ""
         pays = self.after >= self.by_half + PAYS
         advice = "more corrections still pay" if pays else "more corrections have stopped paying"
         return f"learning from half as many: {self.by_half:.0%}, so {advice}"
@@ -128,7 +130,9 @@ def learn(
     result = Learning(corrections.fingerprint, len(asked), *(round(count / len(asked), 4) for count in counts))
     if not result.kept:
         return localizer, result
-    return with_inference(taught(plain, known, choice.fill), **choice.inference), result
+    corrected = {tag for _, tag in corrections.boxes}
+    stand_in = tuple(tag for tag in localizer.inference.layercam if tag not in corrected)
+    return with_inference(taught(plain, known, choice.fill), layercam=stand_in, **choice.inference), result
 
 
 def _given(dataset: Dataset, corrections: Corrections) -> list[Corrected]:

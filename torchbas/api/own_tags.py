@@ -57,12 +57,14 @@ def localize_own_tags(
     Args:
         localize: runs the model, with whatever progress and devices.
         enlarged: of a model that has learned from corrected boxes, the tags whose maps hold at twice the size. Its maps
-            are judged by those boxes, so that Layer-CAM's stand in for none. Of another, some photos of each tag tell.
+            are judged by those boxes, so that Layer-CAM's stand in where they did before, for tags without corrections.
+            Of another model some photos of each tag tell.
     """
     taught, before, known = enlarged is not None, localizer.inference, localizer.known
     held = () if taught else tuple(tag for tag in before.enlarged if tag in known)
     shapes = tuple(one for one in localizer.shapes if one[0] in known)
-    localizer = replace(with_inference(localizer, layercam=(), enlarged=held), shapes=shapes)
+    stand_in = before.layercam if taught else ()
+    localizer = replace(with_inference(localizer, layercam=stand_in, enlarged=held), shapes=shapes)
     own = localizer.with_own_classes(dataset)
     found = list(localize(own, localizer))
     enlarged = enlarged if taught else _better_enlarged(own, localizer, found, localize)
@@ -71,7 +73,9 @@ def localize_own_tags(
         found = _again(own, localizer, found, enlarged, localize)
     reports = report_per_tag(own, found)
     if taught:
-        return _with_shapes(found, [replace(one, method=CORRECTED) for one in reports], localizer)
+        methods = ("layercam" if one.tag in stand_in else CORRECTED for one in reports)
+        reports = [replace(one, method=method) for one, method in zip(reports, methods, strict=True)]
+        return _with_shapes(found, reports, localizer)
     empty_or_full = (one.tag for one in reports if one.state in ("empty", "full") and one.tag not in known)
     dead = (*(tag for tag in before.layercam if tag in known), *empty_or_full)
     if not dead or localizer.model.name != "bas":

@@ -184,7 +184,8 @@ class Job:
         own = localize_corrected(dataset, localizer, corrections, localize, self.compute.context(), turns)
         if (learning := Learning(*own.localizer.corrections)).boxes:
             self.reporter.say(learning.sentence)
-            self.reporter.say(learning.outlook)
+            if learning.outlook:
+                self.reporter.say(learning.outlook)
         if own.localizer != localizer:
             own.localizer.save(model)
         if own.localizer.inference.enlarged:
@@ -226,7 +227,7 @@ class Job:
         absent = [key for key, boxes in corrections.boxes.items() if not boxes] if corrections else []
         own = localizer.with_own_classes(dataset)
         facts = {"model": f"{localizer.model.architecture.backbone}, recipe {localizer.recipe or 'unknown'}"}
-        if (learning := Learning(*localizer.corrections)).boxes:
+        if (learning := Learning(*localizer.corrections)).outlook:
             facts[ADVICE] = f"Of corrections left out, correct: {learning.after:.0%}; {learning.outlook}."
         with self.timed("writing"):
             api.save(

@@ -62,7 +62,7 @@ class Serve(Common):
                 access_log=False,
                 lifespan="off",
                 ws="none",
-                limit_concurrency=64,
+                limit_concurrency=16,
                 timeout_graceful_shutdown=1,
                 server_header=False,
             )

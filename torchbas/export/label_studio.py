@@ -5,6 +5,7 @@ the folder of photos lies in, for Label Studio serves nothing that lies in its d
 """
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def _folder(results: Results) -> str:
     for one in results.detections:
         path = one.image.absolute().as_posix()
         if one.photo is None and path.endswith(f"/{one.name}"):
-            root = Path(path.removesuffix(f"/{one.name}")).resolve().name  # it may have been given as dots
+            root = Path(os.path.normpath(path.removesuffix(f"/{one.name}"))).name  # it may have been given as dots
             return f"{root}/" if root else ""
     return ""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..data.corrections.readers import BROKEN, Entry, label_studio_entries
+from ..data.corrections.readers import BROKEN, Entry, label_studio_entries, photo_in
 from ..errors import InputError, one_line
 from ..inputs import read_json
 from ..io import atomic_write
@@ -23,7 +23,10 @@ class Annotations:
         self.folder, self._lock = folder, threading.RLock()
         self._task_of: dict[int, Path] = {}
         for file in sorted(folder.glob("task-*.json")):
-            (task,) = _understood(read_json(file), str(file))
+            tasks = read_json(file)
+            if not isinstance(tasks, list) or len(tasks) != 1:
+                raise InputError(f"{file} is not understood: it should hold one task.")
+            (task,) = _understood(tasks, str(file))
             self._task_of |= {one["id"]: file for one in task["annotations"]}
 
     def __len__(self) -> int:
@@ -81,16 +84,13 @@ class Annotations:
         self._task_of |= {one["id"]: file for one in task["annotations"]}
 
 
-def photo_of(data: Any, key: str = "") -> str:
-    """Address of the photo in a task's data, under its key, or the first text there.
+def photo_of(data: Any, key: str = "image") -> str:
+    """Address of the photo in a task's data, see :func:`~torchbas.data.corrections.readers.photo_in`.
 
     Raises:
         InputError: there is none.
     """
-    found = data.get(key) if isinstance(data, dict) else None
-    texts = [found] if found else data.values() if isinstance(data, dict) else ()
-    address = next((text for text in texts if isinstance(text, str) and text), None)
-    if address is None:
+    if not isinstance(data, dict) or not (address := photo_in(data, key)):
         raise InputError("The task has no address of a photo in its data.")
     return address
 

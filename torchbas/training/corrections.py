@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from pycocotools import mask as coco_mask
 from torch import Tensor
 
 from ..data import evaluation_loader, standardize, whole_view
@@ -32,8 +33,8 @@ class Corrected(NamedTuple):
     label: int
     boxes: tuple[Box, ...]
     """In pixels of the photo."""
-    mask: Bool[np.ndarray, "H W"] | None = None
-    """True pixels of all of them, where each was drawn."""
+    mask: dict[str, Any] | None = None
+    """True pixels of all of them, where each was drawn, as COCO's run lengths."""
 
 
 class TrainingPairs(NamedTuple):
@@ -85,7 +86,8 @@ def training_pairs(
     masks = np.zeros((len(samples), height, width), np.float32)
     for place, one in enumerate(corrected):
         if one.mask is not None:
-            masks[place] = cv2.resize(one.mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+            pixels = coco_mask.decode(one.mask).astype(np.float32)  # pyright: ignore[reportArgumentType]
+            masks[place] = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
     return TrainingPairs(
         both,
         torch.tensor([one.label for one in corrected], device=device),
@@ -109,9 +111,8 @@ def learned(localizer: Localizer, given: TrainingPairs, fill: float = 0.0, seed:
     assert isinstance(model, BAS)
     generator = model.generator.requires_grad_(True)
     generator.share_gradients(SHARING)
-    generator.slope = (
-        0.0  # a logarithm's gradient needs no help at 0 and 1; of a model that was just trained it is not 0
-    )
+    # A logarithm's gradient needs no help at 0 and 1; of a model that was just trained the slope is not 0.
+    generator.slope = 0.0
     optimizer = torch.optim.Adam(generator.parameters(), lr=RATE)
     rng = np.random.default_rng(seed)
     for _ in range(STEPS):

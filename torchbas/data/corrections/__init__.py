@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
 from pycocotools import mask as coco_mask
 
 from ...errors import InputError, one_line
@@ -75,12 +74,12 @@ class Corrections:
         )
         return replace(dataset, samples=tuple(samples))
 
-    def mask_of(self, name: str, tag: str) -> Bool[np.ndarray, "H W"] | None:
+    def mask_of(self, name: str, tag: str) -> RLE | None:
         """All that is of a tag in a photo; None where not all of it was outlined."""
         masks = self.masks.get((name, tag), ())
         if not masks or any(one is None for one in masks):
             return None
-        return coco_mask.decode(coco_mask.merge(list(masks))).astype(bool)  # pyright: ignore[reportArgumentType]
+        return dict(coco_mask.merge(list(masks)))  # pyright: ignore[reportArgumentType]
 
     @property
     def fingerprint(self) -> str:
@@ -111,13 +110,14 @@ def read_corrections(paths: Iterable[Path], dataset: Dataset) -> Corrections:
     corrections of a tag in a photo the last one counts.
 
     Raises:
-        InputError: a file that is missing or is not understood, or none of whose photos is there.
+        InputError: a file that is missing or is not understood; none of the photos of all files is there.
     """
-    photos = PhotoIndex(dataset)
+    photos, paths = PhotoIndex(dataset), list(paths)
     known, renamed, problems = {}, {}, []
     for path in paths:
         entries = read_entries(path)
-        before = len(problems)
+        if not entries:
+            problems.append(Problem(path.name, f"{path.name} has no corrected photo"))
         for entry in entries:
             try:
                 sample = photos.of(entry)
@@ -128,11 +128,10 @@ def read_corrections(paths: Iterable[Path], dataset: Dataset) -> Corrections:
             if sample.name != entry.name and entry.sha256:
                 renamed[entry.name] = sample.name
             known |= {(sample.name, tag): things for tag, things in found.items()}
-        if len(problems) - before == len(entries):
-            why = problems[-1].reason if entries else f"{path.name} has no corrected photo"
-            raise InputError(
-                f"--corrected {path} matches no photo of {dataset.root} ({why}): give the photos it is of."
-            )
+    if paths and not known:
+        why = problems[0].reason if problems else f"{paths[0].name} has no corrected tag"
+        what = f"{paths[0]} matches" if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more match"
+        raise InputError(f"--corrected {what} no photo of {dataset.root} ({why}): give the photos it is of.")
     return Corrections.of(known, renamed, tuple(problems))
 
 

@@ -111,7 +111,7 @@ def label_studio_entries(tasks: list[dict[str, Any]]) -> Iterator[Entry]:
             done = [one for one in task.get("annotations", ()) if not one.get("was_cancelled")]
             if not done:
                 continue
-            image = next((value for value in task["data"].values() if isinstance(value, str)), "")
+            image = photo_in(task["data"])
             regions = [region for region in done[-1]["result"] if region.get("value")]
             values = [region["value"] | {"size": _original(region)} for region in regions]
         else:
@@ -129,7 +129,14 @@ def label_studio_entries(tasks: list[dict[str, Any]]) -> Iterator[Entry]:
             if labels:
                 things.setdefault(normalize_tag(str(labels[0])), []).append(_shares(value))
         size = next((value["size"] for value in values if value["size"]), None)
-        yield Entry(file_of(image), things, size, nothing=not things, relative=True)
+        if things or not values:  # regions of other kinds say nothing
+            yield Entry(file_of(image), things, size, nothing=not things, relative=True)
+
+
+def photo_in(data: dict[str, Any], key: str = "image") -> str:
+    """Address of the photo in a task's data: under its key, else the first text; empty where there is none."""
+    texts = (value for value in (data.get(key), *data.values()) if isinstance(value, str))
+    return next(filter(None, texts), "")
 
 
 def _original(region: dict[str, Any]) -> tuple[int, int] | None:
@@ -139,7 +146,7 @@ def _original(region: dict[str, Any]) -> tuple[int, int] | None:
 def file_of(address: str) -> str:
     """The photo in an address: ``/data/local-files/?d=cat/1.jpg``, ``/data/upload/3/0123abcd-1.jpg``, a path."""
     parts = urlsplit(address)
-    name = parse_qs(parts.query)["d"][0] if "d=" in parts.query else unquote(parts.path)
+    (name,) = parse_qs(parts.query).get("d", [unquote(parts.path)])[:1]
     return re.sub(r"(^|.*/)upload/\d+/[0-9a-f]{8}-", "", name)
 
 
