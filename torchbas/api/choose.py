@@ -23,13 +23,15 @@ from .own_tags import first_of_each, with_inference
 FOLDS = 5
 MARGIN = 0.35
 """By how much another way must be better than the usual one, times the square root of the number of corrections: two of
-ten or twenty, four of a hundred (docs/correct.md)."""
+twenty, four of a hundred (docs/correct.md)."""
 FILLS = (0.0, 0.5, None)
 """Shares of the loss that ask for all of a box's inside, see :func:`~torchbas.training.corrections.box_loss`; None:
 nothing is learned, only the size and the threshold are chosen."""
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 USUAL = 0.3
 """Threshold of maps that have learned, unless another is better."""
+TELLING = 20
+"""Corrections from which on another way than the usual one is tried: the best of many on ten of them is mostly luck."""
 NEAR = (0.25, 0.5, 0.25)
 """Weights by which a threshold's count is averaged with those of its neighbors."""
 SIDE = 256
@@ -78,7 +80,8 @@ def choose(
 
     First the loss, the size and the threshold, without a CRF; then whether the CRF draws the masks to the edges. The
     usual way is by the projections, at the photo's own size and the usual threshold, without a CRF; another must be
-    better by :data:`MARGIN`. A threshold that differs from the recipe's was chosen by the user, and stays.
+    better by :data:`MARGIN`, and is tried only from :data:`TELLING` corrections on. A threshold that differs from the
+    recipe's was chosen by the user, and stays.
 
     Args:
         photos: those of the corrections, with the model's classes.
@@ -88,7 +91,9 @@ def choose(
     folds = list(_folds(photos, given))
     asked = sum(len(fold.boxes) for fold in folds)
     counter = iter(turns(range(3 * len(folds)), 3 * len(folds)))
-    sizes, levels = _sizes(localizer), _levels(localizer)
+    fills, sizes, levels, refine = FILLS, _sizes(localizer), _levels(localizer), localizer.inference.refine
+    if asked < TELLING:
+        fills, sizes, levels, refine = fills[:1], sizes[:1], (USUAL,) if USUAL in levels else levels, "none"
     counts: dict[tuple[int, int], np.ndarray] = defaultdict(lambda: np.zeros(len(levels)))
 
     def correct(learner: Localizer, settings: Mapping[str, Any], fold: _Fold) -> int:
@@ -96,15 +101,15 @@ def choose(
         return correct_boxes(reading.stream(fold.asked, precision=precision), fold.boxes)
 
     for fold, _ in zip(folds, counter, strict=False):
-        for loss, fill in enumerate(FILLS):
+        for loss, fill in enumerate(fills):
             other = taught(localizer, known.some(fold.rest), fill)
             for size, settings in enumerate(sizes):
                 reading = with_inference(other, refine="none", threshold=levels[0], **settings)
                 counts[loss, size] += _correct_at(reading.stream(fold.asked, precision=precision), fold, levels)
     loss, size, level = _best(counts, asked, levels)
-    fill, count = FILLS[loss], int(counts[loss, size][level])
+    fill, count = fills[loss], int(counts[loss, size][level])
     inference = {**sizes[size], "threshold": levels[level], "refine": "none"}
-    if (drawn := inference | {"refine": localizer.inference.refine}) != inference:
+    if (drawn := inference | {"refine": refine}) != inference:
         pairs = zip(folds, counter, strict=False)
         by_crf = sum(correct(taught(localizer, known.some(fold.rest), fill), drawn, fold) for fold, _ in pairs)
         if by_crf > count + MARGIN * asked**0.5:
