@@ -127,7 +127,7 @@ def test_a_gallery_that_fails_leaves_the_old_one(labeled, tmp_path, monkeypatch)
     found, _ = labeled
     tb.save(found[:1], tmp_path, formats=["gallery"])
     before = (tmp_path / "index.html").read_bytes()
-    monkeypatch.setattr("torchbas.viz.gallery._card", lambda *_: 1 / 0)
+    monkeypatch.setattr("torchbas.viz.gallery._numbers", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         tb.save(found, tmp_path, formats=["gallery"])
     assert (tmp_path / "index.html").read_bytes() == before

@@ -106,7 +106,10 @@ def test_in_python(root, tmp_path):
         (["later", "--model", "{root}/absent"], "absent is no folder of a trained model"),
         (["later", "--model", "{root}/model.pth.tar"], "model.pth.tar is no folder of a trained model"),
         (["later", "--model", "{root}/later"], "has no model.json"),
-        (["later", "--model", "{root}/cam"], "holds a model of cam, recipe quick, and only those with a linear probe"),
+        (
+            ["later", "--model", "{root}/cam"],
+            "holds a model that is of cam, recipe quick, and only those with a linear probe",
+        ),
         (
             ["later", "--out", "{root}/labels", "--overwrite"],
             "holds the model that is gone on with: choose another --out",

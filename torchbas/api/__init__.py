@@ -96,7 +96,7 @@ def label(
     chosen = _changed(recipe, settings)
     dataset = _read(source, background)
     if model is not None:
-        model = model if isinstance(model, Localizer) else known_model(model)
+        model = known_model(model)
         dataset = with_known_tags(dataset, model)
     corrections = data.read_corrections(map(Path, corrected), dataset)
     checked = check(corrections.tagged(dataset), compute.workers, watch)
@@ -148,7 +148,7 @@ def train(
         _precise(_changed(recipe, settings), compute),
         Path(out),
         weights=weights,
-        model=model if model is None or isinstance(model, Localizer) else known_model(model),
+        model=None if model is None else known_model(model),
         device=compute.device,
         workers=compute.workers,
         resume=resume,

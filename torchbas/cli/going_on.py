@@ -24,9 +24,10 @@ class Earlier(NamedTuple):
     new: tuple[str, ...]
     """Tags that the model does not know."""
 
-    @property
-    def sentence(self) -> str:
+    def sentence(self, *, corrected: bool) -> str:
         """What is done, and why."""
+        if not self.new and corrected:
+            return f"{self.folder} knows every tag: no tag is learned anew, its maps learn from the corrections"
         if not self.new:
             return f"{self.folder} knows every tag: nothing is trained, its model localizes as it is"
         known = len(self.model.classes)
@@ -44,7 +45,7 @@ class Earlier(NamedTuple):
         """How well what was known is told from what is new, in words; and what becomes of its boxes."""
         same, all_of_them = still_recognized(self.model, after)
         boxes = (
-            "corrected boxes move the maps of all tags, which is not measured on the earlier photos"
+            "corrected boxes move the maps and the threshold of all tags, which is not measured on the earlier photos"
             if corrected
             else "the boxes of its tags do not change"
         )

@@ -77,7 +77,7 @@ class Label(Common):
         job.announce_corrections(corrections)
         words = {"command": "label", "words": chosen(self)}
         if earlier:
-            job.reporter.say(earlier.sentence)
+            job.reporter.say(earlier.sentence(corrected=bool(corrections.boxes)))
         if recipe.training.steps != 0:
             job.announce(checked, recipe, weights)
         start = earlier.model if earlier else None

@@ -22,24 +22,24 @@ ADJUSTABLE = {one.name for part in (Training, Inference) for one in fields(part)
 """Settings that need not be the model's."""
 
 
-def known_model(folder: str | Path) -> Localizer:
+def known_model(source: str | Path | Localizer) -> Localizer:
     """The model of an earlier ``bas label``, to go on with.
 
     Args:
-        folder: what ``bas label`` or ``bas train`` has written.
+        source: the model, or the folder that ``bas label`` or ``bas train`` has written.
 
     Raises:
         InputError: no such model, or one whose classifier is no linear probe.
     """
-    if not is_run(folder):
-        raise InputError(f"{folder} is no folder of a trained model: give what bas label has written.")
-    localizer = Localizer.load(run_folder(folder))
+    if not isinstance(source, Localizer) and not is_run(source):
+        raise InputError(f"{source} is no folder of a trained model: give what bas label has written.")
+    localizer = source if isinstance(source, Localizer) else Localizer.load(run_folder(source))
     model = localizer.model
     if not isinstance(model, BASMethod) or not model.fits_first or model.architecture.class_agnostic:
-        what = f"{model.name}, recipe {localizer.recipe or 'unknown'}"
+        where = "The model" if isinstance(source, Localizer) else f"{source} holds a model that"
         raise InputError(
-            f"{folder} holds a model of {what}, and only those with a linear probe, as of the recipe quick, can be gone"
-            " on with: label all photos together."
+            f"{where} is of {model.name}, recipe {localizer.recipe or 'unknown'}, and only those with a linear probe,"
+            " as of the recipe quick, can be gone on with: label all photos together."
         )
     return localizer
 

@@ -23,7 +23,7 @@ function boxesOf(card) {
   return correctionOf(card) ?? drafts.get(`${card.photo} ${card.tag}`) ?? [];
 }
 
-// Who corrects one box of a tag has looked at the others, too.
+// Who corrects one box of a tag has reviewed the others, too.
 function seen(boxes) {
   return boxes.map(({ box, how }) => ({ box, how: how === "draft" ? "confirmed" : how }));
 }
@@ -61,10 +61,11 @@ function cannotKeep() {
 function understood(value, { width, height }) {
   const inside = ([x0, y0, x1, y1]) => x0 >= 0 && y0 >= 0 && x1 <= width && y1 <= height && x0 < x1 && y0 < y1;
   try {
-    const tags = value.filter(([tag]) => typeof tag === "string");
-    return new Map(tags.map(([tag, boxes]) => [tag,
-      boxes.filter(({ box, how }) => HOW.includes(how) && box.length === 4 && box.every(Number.isFinite) && inside(box))
-        .map(({ box, how }) => ({ box: [...box], how }))]));
+    const valid = ({ box, how }) => HOW.includes(how) && box.length === 4 && box.every(Number.isFinite) && inside(box);
+    // Without any box a tag would say "nothing here".
+    const tags = value.filter(([tag, boxes]) => typeof tag === "string" && (!boxes.length || boxes.some(valid)));
+    return new Map(tags.map(([tag, boxes]) =>
+      [tag, boxes.filter(valid).map(({ box, how }) => ({ box: [...box], how }))]));
   } catch {
     return new Map();
   }
@@ -142,7 +143,7 @@ function undo() {
   if (last) put(...last);
 }
 
-// COCO, with what was looked at in each photo: a tag in `reviewed` has these boxes and no others.
+// COCO, with what was reviewed in each photo: a tag in `reviewed` has these boxes and no others.
 function saved() {
   const images = [], annotations = [], category = new Map([...names].map((name, n) => [name, n + 1]));
   photos.forEach(({ name, width, height, sha256 }) => {

@@ -7,16 +7,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-from pycocotools import mask as coco_mask
-
 from ...errors import InputError, one_line
 from ...inputs import content_hash
 from ...io import stable_hash
 from ...structures import Box, Dataset, Problem, Sample
 from ..images import UnreadableImage, image_size
-from .outlines import BROKEN, Outline, filled
-from .readers import Entry, read_entries
+from .readers import BROKEN, Entry, Outline, read_entries
 
 RLE = dict[str, Any]
 """COCO's run-length encoding."""
@@ -79,6 +75,8 @@ class Corrections:
         masks = self.masks.get((name, tag), ())
         if not masks or any(one is None for one in masks):
             return None
+        from pycocotools import mask as coco_mask
+
         return dict(coco_mask.merge(list(masks)))  # pyright: ignore[reportArgumentType]
 
     @property
@@ -223,6 +221,13 @@ def in_pixels(entry: Entry, sample: Sample, classes: Iterable[str]) -> dict[str,
 
 def _mask(outline: Outline, scale: tuple[float, float], width: int, height: int) -> RLE | None:
     """The outline filled, as run lengths; None where there is none, or nothing in it."""
+    if not outline:
+        return None
+    import numpy as np
+    from pycocotools import mask as coco_mask
+
+    from .outlines import filled
+
     try:
         mask = filled(outline, scale, height, width)
     except BROKEN as error:

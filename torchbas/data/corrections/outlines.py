@@ -1,30 +1,12 @@
 """Outlines of corrected things, filled in a photo whose size is known."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Bool
 
 from ..datasets import coco_masks
-
-
-class Runs(NamedTuple):
-    """A mask of CVAT: lengths of the runs of a rectangle row by row, the first of them background."""
-
-    left: int
-    top: int
-    width: int
-    height: int
-    lengths: Sequence[int]
-
-
-Polygons = Sequence[Sequence[float]]
-"""Each ``x0, y0, x1, y1, ...`` in the unit of the boxes."""
-Outline = Polygons | Mapping[str, Any] | Runs | None
-"""Polygons, COCO's run lengths, CVAT's; None where a thing has only a box."""
-BROKEN = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
-"""What an outline of another content makes :func:`filled` raise."""
+from .readers import Outline, Runs
 
 
 def filled(outline: Outline, scale: tuple[float, float], height: int, width: int) -> Bool[np.ndarray, "H W"] | None:
@@ -34,8 +16,8 @@ def filled(outline: Outline, scale: tuple[float, float], height: int, width: int
         scale: what x and y of polygons are multiplied by.
 
     Raises:
-        ValueError: an outline that cannot be filled, or not in a photo of this size. Another of :data:`BROKEN` where it
-            is of another kind.
+        ValueError: an outline that cannot be filled, or not in a photo of this size. Another of
+            :data:`~.readers.BROKEN` where it is of another kind.
     """
     if not outline:
         return None

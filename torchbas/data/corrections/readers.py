@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -12,7 +12,26 @@ from ...errors import InputError, one_line
 from ...inputs import number, open_text, read_json, read_text, regular
 from ...structures import Box
 from ..datasets.reading import normalize_tag
-from .outlines import BROKEN, Outline, Runs
+
+
+class Runs(NamedTuple):
+    """A mask of CVAT: lengths of the runs of a rectangle row by row, the first of them background."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    lengths: Sequence[int]
+
+
+Polygons = Sequence[Sequence[float]]
+"""Each ``x0, y0, x1, y1, ...`` in the unit of the boxes."""
+Outline = Polygons | Mapping[str, Any] | Runs | None
+"""Polygons, COCO's run lengths, CVAT's; None where a thing has only a box."""
+BROKEN = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+"""What a file of another content makes the readers raise, and an outline what fills it."""
+Shape = tuple[Box, Outline]
+"""A thing's box, and its outline where it has one."""
 
 
 class Entry(NamedTuple):
@@ -20,7 +39,7 @@ class Entry(NamedTuple):
 
     name: str
     """As the file has it: perhaps with folders before it, or without its suffix (``stem``)."""
-    things: dict[str, list["Shape"]]
+    things: dict[str, list[Shape]]
     """All things of each tag that was reviewed; none: it is not there."""
     size: tuple[int, int] | None = None
     """Height and width that the boxes are of; None where the file does not say."""
@@ -34,10 +53,6 @@ class Entry(NamedTuple):
     """Whether the name has no suffix."""
     folder: str = ""
     """A folder that the photo may lie in; what tools write there is often only a word."""
-
-
-Shape = tuple[Box, Outline]
-"""A thing's box, and its outline where it has one."""
 
 
 def read_entries(path: Path) -> list[Entry]:
