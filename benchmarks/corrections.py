@@ -97,7 +97,10 @@ def run(out: Path, command: list[str], full_name: str, told: dict[str, Any], cou
         recipe=localizer.recipe,
         protocol="largest component of each photo's own tag; a box is correct with IoU >= .5 with any true one",
         split=f"the {len(told['others'])} photos that were never corrected",
-        threshold={"value": now.threshold, "chosen": "on the corrections" if count else "fixed: the recipe's"},
+        threshold={
+            "value": now.threshold,
+            "chosen": "validation: on the corrections" if count else "fixed: the recipe's",
+        },
         metrics=metrics,
         left_out={"boxes": boxes, "before": before, "after": after, "by_half": by_half},
         way={"refine": now.refine, "enlarge": now.enlarge, "enlarged": now.enlarged},
