@@ -277,9 +277,11 @@ def test_it_learns_in_the_background_saves_and_is_another_version_then(learning,
     saved = tb.load(tmp_path / "out")
     assert version_of(saved) == health["model_version"]
     assert version_of(model) == before
-    again = Learner(model, Photos(photos, model.classes, None, None), Annotations(tmp_path / "x"), tmp_path / "out",
-                    Compute(), lambda _: None)  # fmt: skip
+    rest = Photos(photos, model.classes, None, None), Annotations(tmp_path / "x"), tmp_path / "out"
+    again = Learner(model, *rest, Compute(), lambda _: None)
     assert version_of(again.current) == health["model_version"]
+    other = Learner(model.with_threshold(0.77), *rest, Compute(), lambda _: None)
+    assert other.current is other.base, "what was learned from another model is not taken"
 
 
 def test_few_corrections_and_photos_that_are_gone_are_said(learning):

@@ -11,14 +11,18 @@ from ..api import Compute, predict
 from ..api.corrections import ENOUGH, Learning, learn
 from ..api.own_tags import OwnTags, localize_own_tags
 from ..cards import CARD
+from ..data import open_image
 from ..data.corrections import Corrections, NoMatch, in_pixels
 from ..errors import InputError, one_line
 from ..inference.localizer import Localizer
+from ..io import atomic_write, stable_hash
 from ..localization import Localization
 from ..structures import Dataset, Sample
 from .annotations import Annotations
 from .photos import Photos
 
+BASE = "base"
+"""File beside the learned model: hash of the one that it comes from."""
 Say = Callable[[str], None]
 """Prints a line."""
 
@@ -48,10 +52,15 @@ class Learner:
         self._compute, self._say = compute, say
         self._lock, self._thread, self._again = threading.Lock(), None, False
         self.said = ""
-        if (self._folder / CARD).is_file():
-            saved = Localizer.load(self._folder)
-            if (saved.fingerprint, saved.classes) == (base.fingerprint, base.classes):
-                self.current, self.said = saved, Learning(*saved.corrections).sentence
+        self._given_model = stable_hash(base.fingerprint, base.classes, base.inference, base.corrections)
+        if (self._folder / CARD).is_file() and self._is_of_base():
+            self.current = Localizer.load(self._folder)
+            self.said = Learning(*self.current.corrections).sentence
+
+    def _is_of_base(self) -> bool:
+        """Whether the saved model comes from the given one."""
+        file = self._folder / BASE
+        return file.is_file() and file.read_text("utf-8") == self._given_model
 
     @property
     def busy(self) -> bool:
@@ -105,7 +114,10 @@ class Learner:
             seen = localize_own_tags(dataset, better, self._localize, enlarged=better.inference.enlarged)
             shapes = {one[0]: one for one in (*self.base.shapes, *seen.localizer.shapes)}
             better = replace(better, shapes=tuple(shapes.values()), corrections=tuple(result))
+            (self._folder / BASE).unlink(missing_ok=True)
             better.save(self._folder)
+            with atomic_write(self._folder / BASE) as partial:
+                partial.write_text(self._given_model, "utf-8")
             self.current = better
         return f"{result.sentence}; the model in use is {version_of(self.current)}"
 
@@ -116,6 +128,8 @@ class Learner:
             try:
                 sample = self._photos.sample(address)
                 found = in_pixels(entry, sample, classes)
+                if sample.image is None:
+                    open_image(sample.path)  # a damaged photo would end the learning from all
             except (InputError, NoMatch) as error:
                 self._say(f"not learned from {address[:200]}: {error}")
                 continue
