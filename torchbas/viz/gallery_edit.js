@@ -29,7 +29,9 @@ function retag(card, index, tag) {
   if (tag === card.tag) return;
   const { box } = boxesOf(card)[index], left = boxesOf(card).filter((_, n) => n !== index);
   const there = boxesOf({ photo: card.photo, tag });
-  change(card.photo, new Map([[classes[card.tag].name, seen(left)],
+  // A photo of no known tag says nothing of the one that its box was drawn with.
+  const before = card.any && !left.length ? undefined : seen(left);
+  change(card.photo, new Map([[classes[card.tag].name, before],
     [classes[tag].name, [...seen(there), { box, how: "drawn" }]]]));
   settle(photos[card.photo].sha256);
   redraw([photos[card.photo].sha256]);
