@@ -1,6 +1,7 @@
 """Galleries of one-colored photos in a browser: boxes are drawn by mouse, and what is saved is read."""
 
 import json
+import time
 import zlib
 
 import numpy as np
@@ -30,7 +31,15 @@ def a_gallery(folder, names=("a.jpg", "b.jpg", "c.jpg"), tags=("cat", "dog"), bo
 
 def status(page, text):
     """Waits until the button for saving says so much."""
-    page.wait_for_function("text => document.getElementById('save').textContent === text", arg=text)
+    until(page, "text => document.getElementById('save').textContent === text", text)
+
+
+def until(page, condition, arg=None, seconds=30):
+    """Waits until JavaScript is true, also of a page in the background, which draws no frames to wait for."""
+    end = time.monotonic() + seconds
+    while not page.evaluate(condition, arg):
+        assert time.monotonic() < end, (condition, arg)
+        time.sleep(0.05)
 
 
 def enlarged(page, address, card=0):

@@ -9,7 +9,7 @@ import time
 
 import pytest
 from chromium import BROWSER
-from gallery_pages import BOX, SIZE, a_gallery, drag, enlarged, near, saved, status
+from gallery_pages import BOX, SIZE, a_gallery, drag, enlarged, near, saved, status, until
 from PIL import Image
 
 from torchbas.data import open_image
@@ -76,8 +76,9 @@ def test_a_page_that_gets_the_focus_shows_what_another_has_corrected(page, tmp_p
     page.goto(address)
     other = page.context.new_page()
     other.goto(address)
+    other.evaluate("recall()")  # which it does when it is opened
     page.evaluate("correct(cards[0], [])")
-    status(other, "Save corrections")
+    until(page, "pending === 0")
     other.evaluate('dispatchEvent(new Event("focus"))')
     status(other, "Save corrections (1)")
     assert other.locator('.card[data-review-state="nothing here"]').count() == 1
@@ -187,4 +188,5 @@ def test_a_photo_whose_tags_nobody_knows_gets_a_box_of_any_or_has_none(page, tmp
     assert found == {("c.jpg", "cat"): [], ("c.jpg", "dog"): []}
     page.reload()
     status(page, "Save corrections (3)")
-    assert page.locator(".card .tag span").all_inner_texts().count("dog") == 2
+    texts = '[...document.querySelectorAll(".card .tag span")].map((one) => one.textContent)'
+    until(page, f'{texts}.filter((text) => text === "dog").length === 2')
