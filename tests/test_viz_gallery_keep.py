@@ -30,6 +30,15 @@ def without_objects(folder, *missing):
     return (folder / "index.html").as_uri()
 
 
+def saved_with_the_drawn_box(page, tag):
+    """What is saved beside the box that was drawn in a.jpg."""
+    found = saved(page)
+    ((box, how),) = found.pop(("a.jpg", tag))
+    assert near(box, BOX)
+    assert how == "drawn"
+    return found
+
+
 def test_what_was_not_found_is_drawn_or_confirmed(page, tmp_path):
     address = without_objects(tmp_path, ("a.jpg", "cat", False), ("b.jpg", "cat", False), ("b.jpg", "dog", False))
     enlarged(page, address)
@@ -37,10 +46,7 @@ def test_what_was_not_found_is_drawn_or_confirmed(page, tmp_path):
     page.keyboard.press("ArrowRight")
     page.keyboard.press("x")
     page.keyboard.press("y")
-    found = saved(page)
-    ((box, how),) = found.pop(("a.jpg", "cat"))
-    assert near(box, BOX)
-    assert how == "drawn"
+    found = saved_with_the_drawn_box(page, "cat")
     assert found == {("b.jpg", "cat"): [], ("b.jpg", "dog"): []}
 
 
@@ -180,10 +186,7 @@ def test_a_photo_whose_tags_nobody_knows_gets_a_box_of_any_or_has_none(page, tmp
     page.locator("#tag").select_option("1")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("x")
-    found = saved(page)
-    ((box, how),) = found.pop(("a.jpg", "dog"))
-    assert near(box, BOX)
-    assert how == "drawn"
+    found = saved_with_the_drawn_box(page, "dog")
     assert [how for _, how in found.pop(("b.jpg", "dog"))] == ["drawn"]
     assert found == {("c.jpg", "cat"): [], ("c.jpg", "dog"): []}
     page.reload()
