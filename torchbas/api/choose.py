@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from ..inference.boxes import largest_box
-from ..inference.localizer import Localizer
+from ..inference.localizer import Localizer, silent
 from ..localization import Localization
 from ..structures import Box, Dataset
 from ..training.corrections import Corrected, TrainingPairs, learned
@@ -39,11 +39,6 @@ SIDE = 256
 
 Turns = Callable[[Iterable[int], int], Iterable[int]]
 """Passes turns on, whose number it is told, e.g. with a progress bar."""
-
-
-def all_at_once(turns: Iterable[int], _: int) -> Iterable[int]:
-    """No progress bar."""
-    return turns
 
 
 class Choice(NamedTuple):
@@ -74,7 +69,7 @@ def choose(
     given: Sequence[Corrected],
     known: TrainingPairs,
     precision: Callable[[], Any] = nullcontext,
-    turns: Turns = all_at_once,
+    turns: Turns = silent,
 ) -> Choice:
     """The best way to learn, by letting a generator learn from four fifths of the corrections and asking for the rest.
 

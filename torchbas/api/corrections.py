@@ -11,11 +11,11 @@ from pycocotools import mask as coco_mask
 from ..data import image_size
 from ..data.corrections import RLE, Corrections
 from ..errors import InputError
-from ..inference.localizer import Localizer
+from ..inference.localizer import Localizer, silent
 from ..localization import CORRECTED, Localization
 from ..structures import Box, Dataset, Sample
 from ..training.corrections import Corrected, can_learn, training_pairs
-from .choose import Turns, all_at_once, choose, correct_boxes, taught
+from .choose import Turns, choose, correct_boxes, taught
 from .own_tags import Localize, OwnTags, first_of_each, localize_own_tags, with_inference
 
 ENOUGH = 5
@@ -71,7 +71,7 @@ def localize_corrected(
     corrections: Corrections,
     localize: Localize,
     precision: Callable[[], Any] = nullcontext,
-    turns: Turns = all_at_once,
+    turns: Turns = silent,
 ) -> OwnTags:
     """Localizations of the photos' own tags by a model that has learned from the corrections, where that helps, and
     the corrected boxes as they are. What it has learned stands in the model's card.
@@ -108,7 +108,7 @@ def learn(
     own: OwnTags,
     corrections: Corrections,
     precision: Callable[[], Any] = nullcontext,
-    turns: Turns = all_at_once,
+    turns: Turns = silent,
 ) -> tuple[Localizer, Learning] | None:
     """A model that has learned from corrections as :func:`~.choose.choose` says; None where they are too few, or the
     method cannot.

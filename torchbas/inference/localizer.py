@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -28,6 +28,7 @@ from .localize import Detections, detect, enlarged_classes
 from .refine import Extent, extents
 from .zoom import detail
 
+Item = TypeVar("Item")
 Progress = Callable[[Iterable[Batch], int], Iterable[Batch]]
 """Passes batches on, whose number it is told, e.g. with a progress bar."""
 Masks = Callable[[Sample, str], Sequence[Bool[np.ndarray, "H W"]]]
@@ -36,9 +37,9 @@ AUTHORS = "authors"
 """``recipe`` of a model that the paper's authors released."""
 
 
-def silent(batches: Iterable[Batch], _: int) -> Iterable[Batch]:
+def silent(items: Iterable[Item], _: int) -> Iterable[Item]:
     """No progress bar."""
-    return batches
+    return items
 
 
 @dataclass(frozen=True)
