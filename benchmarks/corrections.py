@@ -5,8 +5,7 @@ python benchmarks/corrections.py NAME... [--counts 0 5 20 100] [--seeds 0 1] [--
 The folders are those of benchmarks/folders.py, the corrections their true boxes, of photos drawn at random: those of 5
 are among those of 20. A folder is labeled once without corrections; for each number of them a copy of that run goes on
 (`--resume`). Each goes into results/corrections/<name>_<count>_<seed>.json; --parts also measures the two uses that
-reach other photos alone, with the largest number: learning in the usual way (_learning), and only choosing size and
-threshold (_reading).
+reach other photos alone: learning in the usual way (_learning), and only choosing size and threshold (_reading).
 """
 
 import argparse
@@ -61,7 +60,7 @@ def measure(name: str, seed: int, counts: list[int], parts: dict[str, dict[str, 
         for count in filter(None, counts):
             file = Path(scratch, f"{count}.json")
             file.write_text(json.dumps(corrections_of({key: truth[key] for key in order[:count]}, photos)))
-            for part in ("", *(parts if count == max(counts) else ())):
+            for part in ("", *parts):
                 out = base.with_name("_".join(filter(None, (name, str(count), part, str(seed)))))
                 shutil.rmtree(out, ignore_errors=True)
                 shutil.copytree(base, out)
