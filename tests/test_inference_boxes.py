@@ -92,3 +92,11 @@ def test_among_equals_the_first_in_raster_order_wins_though_opencv_numbers_by_bl
 def test_boxes_are_plain_floats_that_json_can_hold(objects):
     for one in components(np.eye(4, dtype=bool), objects):
         assert all(type(value) is float for value in one.box)
+
+
+def test_small_parts_of_things_that_touch_are_left_out_too():
+    mask, parts = np.zeros((50, 100), bool), np.ones((50, 100), np.int32)
+    mask[:40, :40] = True
+    parts[:, 39:] = 2  # 40 of 5000 pixels
+    assert [one.box for one in components(mask, "all", parts)] == [(0, 0, 39, 40), (39, 0, 40, 40)]
+    assert [one.box for one in components(mask, "all", parts, 0.01)] == [(0, 0, 39, 40)]

@@ -191,6 +191,10 @@ class Inference(Checked):
     maps at both sizes."""
     enlarged: tuple[str, ...] = ()
     """Tags whose maps hold at twice the size; bas label finds them by some photos of each."""
+    smallest: Share = 0.001
+    """Share of the photo that each thing covers at least, where all are wanted; the largest stays, however small."""
+    separate: bool = True
+    """Tell things apart that touch, where all are wanted."""
     refine: Literal["none", "crf"] = "none"
     """crf: draw masks and boxes to the photo's edges by a dense CRF; heatmaps, and so bas eval's scores, stay."""
     zoom: Share = 0.0

@@ -105,7 +105,12 @@ def label(
         localizer = train(checked, folder, **start, resume=resume, compute=compute, watch=watch)
         how = {"objects": objects, "compute": compute, "watch": watch}
         own = localize_corrected(
-            checked, localizer, corrections, lambda some, by: predict(some, by, **how), compute.context()
+            checked,
+            localizer,
+            corrections,
+            lambda some, by: predict(some, by, **how),
+            compute.context(),
+            objects=objects,
         )
         if own.localizer != localizer:
             own.localizer.save(folder)

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import cv2
@@ -19,6 +20,7 @@ from ..localization import Localization
 from ..structures import Box, Dataset
 from ..training.corrections import Corrected, TrainingPairs, learned
 from .own_tags import first_of_each, with_inference
+from .things import things
 
 FOLDS = 5
 MARGIN = 0.35
@@ -47,7 +49,8 @@ class Choice(NamedTuple):
     fill: float | None
     """See :data:`FILLS`."""
     inference: Mapping[str, Any]
-    """Settings of :class:`~torchbas.config.Inference`: the size, the threshold, and whether a CRF draws the edges."""
+    """Settings of :class:`~torchbas.config.Inference`: the size, the threshold, whether a CRF draws the edges; where
+    all things are wanted, how small they may be and whether those that touch are told apart."""
     correct: int
     """Corrections with a box whose IoU with a true one is at least .5."""
     by_half: int
@@ -70,13 +73,15 @@ def choose(
     known: TrainingPairs,
     precision: Callable[[], Any] = nullcontext,
     turns: Turns = silent,
+    objects: str = "largest",
 ) -> Choice:
     """The best way to learn, by letting a generator learn from four fifths of the corrections and asking for the rest.
 
     First the loss, the size and the threshold, without a CRF; then whether the CRF draws the masks to the edges. The
     usual way is by the projections, at the photo's own size and the usual threshold, without a CRF; another must be
     better by :data:`MARGIN`, and is tried only from :data:`TELLING` corrections on. A threshold that differs from the
-    recipe's was chosen by the user, and stays.
+    recipe's was chosen by the user, and stays, as do ``smallest`` and ``separate``; where all things are wanted,
+    :func:`~.things.things` chooses them last.
 
     Args:
         photos: those of the corrections, with the model's classes.
@@ -85,7 +90,8 @@ def choose(
     """
     folds = list(_folds(photos, given))
     asked = sum(len(fold.boxes) for fold in folds)
-    counter = iter(turns(range(3 * len(folds)), 3 * len(folds)))
+    total = (4 if objects == "all" else 3) * len(folds)
+    counter = iter(turns(range(total), total))
     fills, sizes, levels, refine = FILLS, _sizes(localizer), _levels(localizer), localizer.inference.refine
     if asked < TELLING:
         fills, sizes, levels, refine = fills[:1], sizes[:1], (USUAL,) if USUAL in levels else levels, "none"
@@ -109,12 +115,25 @@ def choose(
         by_crf = sum(correct(taught(localizer, known.some(fold.rest), fill), drawn, fold) for fold, _ in pairs)
         if by_crf > count + MARGIN * asked**0.5:
             inference, count = drawn, by_crf
+    if objects == "all" and asked >= TELLING and not {"smallest", "separate"} & localizer.changes.keys():
+        pairs = zip(folds, counter, strict=False)
+        learners = (
+            (with_inference(taught(localizer, known.some(fold.rest), fill), **inference), fold) for fold, _ in pairs
+        )
+        reads = ((partial(_all_things, one, fold.asked, precision), fold.boxes) for one, fold in learners)
+        inference |= things(reads, MARGIN / asked**0.5)
     half = 0
     for fold, _ in zip(folds if fill is not None else (), counter, strict=False):
         fewer = fold.rest[: (len(fold.rest) + 1) // 2]
         half += correct(taught(localizer, known.some(fewer), fill), inference, fold)
     list(counter)  # what was not needed
     return Choice(fill, inference, count, half)
+
+
+def _all_things(
+    localizer: Localizer, photos: Dataset, precision: Callable[[], Any], settings: Mapping[str, Any]
+) -> Iterable[Localization]:
+    return with_inference(localizer, **settings).stream(photos, objects="all", precision=precision)
 
 
 def taught(localizer: Localizer, pairs: TrainingPairs, fill: float | None) -> Localizer:

@@ -72,6 +72,7 @@ def localize_corrected(
     localize: Localize,
     precision: Callable[[], Any] = nullcontext,
     turns: Turns = silent,
+    objects: str = "largest",
 ) -> OwnTags:
     """Localizations of the photos' own tags by a model that has learned from the corrections, where that helps, and
     the corrected boxes as they are. What it has learned stands in the model's card.
@@ -81,6 +82,7 @@ def localize_corrected(
         localize: runs the model, with whatever progress and devices.
         precision: context manager of the forward pass.
         turns: passes the turns of :func:`learn` on.
+        objects: what ``localize`` makes of a map, see :meth:`~torchbas.inference.localizer.Localizer.stream`.
 
     Raises:
         InputError: the model has learned from other corrections.
@@ -95,7 +97,7 @@ def localize_corrected(
         own = localize_own_tags(dataset, localizer, localize, enlarged=localizer.inference.enlarged)
     else:
         own = localize_own_tags(dataset, localizer, localize)
-        if (taught := learn(dataset, own, corrections, precision, turns)) is not None:
+        if (taught := learn(dataset, own, corrections, precision, turns, objects)) is not None:
             better, result = taught
             if result.kept:
                 own = localize_own_tags(dataset, better, localize, enlarged=better.inference.enlarged)
@@ -109,6 +111,7 @@ def learn(
     corrections: Corrections,
     precision: Callable[[], Any] = nullcontext,
     turns: Turns = silent,
+    objects: str = "largest",
 ) -> tuple[Localizer, Learning] | None:
     """A model that has learned from corrections as :func:`~.choose.choose` says; None where they are too few, or the
     method cannot.
@@ -116,6 +119,7 @@ def learn(
     Args:
         own: what the model found in the photos before.
         turns: passes the turns of choosing on.
+        objects: see :func:`localize_corrected`.
     """
     localizer = own.localizer
     photos = localizer.with_own_classes(dataset)
@@ -125,7 +129,7 @@ def learn(
         return None
     plain = with_inference(localizer, layercam=())
     known = training_pairs(plain, given, precision)
-    choice = choose(plain, photos, given, known, precision, turns)
+    choice = choose(plain, photos, given, known, precision, turns, objects)
     counts = (correct_boxes(own.found, asked), choice.correct, choice.by_half)
     result = Learning(corrections.fingerprint, len(asked), *(round(count / len(asked), 4) for count in counts))
     if not result.kept:

@@ -181,7 +181,7 @@ class Job:
             with self.timed("learning from corrections", "turns") as stage:
                 yield from stage.each(items, total)
 
-        own = localize_corrected(dataset, localizer, corrections, localize, self.compute.context(), turns)
+        own = localize_corrected(dataset, localizer, corrections, localize, self.compute.context(), turns, objects)
         if (learning := Learning(*own.localizer.corrections)).boxes:
             self.reporter.say(learning.sentence)
             if learning.outlook:

@@ -109,7 +109,7 @@ class Serve(Common):
         if self.out is None or self.folder is None:
             return Backend(localizer, wanted, photos, say=say), None, say
         annotations = Annotations(self.out / "annotations")
-        learner = Learner(localizer, photos, annotations, self.out, compute, say)
+        learner = Learner(localizer, photos, annotations, self.out, compute, say, self.objects)
         self.folder.begin()
         return Backend(localizer, wanted, photos, annotations, learner, self.every, say), learner, say
 

@@ -18,15 +18,11 @@ class Component(NamedTuple):
     """Its pixels."""
 
 
-SMALLEST = 0.001
-"""Share of the photo that a component covers at least where all are wanted: about one of 28 x 28 cells."""
-
-
 def components(
     foreground: Bool[np.ndarray, "H W"],
     objects: str = "largest",
     parts: Int[np.ndarray, "h w"] | None = None,
-    smallest: float = SMALLEST,
+    smallest: float = 0.001,
 ) -> list[Component]:
     """The 8-connected components of a mask, largest first.
 
@@ -34,11 +30,13 @@ def components(
         objects: ``largest`` gives that one, ``all`` those of at least ``smallest`` times the photo's area, and the
             largest however small it is.
         parts: numbers of the things that places belong to, on any grid; pixels of different things do not connect.
+        smallest: about one of 28 x 28 cells.
     """
     if parts is not None:
         large = cv2.resize(parts, (foreground.shape[1], foreground.shape[0]), interpolation=cv2.INTER_NEAREST)
         each = [components(foreground & (large == number), objects, None, smallest) for number in np.unique(parts)]
-        return sorted((one for ones in each for one in ones), key=lambda one: -one.mask.sum())
+        found = sorted((one for ones in each for one in ones), key=lambda one: -one.mask.sum())
+        return found[:1] + [one for one in found[1:] if one.mask.sum() >= smallest * foreground.size]
     labels, stats, order = _label(foreground)
     kept = order[:1]
     if objects == "all":

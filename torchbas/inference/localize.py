@@ -64,7 +64,7 @@ def detect(
     ``images`` are standardized for the backbone, and with ``zoom`` larger than its input by
     :func:`~torchbas.inference.zoom.detail`: the first pass uses them reduced, the second crops of them. Of the classes
     ``replaced`` the heatmap is Layer-CAM of F (Jiang et al. 2021), thresholded by ``auto``. Where ``all`` objects are
-    wanted, those that touch are told apart.
+    wanted, those that touch are told apart, unless ``inference`` says otherwise.
     """
     views, images = images, reduce(images, detail(inference))
     encoded = model.encode(images)
@@ -92,7 +92,7 @@ def detect(
     known = model.certainty(encoded)
     certainty = confidence * (1 - ratio) if known is None else known[index]
     parts: list[Int32[np.ndarray, "h w"] | None] = [None] * len(label)
-    if objects == "all":
+    if objects == "all" and inference.separate:
         size = (images.shape[2], images.shape[3])
         parts = separate(model, views, index, label, queries.scores(label), heatmaps, threshold, size)
     return Detections(index, label, confidence, certainty, heatmaps, threshold, ratio, other, queries, parts)

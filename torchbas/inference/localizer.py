@@ -137,7 +137,8 @@ class Localizer(TrainedModel[Method]):
         device = next(self.model.parameters()).device
         self.model.eval()
         refined = self.inference.refine != "none" and masks is None
-        extract = partial(_localizations, objects=objects, method=self.model.name, masks=masks)
+        wanted_of_each = {"objects": objects, "smallest": self.inference.smallest, "masks": masks}
+        extract = partial(_localizations, method=self.model.name, **wanted_of_each)
         replaced = [self.label_of(tag) for tag in self.inference.layercam]
         enlarged = enlarged_classes(self.inference, self.classes)
         typical = {tag: Shape(*shape) for tag, *shape in self.shapes}
@@ -216,6 +217,7 @@ def _localizations(
     parts: Int32[np.ndarray, "h w"] | None,
     *,
     objects: str,
+    smallest: float,
     method: str,
     masks: Masks | None,
 ) -> list[Localization]:
@@ -225,7 +227,7 @@ def _localizations(
     found = [] if masks is None else [component(mask) for mask in masks(sample, label)]
     for extent in (extents or (Extent(grid, threshold),)) if masks is None else ():
         large = cv2.resize(extent.map, (width, height), interpolation=cv2.INTER_LINEAR)
-        if found := components(large > extent.threshold, objects, parts):
+        if found := components(large > extent.threshold, objects, parts, smallest):
             break
     return [
         Localization(

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..api import Compute, Watch, predict
 from ..data import decode
@@ -32,7 +32,7 @@ class TooMuch(InputError):
 class Wanted:
     """How photos are localized."""
 
-    objects: str = "largest"
+    objects: Literal["largest", "all"] = "largest"
     min_score: float = 0.05
     """Least certainty where tags are predicted."""
     compute: Compute = field(default_factory=Compute)
@@ -133,7 +133,7 @@ class Backend:
                     Dataset(Path(), localizer.classes, some),
                     localizer,
                     tags=tags,
-                    objects=wanted.objects,  # pyright: ignore[reportArgumentType]
+                    objects=wanted.objects,
                     min_score=least,
                     compute=wanted.compute,
                     watch=watch,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..api import Compute, predict
 from ..api.corrections import ENOUGH, Learning, learn
@@ -40,16 +40,27 @@ class Learner:
     Each time it is the user's model that learns, from all corrections there are; what it has learned is saved as
     ``model`` in ``folder`` and is in use again after a restart.
 
+    Args:
+        objects: of each tag in a photo, the ``largest`` or ``all``.
+
     Raises:
         InputError: the saved model is damaged.
     """
 
     def __init__(
-        self, base: Localizer, photos: Photos, annotations: Annotations, folder: Path, compute: Compute, say: Say
+        self,
+        base: Localizer,
+        photos: Photos,
+        annotations: Annotations,
+        folder: Path,
+        compute: Compute,
+        say: Say,
+        objects: Literal["largest", "all"] = "largest",
     ) -> None:
         self.base, self.current = base, base
         self._photos, self._annotations, self._folder = photos, annotations, folder / "model"
         self._compute, self._say = compute, say
+        self._objects: Literal["largest", "all"] = objects
         self._lock, self._thread, self._again = threading.Lock(), None, False
         self.said = ""
         self._given_model = stable_hash(base.fingerprint, base.classes, base.inference, base.corrections)
@@ -106,7 +117,7 @@ class Learner:
         dataset, corrections = self._given()
         self._say(f"learning in the background; {corrections.sentence}")
         own = OwnTags([*self._localize(dataset, self.base)], [], self.base)
-        taught = learn(dataset, own, corrections, self._compute.context())
+        taught = learn(dataset, own, corrections, self._compute.context(), objects=self._objects)
         if taught is None:
             return f"not learned: it takes {ENOUGH} tags of photos with corrected boxes, and a model of bas label"
         better, result = taught
@@ -139,4 +150,4 @@ class Learner:
         return corrections.tagged(Dataset(self._folder, classes, tuple(samples.values()))), corrections
 
     def _localize(self, dataset: Dataset, localizer: Localizer) -> Iterable[Localization]:
-        return predict(dataset, localizer, compute=self._compute)
+        return predict(dataset, localizer, objects=self._objects, compute=self._compute)
