@@ -48,7 +48,7 @@ SECTIONS = (
     Section(
         "Calls",
         "check label train predict report_per_tag save read_results load evaluate score_maps create_model Localization "
-        "TagReport Localizer",
+        "TagReport Localizer Predictor",
         "`import torchbas as tb`; torch is imported when one of them is first used.",
     ),
     Section(

@@ -56,6 +56,8 @@ class Sample:
     """Height and width of the original, where the data set lists them; stored heatmaps then need no photos."""
     image: "Image.Image | None" = field(default=None, compare=False)
     """The photo itself as upright RGB, where it is in memory and no file; ``path`` is its name then."""
+    content: bytes | None = field(default=None, compare=False, repr=False)
+    """The photo's file, where that is in memory; ``path`` is its name then."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from ..bounds import Bound, Checked
 from ..config import Architecture, Inference, Objective, Recipe, Training
 from ..errors import InputError
 from ..export import FORMATS
-from .folder import OutputFolder
 from .help import helping
 
 
@@ -37,7 +36,7 @@ class Common(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.folder: OutputFolder | None = None  # of commands that write
+        self.folder: Any = None  # OutputFolder or ShardFolder, of commands that write
 
 
 @dataclass

@@ -1,10 +1,13 @@
-"""The folder that a command writes into: one command at a time, and nothing changes before the work begins."""
+"""The folder that a command writes into, for one command at a time or many that make shards; nothing changes before the
+work begins."""
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -114,6 +117,57 @@ class OutputFolder:
             state = "holds a finished run" if (out / MANIFEST).exists() else "holds a run that was stopped"
             flags = "--overwrite" if self.resume is None else "--overwrite or --resume"
             raise InputError(f"{out} {state}: choose another --out, or add {flags}.")
+
+
+@dataclass
+class ShardFolder:
+    """``--out`` of many processes: it holds nothing but parts, and whoever comes last writes ``run.json``.
+
+    Raises:
+        InputError: it holds other files.
+    """
+
+    path: Path | None
+    """None: an address of a store."""
+    overwrite: bool
+    resume = True
+
+    def begin(self, numbers: set[int], of: int) -> None:
+        """Make it; where parts are to be replaced, remove these and those of more shards than there are."""
+        if self.path is None:
+            return
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            others = (one.name for one in self.path.iterdir() if not _is_ours(one.name))
+            if (other := next(others, None)) is not None:
+                raise InputError(f"{self.path} holds other files than parts ({other}): choose another --out.")
+            (self.path / MARK).touch()
+            for part in self.path.glob("part-*.parquet") if self.overwrite else ():
+                number = int(part.stem.partition("-")[2])
+                if number in numbers or number >= of:
+                    part.unlink(missing_ok=True)
+                    (self.path / MANIFEST).unlink(missing_ok=True)
+        except OSError as error:
+            raise write_error(self.path, error) from error
+
+    def tidy(self) -> None:
+        """Remove what killed processes have left half written, when all parts are there."""
+        for one in [] if self.path is None else self.path.iterdir():
+            if is_partial(one.name):
+                with suppress(OSError):
+                    one.unlink()
+
+    @property
+    def kept(self) -> bool:
+        """Whether there are parts to go on with."""
+        return self.path is None or any(self.path.glob("part-*.parquet"))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _is_ours(name: str) -> bool:
+    return name in (MARK, MANIFEST) or is_partial(name) or re.fullmatch(r"part-\d{5,}\.parquet", name) is not None
 
 
 def first_process() -> bool:

@@ -3,27 +3,40 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from ..bounds import NonNegative, Share
+import tyro
+
+from ..bounds import NonNegative, Positive, Share
 from ..export import check_formats
-from .common import Background, Common, Data, Formats, Objects, alone, chosen
+from .common import Background, Common, Formats, Objects, alone, chosen
 from .common import parse as read
 from .folder import OutputFolder
+from .shards import run_shards
 
 
 @dataclass
 class Predict(Common):
     """Boxes and masks in photos by a trained model, BAS or any other method.
 
-    DATA is a photo, a folder of photos, or tagged photos as for bas label.
+    DATA is a photo, a folder of photos, or tagged photos as for bas label. With --shard also WebDataset tars, a text
+    file with a path or address a line, or an address such as s3://bucket/photos/.
     """
 
-    data: Data = field(kw_only=True)
+    data: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")] = field(kw_only=True)
     model: str = field(kw_only=True)
     """Folder of a run, Hub repository user/name, or the authors' .pth.tar."""
-    out: Path = field(kw_only=True)
+    out: str = field(kw_only=True)
     """Folder to write into."""
+    shard: str | None = None
+    """Number of a part of the photos, and of how many, as 3/40 or 0-19/40: written as Parquet files, for any number of
+    processes in the same --out; a killed one is started again (docs/scale.md)."""
+    engine: Literal["process", "ray"] = "process"
+    """With --shard: process does one after the other, ray several at once, on this machine or a cluster."""
+    ray_address: str | None = None
+    """Of a Ray cluster; without it Ray runs on this machine alone."""
+    processes: Positive[int] | None = None
+    """How many processes Ray uses; one for each GPU, or else CPU, when not given."""
     tags: tuple[str, ...] = ("predicted",)
     """predicted (the most probable), known (the photos' own tags), or names of tags to localize in every photo."""
     background: Background = ()
@@ -51,14 +64,16 @@ class Predict(Common):
         from .progress import Reporter
 
         alone("predict")
-        known = self.tags == ("known",)
-        dataset = data.read(self.data).with_background(*self.background) if known else data.read_untagged(self.data)
-        self.folder = OutputFolder(self.out, self.data, overwrite=self.overwrite)
+        if self.shard is not None:
+            return run_shards(self)
+        known, source, out = self.tags == ("known",), Path(self.data), Path(self.out)
+        dataset = data.read(source).with_background(*self.background) if known else data.read_untagged(source)
+        self.folder = OutputFolder(out, source, overwrite=self.overwrite)
         localizer = api.load(self.model)
         check_formats(self.format, localizer.classes)
         given = {name: value for name in ("threshold", "top_k") if (value := getattr(self, name)) is not None}
         localizer = replace(localizer, inference=replace(localizer.inference, **given))
-        job = Job(self.out, Reporter(self.quiet), api.Compute(self.device, self.workers, self.precision))
+        job = Job(out, Reporter(self.quiet), api.Compute(self.device, self.workers, self.precision))
         checked = job.check(dataset)
         tags = self.tags[0] if self.tags in (("known",), ("predicted",)) else self.tags
         found = job.localize(checked, localizer, tags, self.objects, self.min_score if tags == "predicted" else 0.0)

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
@@ -70,7 +71,8 @@ class SampleViews(TorchDataset):
         called as ``view(image)`` and the target is the first tag. ``at_least`` allows reduced decoding, see
         :func:`~torchbas.data.images.decode`."""
         self.paths = np.array([os.fspath(sample.path) for sample in dataset.samples])
-        self.images = [sample.image for sample in dataset.samples] if any(s.image for s in dataset.samples) else []
+        given = [sample.image or sample.content for sample in dataset.samples]
+        self.given = given if any(one is not None for one in given) else []
         self.labels = [sample.labels for sample in dataset.samples]
         self.classes = len(dataset.classes)
         self.view, self.seed, self.at_least = view, seed, at_least
@@ -110,9 +112,10 @@ class SampleViews(TorchDataset):
         return Batch(view, torch.tensor(target), labels, torch.tensor(index), torch.tensor(size))
 
     def _photo(self, index: int) -> Decoded:
-        if self.images and (image := self.images[index]) is not None:
-            return Decoded(image, (image.height, image.width))
-        return decode(Path(self.paths[index]), self.at_least)
+        given = self.given[index] if self.given else None
+        if isinstance(given, Image.Image):
+            return Decoded(given, (given.height, given.width))
+        return decode(Path(self.paths[index]), self.at_least, given)
 
 
 class Order(Sampler[list[Draw]]):

@@ -15,7 +15,7 @@ from ..export.results import Results
 from ..inputs import number, read_json
 from ..io import MANIFEST, read_manifest
 from ..localization import CORRECTED, Localization
-from ..structures import Box
+from ..structures import Box, Problem
 from .datasets.coco_masks import filled
 from .datasets.records import size_of
 from .images import LARGEST_PHOTO, UnreadableImage, image_size, open_image
@@ -31,7 +31,8 @@ GRID = 28
 
 
 def read_results(source: str | os.PathLike[str], photos: str | os.PathLike[str] | None = None) -> Results:
-    """What a command has left in its folder (``masks.coco.json``), or what stands in another COCO file.
+    """What a command has left in its folder (``masks.coco.json``, or the parts of ``bas predict --shard``), or what
+    stands in another COCO file.
 
     Score, confidence, S_b / S and method are those of the file. COCO has no place for the maps: the mask, on a grid,
     stands for each, and a box without a mask is its own. Where the file says nothing else the score is 1 and the
@@ -44,6 +45,8 @@ def read_results(source: str | os.PathLike[str], photos: str | os.PathLike[str] 
     Raises:
         InputError: no such path, a folder without that file, or one that is not understood.
     """
+    if not (Path(source) / MASKS).is_file() and any(Path(source).glob("part-*.parquet")):
+        return _read_parts(Path(source), photos)
     file = _file_in(Path(source))
     content = read_json(file)
     folder = Path(photos) if photos is not None else _photo_folder(file.parent)
@@ -93,6 +96,41 @@ def photo_folder(photos: Iterable[tuple[Path, str]], results: Path) -> dict[str,
         except ValueError:  # another drive
             return {PHOTO_FOLDER: folder.absolute().as_posix()}
     return {}
+
+
+def _read_parts(source: Path, photos: str | os.PathLike[str] | None) -> Results:
+    """All parts of ``bas predict --shard``; photos that could not be read are the problems."""
+    try:
+        from .parts import classes_of, rows_in
+    except ImportError as error:
+        raise InputError(f'{error.name} is not installed: pip install "torch-bas[shards]".') from error
+    folder = Path(photos) if photos is not None else _photo_folder(source)
+    classes, found, sizes, problems = classes_of(source), list[Localization](), dict[str, tuple[int, int]](), []
+    for row in rows_in(source):
+        try:
+            name = _name(row["key"])
+            if row["error"] is not None:
+                problems.append(Problem(name, row["error"]))
+                continue
+            sizes[name] = _size(row)
+            if row["label"] is not None:
+                found.append(_of_row(row, folder))
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{source} is not understood ({one_line(error)}): run its command again.") from error
+    facts = {"Read from": "parts", "Maps": "the parts have none: the masks in their place"}
+    return Results(found, classes, sizes, open_image, tuple(problems), facts)
+
+
+def _of_row(row: dict[str, Any], folder: Path) -> Localization:
+    x0, y0, x1, y1 = row["xyxy"]
+    image = {"file_name": row["key"], "height": row["height"], "width": row["width"]}
+    annotation = {
+        "category_id": row["label"],
+        "bbox": (x0, y0, x1 - x0, y1 - y0),
+        "segmentation": {"size": [row["height"], row["width"]], "counts": row["mask"]},
+        "attributes": {name: row[name] for name in ("score", "confidence", "bas_ratio", "method")},
+    }
+    return _read(annotation, image, {row["label"]: row["label"]}, folder)
 
 
 def _file_in(source: Path) -> Path:
