@@ -103,10 +103,12 @@ def by_this_process(opened: OpenWork, shards: Sequence[Shard], done: Done = lamb
 
 
 class Worker:
-    """A process of Ray that does shards."""
+    """A process of Ray that does shards of :attr:`work`."""
 
-    def __init__(self, work: Work) -> None:
-        self.opened = work.open()
+    work: Work
+
+    def __init__(self) -> None:
+        self.opened = self.work.open()
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Does the shard of a row, unless somebody has finished it meanwhile."""
@@ -137,7 +139,6 @@ def by_ray(work: Work, shards: Sequence[Shard], address: str | None, processes: 
     try:
         dashboard = None if address else False
         ray.init(address or "local", include_dashboard=dashboard, configure_logging=False, log_to_driver=False)
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise InputError(f"There is no Ray at {address}: check --ray-address, or leave it out.") from error
     try:
@@ -148,8 +149,9 @@ def by_ray(work: Work, shards: Sequence[Shard], address: str | None, processes: 
         needs: dict[str, Any] = {"num_gpus": 1, "num_cpus": 0} if on_gpus else {"num_cpus": 1}
         rows = ray.data.from_items([{"number": shard.number} for shard in shards], override_num_blocks=len(shards))
         size = max(1, min(many, len(shards)))
-        worker: Any = Worker
-        done = rows.map(worker, fn_constructor_args=(work,), compute=ray.data.ActorPoolStrategy(size=size), **needs)
+        worker: Any = type("ShardWorker", (Worker,), {"work": work})
+        done = rows.map(worker, compute=ray.data.ActorPoolStrategy(size=size), **needs)
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         for row in done.iter_rows():
             if row["error"]:
                 raise InputError(row["error"])
