@@ -50,15 +50,28 @@ def test_a_killed_run_ends_as_if_it_had_never_been_killed(process, samples, tmp_
     assert {row["guide"] for row in rows(tmp_path / "whole")[: OBJECTIVE.classifier_steps]} == {""}
 
 
-def test_two_processes_learn_what_one_does_and_stop_together(samples, tmp_path):
-    together, alone = tmp_path / "together", tmp_path / "alone"
-    for folder in (together, alone):
-        folder.mkdir()
-    words = ["--standalone", "--nproc-per-node", "2", training_run.__file__, str(samples.root), str(together)]
+def in_two_processes(what, photos, out):
+    words = ["--standalone", "--nproc-per-node", "2", training_run.__file__, what, str(photos), str(out)]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "torch.distributed.run", *words]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_recipes_of_each_kind_learn_the_same_in_two_processes(samples, tmp_path):
+    """Features that are cached are computed by both, and kept as halves: F of another batch may round to the next."""
+    in_two_processes("families", samples.root, tmp_path / "together")
+    training_run.train_families(samples.root, tmp_path / "alone")
+    for name in training_run.FAMILIES:
+        ours, theirs = (load_file(tmp_path / way / name / "model.safetensors") for way in ("together", "alone"))
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-3)
+
+
+def test_two_processes_learn_what_one_does_and_stop_together(samples, tmp_path):
+    together, alone = tmp_path / "together", tmp_path / "alone"
+    for folder in (together, alone):
+        folder.mkdir()
+    in_two_processes("together", samples.root, together)
     training_run.train_together(samples.root, alone)
     for name in ("plain", "eased", "probe"):
         ours, theirs = load_file(together / f"{name}.safetensors"), load_file(alone / f"{name}.safetensors")

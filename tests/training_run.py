@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
+import torchbas as tb
 from torchbas.config import Architecture, Objective, Training
 from torchbas.data import training_loader
 from torchbas.errors import Interrupted
@@ -133,5 +134,21 @@ def train_together(folder: Path, out: Path) -> None:
         (out / f"stopped_{fabric.global_rank}.txt").write_text(str(stopped))
 
 
+FAMILIES = {
+    "quick": {"backbone": "test_resnet"},
+    "quick_segment": {"backbone": "test_resnet"},
+    "cub_resnet50": {"backbone": "test_convnext"},  # without BatchNorm, which on CPUs each process has of its own
+    "voc_resnet50": {"backbone": "test_convnext"},
+}
+"""Recipes, and networks from which they can learn here."""
+
+
+def train_families(folder: Path, out: Path) -> None:
+    """Alone or as one of several processes: some steps by a recipe of each kind, from files to a saved model."""
+    size = {"resize": 40, "crop": 36, "steps": 6, "batch_size": 4, "precision": "32-true"}
+    for name, changes in FAMILIES.items():
+        tb.train(draw_photos(folder), out / name, recipe=name, weights=False, **size, **changes)
+
+
 if __name__ == "__main__":
-    train_together(Path(sys.argv[1]), Path(sys.argv[2]))
+    {"together": train_together, "families": train_families}[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))

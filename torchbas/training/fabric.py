@@ -4,7 +4,8 @@ import atexit
 import logging
 import os
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -14,6 +15,18 @@ from ..errors import InputError
 
 Fabric = Any
 """Type of Lightning's Fabric, which is imported only where it is needed."""
+
+
+class Together(NamedTuple):
+    """The processes that train together."""
+
+    rank: int
+    of: int
+    gather: Callable[[Any], list[Any]]
+    """What all of them give, by rank; each waits for the others."""
+
+
+ALONE = Together(0, 1, lambda own: [own])
 
 
 def make_fabric(device: str, precision: str, *, unused_parameters: bool = False, **extra: Any) -> Fabric:
@@ -52,7 +65,30 @@ def make_fabric(device: str, precision: str, *, unused_parameters: bool = False,
 def splits_batch_statistics(network: nn.Module) -> bool:
     """Whether BatchNorm learns in several processes, each of which normalizes its own share of a batch."""
     several = torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
-    return several and any(isinstance(layer, _BatchNorm) and layer.training for layer in network.modules())
+    return several and any(
+        isinstance(layer, _BatchNorm) and not isinstance(layer, nn.SyncBatchNorm) and layer.training
+        for layer in network.modules()
+    )
+
+
+def with_batch_statistics_shared(network: Any, fabric: Fabric) -> Any:
+    """The network, whose BatchNorm normalizes over all processes where they are on GPUs; PyTorch has none for CPUs."""
+    if fabric.world_size == 1 or fabric.device.type != "cuda":
+        return network
+    from timm.layers import convert_sync_batchnorm
+
+    return convert_sync_batchnorm(network)
+
+
+def together_of(fabric: Fabric) -> Together:
+    """The processes of a training, for what they share."""
+
+    def gather(own: Any) -> list[Any]:
+        found: list[Any] = [None] * fabric.world_size
+        torch.distributed.all_gather_object(found, own)
+        return found
+
+    return Together(fabric.global_rank, fabric.world_size, gather) if fabric.world_size > 1 else ALONE
 
 
 def _leave() -> None:

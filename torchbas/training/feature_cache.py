@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..methods.base import FeatureBatch, Method
 from ..model.classifier import Classifier, evaluating
 from ..structures import Dataset
+from .fabric import ALONE, Together
 
 FEATURES = "features.npy"
 LARGEST = 6e9
@@ -98,12 +99,17 @@ def passes(training: Training, samples: int) -> float:
     return steps / steps_per_epoch
 
 
-@torch.inference_mode()
 def feature_bytes(model: Classifier, crop: int) -> int:
     """Bytes of the features of one view of one sample."""
+    return 2 * math.prod(_feature_shape(model, crop))
+
+
+@torch.inference_mode()
+def _feature_shape(model: Classifier, crop: int) -> tuple[int, ...]:
+    """Channels, height and width of F."""
     example = torch.zeros(1, 3, crop, crop, device=next(model.parameters()).device)
     with evaluating(model):
-        return model.features(example).numel() * 2
+        return tuple(model.features(example).shape[1:])
 
 
 @torch.inference_mode()
@@ -118,10 +124,12 @@ def cache_features(
     forward: Callable[[], object],
     progress: Progress,
     unreadable: Unreadable | None = None,
+    together: Together = ALONE,
 ) -> CachedFeatures:
     """Compute F1 of ``views`` random views of every sample, and write the features to ``file``.
 
-    Each photo is decoded once. ``forward`` gives the context to run the network in (precision).
+    Each photo is decoded once. ``forward`` gives the context to run the network in (precision). Of several processes
+    each computes its share of the photos; all see the same file.
 
     Raises:
         InputError: a photo that cannot be decoded, where ``unreadable`` is None; none that can.
@@ -129,22 +137,26 @@ def cache_features(
     device = next(model.parameters()).device
     view = partial(_views, count=views, resize=training.resize, crop=training.crop)
     at_once = max(1, training.batch_size // views)
-    loader = evaluation_loader(dataset, view, at_once, workers, seed=training.seed, unreadable=unreadable)
-    features: np.ndarray | None = None
-    missing = set(range(len(dataset.samples)))
+    share = {"rank": together.rank, "world_size": together.of}
+    loader = evaluation_loader(dataset, view, at_once, workers, seed=training.seed, unreadable=unreadable, **share)
+    shape = (views, len(dataset.samples), *_feature_shape(model, training.crop))
+    if together.rank == 0:
+        np.lib.format.open_memmap(file, mode="w+", dtype=np.float16, shape=shape)
+    together.gather(None)
+    features = np.lib.format.open_memmap(file, mode="r+")
+    there = set[int]()
     for batch in progress(loader, len(loader)):
         images = standardize(batch.images.flatten(0, 1).to(device, non_blocking=True), *model.normalization)
         with forward():  # pyright: ignore[reportGeneralTypeIssues]
             block = model.features(images.contiguous(memory_format=torch.channels_last)).half().cpu().numpy()
         block = block.reshape(len(batch.index), views, *block.shape[1:])
-        if features is None:
-            shape = (views, len(dataset.samples), *block.shape[2:])
-            features = np.lib.format.open_memmap(file, mode="w+", dtype=np.float16, shape=shape)
         features[:, batch.index.numpy()] = block.swapaxes(0, 1)
-        missing.difference_update(batch.index.tolist())
-    if features is None:
+        there.update(batch.index.tolist())
+    there = set[int]().union(*together.gather(there))
+    if not there:
+        file.unlink(missing_ok=True)
         raise InputError(f"None of the photos of {dataset.root} can be read any more; run bas check {dataset.root}.")
-    return CachedFeatures(features, dataset, training.seed, missing)
+    return CachedFeatures(features, dataset, training.seed, set(range(len(dataset.samples))) - there)
 
 
 def _views(image: Image.Image, rng: np.random.Generator, count: int, resize: int, crop: int) -> Tensor:

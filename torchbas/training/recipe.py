@@ -17,7 +17,7 @@ from ..methods.base import FeatureBatch, Method
 from ..methods.trained import TrainedModel
 from ..model.weights import is_run, normalization, origin, start_from
 from ..structures import Dataset
-from .fabric import Fabric
+from .fabric import Fabric, together_of
 from .feature_cache import FEATURES, LARGEST, CachedLoader, cache_features, feature_bytes, worthwhile_views
 from .going_on import GoingOn, going_on_recipe, new_tags, with_known_tags
 from .loop import Hooks, Loader
@@ -210,12 +210,12 @@ class _Batches:
 
     def loader(self, fabric: Fabric, trained: TrainedModel[Any]) -> Loader:
         training, network = self.training, trained.model
-        if self.cached and fabric.world_size == 1:
-            file = self.out / FEATURES
-            file.unlink(missing_ok=True)  # a stopped run's; they are computed again
+        if self.cached:
+            file, together = self.out / FEATURES, together_of(fabric)
             # A memory-mapped file that outgrows its disk kills the process.
-            room = min(LARGEST, shutil.disk_usage(self.out).free / 2)
-            views = worthwhile_views(training, len(self.samples.samples), feature_bytes(network, training.crop), room)
+            room = min(LARGEST, shutil.disk_usage(self.out).free / 2) if fabric.is_global_zero else LARGEST
+            size = feature_bytes(network, training.crop)
+            views, *_ = together.gather(worthwhile_views(training, len(self.samples.samples), size, room))
             if views:
                 features = cache_features(
                     network,
@@ -227,10 +227,12 @@ class _Batches:
                     forward=fabric.autocast,
                     progress=self.progress,
                     unreadable=self.unreadable,
+                    together=together,
                 )
                 if network.fits_first:
                     _fit_first(network, fabric, features.every(training.batch_size))
-                return CachedLoader(features, Order(len(features), training.batch_size, training.seed))
+                order = Order(len(features), training.batch_size, training.seed, together.rank, together.of)
+                return CachedLoader(features, order)
         if network.fits_first:  # every process on all of the photos, so that all get the same
             whole = self._photos(0, 1)
             _fit_first(network, fabric, self.progress(whole, len(whole)))

@@ -13,7 +13,7 @@ from ..config import Training
 from ..errors import InputError
 from ..methods.trained import TrainedModel
 from .checkpoint import CHECKPOINT, read_checkpoint
-from .fabric import Fabric, make_fabric
+from .fabric import Fabric, make_fabric, with_batch_statistics_shared
 from .loop import Hooks, Loader, fit
 
 
@@ -80,7 +80,7 @@ def train(
     fabric = make_fabric(device, training.precision, unused_parameters=task.unused_parameters)
     fabric.seed_everything(training.seed, verbose=False)
     trained = task.build()
-    network = trained.model.to(fabric.device)
+    network = with_batch_statistics_shared(trained.model.to(fabric.device), fabric)
     if training.steps != 0:
         task.setup(fabric, trained)
     if training.channels_last:
