@@ -31,6 +31,7 @@ LAYERS = [  # a room may import itself and the rooms above it in this list
     "recipes",
     "analysis",
     "api",
+    "shards",
     "serve",
     "cli",
 ]
