@@ -185,7 +185,7 @@ class BASMethod(Method, BAS):
     def steer(self, evidence: Evidence, target: float) -> None:
         """Dual ascent on the area's weight: up where S_b / S is below ``target`` in the mean, down where above."""
         ratio = bas_ratio(evidence.activation_background, evidence.activation, self.options.ratio_cap)
-        counted = torch.stack([(target - ratio).sum(), ratio.new_tensor(len(ratio))])
+        counted = torch.stack([(target - ratio).sum(), ratio.new_full((), len(ratio))])
         if dist.is_initialized():  # a step is that of all processes together
             dist.all_reduce(counted)
         self.log_area_factor += STEERING * counted[0] / counted[1]
