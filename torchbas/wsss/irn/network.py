@@ -148,7 +148,7 @@ class IRNet(nn.Module):
             branch(stages)[:, :, :rows, :columns].float() for branch in (self.edge, self.displacement)
         )
         upright, mirrored = (displacement - self.mean_displacement[:, None, None]).chunk(2)
-        mirrored = mirrored.flip(3) * per_channel((1, -1), mirrored)
+        mirrored = mirrored.flip(3) * per_channel((1.0, -1.0), mirrored)
         logit, other = logits.chunk(2)
         return BoundaryMaps(((logit + other.flip(3)) / 2).sigmoid()[:, 0], (upright + mirrored) / 2)
 
