@@ -40,8 +40,8 @@ class BASMethod(Method, BAS):
     clip_loss: CLIPLoss | None = None
     familiarity: Familiarity | None
     """Of photos with those that a probe is fit to."""
-    untagged: bool = False
-    """Training photos without a class are learned from."""
+    untagged: bool | None = None
+    """Training photos without a class are learned from; None where that is not known, and each batch is asked."""
     known: int = 0
     """Classes, the first ones, whose rows of the head stand when a probe is fit: those of the model it goes on from."""
     mean_feature: Tensor
@@ -146,7 +146,8 @@ class BASMethod(Method, BAS):
             logits = pool(self.class_maps(features))
             return {"classify": classification(logits, batch.labels, background_class=self.options.background_class)}
         has_class = batch.target >= 0
-        if not self.options.background_class or (not self.untagged and has_class.all()):
+        # Where the photos are known, no batch is asked: a GPU would have to be waited for.
+        if not self.options.background_class or self.untagged is False or (not self.untagged and has_class.all()):
             return self.map_losses(batch, features, images, step)
         tagged, rest = has_class.nonzero()[:, 0], (~has_class).nonzero()[:, 0]
         # Several processes average their terms one by one, so none is ever left out: it counts 0 instead.
