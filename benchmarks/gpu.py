@@ -21,6 +21,8 @@ from record import RESULTS, circumstances, write
 
 LEAST = 5.0
 """Seconds that must be left for a row to be started."""
+SLOWER = 4
+"""How many times longer a row may take on a CPU."""
 SEED = 0
 
 
@@ -48,7 +50,7 @@ def run(words: argparse.Namespace, worker: Worker, deadline: float, common: dict
         if left < LEAST:
             skipped.append(name)
             continue
-        answer = worker.run(row, min(row.limit, left))
+        answer = worker.run(row, min(row.limit * (1 if words.device == "cuda" else SLOWER), left))
         write(words.out / f"{name}.json", fields(name, answer) | common)
         measured = (f"{key} {value:g}" for key, value in answer.get("metrics", {}).items())
         said = ", ".join(filter(None, (answer.get("error"), *measured)))

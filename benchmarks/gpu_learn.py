@@ -39,8 +39,8 @@ FEW = {"batch_size": 4, "resize": 56, "crop": 48, "views": 1}
 SLIM = {"hidden": 16, "align": False}
 """Settings of the trainings and of the networks of a small place."""
 DECAY = 1e-4
-LEARNS, APART = 50, 10
-"""Percent of its training photos that a probe must name correctly, and by how much less it may be in bf16."""
+LEARNS, APART = 30, 10
+"""Percent of its training photos that a probe must name correctly, by chance 17, and by how much less in bf16."""
 
 
 class Clock:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,12 @@ from torchbas.training.train import Trainee
 BAS = "import sys; from torchbas.cli import main; sys.exit(main())"
 STEPS, EVERY = 80, 20
 """Steps of the run that is killed, and between its checkpoints."""
-PATIENCE = 80.0
-"""Seconds that a process may take."""
-FARTHER = 10
-"""How many times farther a resumed run may be from an undisturbed one than two undisturbed ones are apart."""
+PATIENCE = 60.0
+"""Seconds that a process may take on a GPU; three times as many on a CPU."""
+FARTHER, NEAR = 10, 1e-5
+"""How many times farther a resumed run may be from an undisturbed one than two undisturbed ones are apart, or what."""
+REFUSAL = "Duplicate GPU"
+"""What NCCL says of two processes on one device."""
 TOGETHER = 1e-3
 """Largest difference of weights of two processes and of one that is summation in another order."""
 
@@ -78,16 +81,16 @@ def resume(place: Place) -> dict[str, float]:
     for name in ("first", "second"):
         train(place, samples, runs[name])
     command = [sys.executable, "-c", BAS, *words(place, samples.root, runs["killed"])]
-    done = killed(command, runs["killed"], 2 * settings(place)["save_every"])
+    done = killed(command, runs["killed"], 2 * settings(place)["save_every"], patience(place))
     train(place, samples, runs["killed"], resume=True)
     first, second, last = (load_file(out / "model.safetensors") for out in runs.values())
     metrics = {"killed_after_step": done, "resumed": apart(first, last), "undisturbed": apart(first, second)}
-    if metrics["resumed"] > max(FARTHER * metrics["undisturbed"], 0.0):
+    if metrics["resumed"] > max(FARTHER * metrics["undisturbed"], NEAR):
         raise Failed("the resumed run is farther off than two undisturbed ones are apart", metrics)
     return metrics
 
 
-def killed(command: Sequence[str], out: Path, step: int) -> int:
+def killed(command: Sequence[str], out: Path, step: int, patience: float) -> int:
     """End a training without a warning when its log has this step; the step it had reached.
 
     Raises:
@@ -95,7 +98,7 @@ def killed(command: Sequence[str], out: Path, step: int) -> int:
     """
     process, deadline = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True), 0.0
     try:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         while logged(out) < step or not (out / CHECKPOINT).is_file():
             assert process.poll() is None, f"it ended before it was killed: {process.communicate()[1][-200:]}"
             assert time.monotonic() < deadline, "it does not come to the step at which it is to be killed"
@@ -123,16 +126,31 @@ def apart(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float
     return float(f"{max(float((a - b).abs().max()) for a, b in pairs) / largest:.2g}")
 
 
-def finish(command: Sequence[str], environment: dict[str, str] | None = None) -> None:
+def finish(command: Sequence[str], patience: float) -> None:
     """Run a command to its end.
 
     Raises:
-        RuntimeError: it fails; with its last error.
+        RuntimeError: it fails, with what it said, or does not end.
     """
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False, env=environment)
-    if done.returncode:
-        lines = [line.strip() for line in done.stderr.splitlines() if "Error" in line or "Duplicate" in line]
-        raise RuntimeError(" ".join([f"exit code {done.returncode}:", *(lines[:2] or done.stderr.split()[-30:])]))
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        said = process.communicate(timeout=patience)[1]
+    except subprocess.TimeoutExpired as error:
+        process.terminate()  # torchrun then ends its processes, which are in sessions of their own
+        try:
+            process.communicate(timeout=15)
+        finally:
+            process.kill()
+        raise RuntimeError(f"no end after {patience:.0f} s") from error
+    if process.returncode:
+        lines = [line.strip() for line in said.splitlines() if "Error" in line or REFUSAL in line]
+        lines.sort(key=lambda line: REFUSAL not in line)
+        raise RuntimeError(" ".join([f"exit code {process.returncode}:", *(lines[:2] or said.split()[-30:])]))
+
+
+def patience(place: Place) -> float:
+    """Seconds that a process may take."""
+    return PATIENCE if place.on_gpu else 3 * PATIENCE
 
 
 def launched(processes: int, command: Sequence[str]) -> list[str]:
@@ -144,20 +162,25 @@ def torchrun(place: Place) -> dict[str, float]:
     """`bas train` as one process of torchrun, which talks by NCCL on a GPU."""
     out, script = place.folder / "torchrun", place.folder / "bas.py"
     script.write_text(BAS)
-    finish(launched(1, [str(script), *words(place, place.photos().root, out)]))
+    finish(launched(1, [str(script), *words(place, place.photos().root, out)]), patience(place))
     return losses(out)
 
 
 def together(place: Place, by: str) -> dict[str, float]:
-    """Largest difference of weights that two processes on one device learn and one alone, over the largest weight.
+    """Largest difference of weights that two processes on one device learn and one alone, over the largest weight; or
+    that the backend refuses one device for two.
 
     Raises:
-        RuntimeError: the backend refuses; with its own words.
         Failed: they learn something else.
     """
     both, alone = place.folder / f"both_{by}", place.folder / f"alone_{by}"
     words = [place.device, by, str(place.photos().root)]
-    finish(launched(2, [__file__, *words, str(both), str(int(place.small))]))
+    try:
+        finish(launched(2, [__file__, *words, str(both), str(int(place.small))]), patience(place))
+    except RuntimeError as error:
+        if REFUSAL in str(error):
+            return {"refused": 1}
+        raise
     learn(place, by, place.photos(), alone)
     metrics = {"apart": apart(*(torch.load(out / "weights.pt", weights_only=True) for out in (both, alone)))}
     metrics |= losses(both)
@@ -181,7 +204,8 @@ def learn(place: Place, backend: str, samples: Dataset, out: Path) -> None:
     more: dict[str, Any] = {"accelerator": here.type, "devices": 1}
     if several:
         count = int(os.environ["WORLD_SIZE"])
-        more = {"strategy": DDPStrategy(parallel_devices=[here] * count, process_group_backend=backend)}
+        how: dict[str, Any] = {"process_group_backend": backend, "timeout": timedelta(seconds=patience(place) / 2)}
+        more = {"strategy": DDPStrategy(parallel_devices=[here] * count, **how)}
     fabric = Fabric(precision="32-true", **more)
     fabric.launch()
     chosen = _recipe(place)

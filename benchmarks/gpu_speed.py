@@ -96,7 +96,7 @@ def predict(place: Place, backbone: str) -> dict[str, float]:
     for workers in dict.fromkeys((0, place.workers)):
         for way, changes in ways.items() if workers == place.workers else [("", {})]:
             ready = replace(localizer, inference=replace(localizer.inference, **changes))
-            some = replace(samples, samples=samples.samples[: len(few) * (8 if changes else COPIES)])
+            some = replace(samples, samples=samples.samples[: len(few) * (COPIES if workers and not changes else 8)])
             context = Compute(place.device).context()
             list(ready.stream(replace(some, samples=some.samples[:2]), precision=context))
             start = time.perf_counter()

@@ -47,20 +47,25 @@ def row(function: str, **arguments: object) -> Row:
 
 @pytest.mark.slow
 def test_a_row_that_hangs_crashes_or_fails_takes_no_other_with_it(worker):
+    assert worker.run(Row("", "gpu_speed.matmul", {}, only_cuda=True), 60)["error"] == "needs CUDA"
+    assert worker.run(row("refuse"), 60)["error"] == "ValueError: it cannot be done"
     assert worker.run(row("sleep", seconds=100), 0.2)["error"] == "no answer after 0 s"
     assert worker.run(row("sleep", seconds=0), 60)["metrics"] == {"slept": 0}
     assert worker.run(row("crash"), 60)["error"] == "the process ended with exit code 9"
-    assert worker.run(row("refuse"), 60)["error"] == "ValueError: it cannot be done"
-    assert worker.run(Row("", "gpu_speed.matmul", {}, only_cuda=True), 60)["error"] == "needs CUDA"
+
+
+FIRST = {row.function: name for name, row in reversed(ROWS.items())}
+"""The first row of each function; the others differ in names of recipes, networks and methods."""
+CHOSEN = [*FIRST.values(), *(f"method_{name}" for name in ("advcam", "recam", "cda", "clims", "w_ood"))]
 
 
 @pytest.mark.slow
-def test_all_rows_run_on_a_cpu_in_small_and_leave_a_file_each(tmp_path):
-    words = [*PROGRAM, "--device", "cpu", "--small", "--out", str(tmp_path)]
+def test_a_row_of_each_kind_runs_on_a_cpu_in_small_and_leaves_a_file(tmp_path):
+    words = [*PROGRAM, *CHOSEN, "--device", "cpu", "--small", "--out", str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     results = {file.stem: json.loads(file.read_text()) for file in tmp_path.glob("*.json")}
-    assert results.keys() == ROWS.keys()
+    assert results.keys() == set(CHOSEN)
     for name, found in results.items():
         assert found["error"] == ("needs CUDA" if ROWS[name].only_cuda else None), name
         assert found["recipe"] not in ("", *(name for name in ROWS if name.startswith("cub")))
@@ -68,7 +73,7 @@ def test_all_rows_run_on_a_cpu_in_small_and_leave_a_file_each(tmp_path):
     same = [found["metrics"] for name, found in results.items() if name.startswith("same_")]
     assert not any(metrics["maps"] for metrics in same)
     table = gpu_table({f"gpu/{name}": found for name, found in results.items()})
-    assert "not run here" not in table
+    assert table.count("not run here") == len(ROWS) - len(CHOSEN)
     assert "**failed**: needs CUDA" in table
 
 
