@@ -10,8 +10,8 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial, wraps
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,7 +32,7 @@ RESIZE, CROP = 256, 224
 NORMALIZATION = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 WEIGHTS = {"mobilenetv1": "mobilenetv1_imagenet_fp16.pth", "resnet50": "resnet50_imagenet_fp16.pth"}
 THRESHOLDS = (0.1, "auto", "image_specific")
-PRECISIONS = {"fp32": nullcontext, "bf16": partial(torch.autocast, "cpu", torch.bfloat16)}
+PRECISIONS = ("fp32", "bf16")
 STAGES: tuple[tuple[Any, str, str], ...] = (
     (SampleViews, "__getitem__", "decode + view"),
     (BASMethod, "features", "f1"),
@@ -77,9 +77,20 @@ class Stopwatch:
         return stages | {"rest": total - sum(stages.values()), "total": total}
 
 
+def network(backbone: str, classes: int, weights: bool | Path) -> BASMethod:
+    """A method of the paper's architecture, whose head and generator are random."""
+    torch.manual_seed(0)
+    return BASMethod.build(Architecture(backbone=backbone), classes, weights, NORMALIZATION)
+
+
+def autocast(precision: str, device: str = "cpu") -> Any:
+    """A context to run a network in, ``fp32`` or ``bf16``."""
+    return torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
+
+
 def measure(ready: Localizer, samples: Dataset, precision: str, stopwatch: Stopwatch) -> dict[str, float]:
     def predict() -> None:
-        for _ in ready.stream(samples, precision=PRECISIONS[precision]):
+        for _ in ready.stream(samples, precision=partial(autocast, precision)):
             pass
 
     return stopwatch.run(predict)
@@ -100,10 +111,7 @@ def main() -> None:
     drawn: dict[str, dict[str, float]] = {}
     for backbone in words.backbones:
         start, metrics, shares = time.monotonic(), {}, {}
-        torch.manual_seed(0)
-        weights = data_folder() / "weights" / WEIGHTS[backbone]
-        model = BASMethod.build(Architecture(backbone=backbone), len(birds.classes), weights, NORMALIZATION)
-        model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        model = network(backbone, len(birds.classes), data_folder() / "weights" / WEIGHTS[backbone])
         for precision in PRECISIONS:
             for threshold in THRESHOLDS:
                 ready = Localizer(model, birds.classes, RESIZE, CROP, Inference(threshold=threshold))

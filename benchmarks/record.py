@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from torchbas.io import atomic_write
+
 RESULTS = Path(__file__).parents[1] / "results"
 
 
@@ -28,11 +30,14 @@ def data_folder() -> Path:
 
 def record(area: str, name: str, **content: Any) -> Path:
     """Write one result with commit, hardware, date and command."""
-    folder = RESULTS / area
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.json"
-    result = {"name": name, **content, **circumstances()}
-    path.write_text(json.dumps(result, indent=2) + "\n")
+    return write(RESULTS / area / f"{name}.json", content | circumstances())
+
+
+def write(path: Path, content: dict[str, Any]) -> Path:
+    """Write a result, whole or not at all, its name first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as partial:
+        partial.write_text(json.dumps({"name": path.stem, **content}, indent=2) + "\n", "utf-8")
     return path
 
 
@@ -42,18 +47,30 @@ def record_speed(name: str, *, data: str, protocol: str, metrics: dict[str, floa
     return record("speed", name, data=data, **place, metrics=metrics, seed=0, seconds=round(time.monotonic() - began))
 
 
-def circumstances() -> dict[str, Any]:
-    """Commit, hardware, date and command of this process."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-    cores = f"{torch.get_num_threads()} threads on {os.cpu_count()} CPU cores"
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else cores
-    capability = torch.backends.cpu.get_cpu_capability()
+def circumstances(on: str | None = None) -> dict[str, Any]:
+    """Commit, hardware, date and command of this process; ``on`` is the hardware where another one measured."""
     return {
-        "commit": commit,
-        "hardware": f"{device}, {platform.machine()} {capability}, torch {torch.__version__}",
+        "commit": commit(),
+        "hardware": on or hardware(torch.cuda.is_available()),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "command": " ".join(["python", "benchmarks/" + Path(sys.argv[0]).name, *map(_anywhere, sys.argv[1:])]),
     }
+
+
+def commit() -> str:
+    """Hash of the commit, ``unknown`` in a copy without its history."""
+    try:
+        git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return git.stdout.strip()
+
+
+def hardware(gpu: bool) -> str:
+    """The GPU, or the CPU's threads and cores, and what they run."""
+    cores = f"{torch.get_num_threads()} threads on {os.cpu_count()} CPU cores"
+    device = torch.cuda.get_device_name() if gpu else cores
+    return f"{device}, {platform.machine()} {torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__}"
 
 
 def _anywhere(word: str) -> str:

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -43,13 +44,13 @@ def naive_losses(model: BAS, images: Tensor, target: Tensor) -> Losses:
     features = model.f1(images)
     class_maps = model.head(model.f2(features))
     maps = model.generator.conv(features).sigmoid()
-    foreground = torch.zeros(len(images), 1, *features.shape[2:])
+    foreground = torch.zeros(len(images), 1, *features.shape[2:], device=images.device)
     for i, label in enumerate(target):
         foreground[i, 0] = maps[i, label]
     f2, head = copy.deepcopy(model.f2), copy.deepcopy(model.head)
     background_maps = head(f2(features.clone().detach() * (1 - foreground)))
     logits, background = class_maps.mean((2, 3)), background_maps.mean((2, 3))
-    ratios = torch.zeros(len(images))
+    ratios = torch.zeros(len(images), device=images.device)
     for i, label in enumerate(target):
         whole, kept = logits[i, label].detach().relu(), background[i, label].relu()
         ratios[i] = kept / (whole + 1e-8) if kept <= whole else 1.0
@@ -68,21 +69,32 @@ def our_losses(model: BAS, images: Tensor, target: Tensor) -> Losses:
 
 
 def prepare(
-    variant: str, backbone: str, batch: int, layout: torch.memory_format
+    variant: str,
+    backbone: str,
+    batch: int,
+    layout: torch.memory_format,
+    device: torch.device | str = "cpu",
+    side: int = SIDE,
+    **changes: Any,
 ) -> tuple[BAS, Callable[[], Losses], Callable[[], None]]:
-    """The network, its losses, and a whole step; weights and batch are the same for every variant."""
+    """The network, its losses, and a whole step; weights and batch are the same for every variant and device.
+
+    Args:
+        changes: of the architecture.
+    """
     torch.manual_seed(0)
-    model = create_model(backbone, CLASSES).train().to(memory_format=layout)  # pyright: ignore[reportCallIssue]
+    model = create_model(backbone, CLASSES, **changes).train().to(device)
+    model = model.to(memory_format=layout)  # pyright: ignore[reportCallIssue]
     model.get_parameter("head.4.bias").data.fill_(1)  # S > 0, else L_bas is a constant
-    images = torch.randn(batch, 3, SIDE, SIDE).contiguous(memory_format=layout)
-    target = torch.randint(CLASSES, (batch,))
+    images = torch.randn(batch, 3, side, side).to(device).contiguous(memory_format=layout)
+    target = torch.randint(CLASSES, (batch,)).to(device)
     if variant == "naive":
         optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, nesterov=True, weight_decay=5e-4)
     else:
         optimizer = sgd(model, Training())
 
     def losses() -> Losses:
-        with torch.autocast("cpu", torch.bfloat16, enabled=variant == "bf16"):
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=variant == "bf16"):
             return (naive_losses if variant == "naive" else our_losses)(model, images, target)
 
     def step() -> None:
@@ -113,13 +125,15 @@ def check_same(backbone: str, batch: int) -> None:
 
 def flops_ratio(backbone: str, batch: int) -> float:
     """How much more a naive step multiplies than ours does."""
-    counts = {}
-    for variant in ("naive", "fp32"):
-        losses = prepare(variant, backbone, batch, LAYOUTS[variant])[1]
-        with FlopCounterMode(display=False) as counter:
-            torch.stack(list(losses().values())).sum().backward()
-        counts[variant] = counter.get_total_flops()
-    return counts["naive"] / counts["fp32"]
+    naive, ours = (flops(prepare(variant, backbone, batch, LAYOUTS[variant])[1]) for variant in ("naive", "fp32"))
+    return naive / ours
+
+
+def flops(losses: Callable[[], Losses]) -> int:
+    """Multiplications and additions of the losses and their gradients."""
+    with FlopCounterMode(display=False) as counter:
+        torch.stack(list(losses().values())).sum().backward()
+    return counter.get_total_flops()
 
 
 def peak(variant: str, backbone: str, batch: int) -> float:

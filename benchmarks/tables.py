@@ -10,6 +10,7 @@ from typing import Any
 
 from corrections_tables import corrections_table
 from going_on_tables import going_on_table
+from gpu_tables import TABLES as GPU_TABLES
 from hostile_table import rows as hostile_rows
 from speed_tables import TABLES as SPEED_TABLES
 from tabulate_results import MISSING, Results, markdown
@@ -278,6 +279,7 @@ TABLES = {
     "corrections": corrections_table,
     "going_on": going_on_table,
     **SPEED_TABLES,
+    **GPU_TABLES,
 }
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 

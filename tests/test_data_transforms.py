@@ -96,3 +96,12 @@ def test_bytes_and_unit_floats_are_normalized_alike():
     by_hand = (images / 255 - 0.5) / 0.25
     torch.testing.assert_close(standardize(images, (0.5,) * 3, (0.25,) * 3), by_hand)
     torch.testing.assert_close(standardize(images / 255, (0.5,) * 3, (0.25,) * 3), by_hand)
+
+
+def test_what_was_kept_while_localizing_can_be_used_in_training():
+    images = torch.rand(1, 3, 2, 2, requires_grad=True)
+    with torch.inference_mode():
+        standardize(torch.rand(1, 3, 2, 2), (0.3, 0.4, 0.5), (0.2, 0.5, 0.25))
+    standardize(images, (0.3, 0.4, 0.5), (0.2, 0.5, 0.25)).sum().backward()
+    assert images.grad is not None
+    assert images.grad[0, :, 0, 0].tolist() == pytest.approx([5, 2, 4])

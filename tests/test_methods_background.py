@@ -61,3 +61,15 @@ def test_batches_where_all_are_tagged_have_the_same_terms_only_where_other_batch
     method.untagged = True
     terms = _terms(method, _batch(1, 2))
     assert terms["background"].item() == 0
+
+
+def test_a_batch_is_only_asked_for_tags_where_the_photos_are_not_known(method, monkeypatch):
+    """On a GPU the question waits for all that was computed before."""
+    asked = []
+    every = torch.Tensor.all
+    monkeypatch.setattr(torch.Tensor, "all", lambda self, *how: (asked.append(1), every(self, *how))[1])
+    for untagged, questions in ((None, 1), (False, 0), (True, 0)):
+        method.untagged = untagged
+        asked.clear()
+        _terms(method, _batch(1, 2))
+        assert len(asked) == questions

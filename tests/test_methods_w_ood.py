@@ -106,7 +106,7 @@ def test_a_harder_ood_photo_has_a_higher_top_score_one_step_away(demo_set, short
 def test_ood_photos_are_trained_to_have_no_class(demo_set, short, places, tmp_path, monkeypatch):
     model = _run(demo_set, short, places, tmp_path / "w_ood").model
     images = torch.randn(8, 3, 48, 48)
-    monkeypatch.setattr(model, "draw_ood", lambda count: images[:count])
+    monkeypatch.setattr(model, "draw_ood", lambda count, _: images[:count])
     batch = next(iter(_batches(demo_set, short)))
     terms = model.losses(batch, 0)
     logits = model.logits(model.harder(images[: len(batch.images)]))

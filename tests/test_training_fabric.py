@@ -90,3 +90,12 @@ def test_the_precision_is_not_announced():
     code = "from torchbas.training.fabric import make_fabric; make_fabric('cpu', 'bf16-mixed')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_more_processes_than_gpus_are_refused_with_the_number_to_start(monkeypatch):
+    for name, value in {"LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.distributed, "is_torchelastic_launched", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(InputError, match=r"started 2 processes .* GPUs \(1\): give it --nproc-per-node 1\.$"):
+        make_fabric("cuda", "32-true")

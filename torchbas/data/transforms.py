@@ -6,6 +6,7 @@ loading process.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -79,7 +80,18 @@ def standardize(
     uint8 images are in [0, 255], floats in [0, 1]. The result is on the images' device.
     """
     scaled = images if images.is_floating_point() else images.to(torch.get_default_dtype()) / 255
-    return (scaled - scaled.new_tensor(mean)[:, None, None]) / scaled.new_tensor(std)[:, None, None]
+    return (scaled - per_channel(mean, scaled)) / per_channel(std, scaled)
+
+
+def per_channel(values: Sequence[float], images: Float[Tensor, "*B C H W"]) -> Float[Tensor, "C 1 1"]:
+    """A value of each channel, to compute with images on their device."""
+    return _kept(tuple(values), images.device, images.dtype)
+
+
+@lru_cache(maxsize=64)  # a copy from the host to a GPU waits until the GPU has done all that it was told
+def _kept(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Float[Tensor, "C 1 1"]:
+    with torch.inference_mode(mode=False):  # else it could not be used in training
+        return torch.tensor(values, device=device, dtype=dtype)[:, None, None]
 
 
 def _square(image: Image.Image, side: int) -> Image.Image:

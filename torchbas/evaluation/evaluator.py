@@ -159,7 +159,7 @@ def evaluate(
     evaluator = Evaluator(protocol)
     for batch in settings.progress(loader, len(loader)):
         images = standardize(batch.images.to(device, non_blocking=True), *model.normalization)
-        target = batch.target.to(device)
+        target = batch.target.to(device, non_blocking=True)
         with settings.forward():
             probabilities, raw, own = _localize(model, rows, images, target, times, dataset.classes)
         ranks = (probabilities > probabilities.gather(1, target[:, None])).sum(dim=1).tolist()

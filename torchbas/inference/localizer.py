@@ -145,7 +145,7 @@ class Localizer(TrainedModel[Method]):
         with ThreadPoolExecutor(max(workers, torch.get_num_threads())) as pool:  # the network waits meanwhile
             for batch in progress(loader, len(loader)):
                 images = standardize(batch.images.to(device, non_blocking=True), *self.model.normalization)
-                labels = batch.labels.to(device) if tags == "known" else None
+                labels = batch.labels.to(device, non_blocking=True) if tags == "known" else None
                 images = images.contiguous(memory_format=torch.channels_last)
                 with precision():
                     found = detect(self.model, images, labels, self.inference, replaced, enlarged, objects)

@@ -89,9 +89,9 @@ def _keep(
     size: tuple[int, int],
 ) -> list[bool]:
     """Whether the crop of each region alone keeps the class's score."""
-    kept = []
+    kept: list[Tensor] = []
     for few in torch.arange(len(index), device=index.device).split(16):
         crops = crop_regions(views, index[few], squares[few], size)
         encoded = model.encode(crops.contiguous(memory_format=torch.channels_last))
-        kept += (encoded.scores(label[few]) >= KEPT * scores[few]).tolist()
-    return kept
+        kept.append(encoded.scores(label[few]) >= KEPT * scores[few])
+    return torch.cat(kept).tolist()  # a GPU is waited for only now that it has been told everything

@@ -40,8 +40,8 @@ class BASMethod(Method, BAS):
     clip_loss: CLIPLoss | None = None
     familiarity: Familiarity | None
     """Of photos with those that a probe is fit to."""
-    untagged: bool = False
-    """Training photos without a class are learned from."""
+    untagged: bool | None = None
+    """Training photos without a class are learned from; None where that is not known, and each batch is asked."""
     known: int = 0
     """Classes, the first ones, whose rows of the head stand when a probe is fit: those of the model it goes on from."""
     mean_feature: Tensor
@@ -146,7 +146,8 @@ class BASMethod(Method, BAS):
             logits = pool(self.class_maps(features))
             return {"classify": classification(logits, batch.labels, background_class=self.options.background_class)}
         has_class = batch.target >= 0
-        if not self.options.background_class or (not self.untagged and has_class.all()):
+        # Where the photos are known, no batch is asked: a GPU would have to be waited for.
+        if not self.options.background_class or self.untagged is False or (not self.untagged and has_class.all()):
             return self.map_losses(batch, features, images, step)
         tagged, rest = has_class.nonzero()[:, 0], (~has_class).nonzero()[:, 0]
         # Several processes average their terms one by one, so none is ever left out: it counts 0 instead.
@@ -185,7 +186,7 @@ class BASMethod(Method, BAS):
     def steer(self, evidence: Evidence, target: float) -> None:
         """Dual ascent on the area's weight: up where S_b / S is below ``target`` in the mean, down where above."""
         ratio = bas_ratio(evidence.activation_background, evidence.activation, self.options.ratio_cap)
-        counted = torch.stack([(target - ratio).sum(), ratio.new_tensor(len(ratio))])
+        counted = torch.stack([(target - ratio).sum(), ratio.new_full((), len(ratio))])
         if dist.is_initialized():  # a step is that of all processes together
             dist.all_reduce(counted)
         self.log_area_factor += STEERING * counted[0] / counted[1]

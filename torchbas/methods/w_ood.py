@@ -115,7 +115,7 @@ class WOoD(IRN):
 
     def losses(self, batch: Batch, step: int) -> dict[str, Float[Tensor, ""]]:  # pyright: ignore[reportIncompatibleMethodOverride]
         features, logits = self.both(self.batch_images(batch))
-        _, ood_logits = self.both(self.harder(self.draw_ood(len(features)).to(features.device)))
+        _, ood_logits = self.both(self.harder(self.draw_ood(len(features), features.device)))
         distances = separation(features, batch.labels, self.class_centers, self.ood_centers, self.options.nearest)
         for_distances, for_ood = self.options.loss_weights
         return {
@@ -129,8 +129,8 @@ class WOoD(IRN):
         deep = self.deep_features(self.features(images))
         return pool(deep), pool(self.head(deep))
 
-    def draw_ood(self, count: int) -> Float[Tensor, "{count} 3 H W"]:
-        """Random training views of OoD images, standardized."""
+    def draw_ood(self, count: int, device: torch.device | str = "cpu") -> Float[Tensor, "{count} 3 H W"]:
+        """Random training views of OoD images, standardized, on a device."""
         assert self.ood is not None, "setup comes first"
         chances = torch.randint(2**31, (count, 2)).tolist()
         draws = [Draw(epoch, index % len(self.ood)) for epoch, index in chances]
@@ -140,7 +140,7 @@ class WOoD(IRN):
             if isinstance(view, InputError):
                 raise view
         images = torch.stack([view.images for view in views if isinstance(view, Batch)])
-        return standardize(images, *self.normalization)
+        return standardize(images.to(device), *self.normalization)
 
     def harder(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
         """Images after one gradient step that raises their highest class score."""

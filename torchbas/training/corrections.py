@@ -115,9 +115,9 @@ def learned(localizer: Localizer, given: TrainingPairs, fill: float = 0.0, seed:
     generator.slope = 0.0
     optimizer = torch.optim.Adam(generator.parameters(), lr=RATE)
     rng = np.random.default_rng(seed)
-    for _ in range(STEPS):
-        rows = torch.from_numpy(rng.permutation(len(given.label))[:BATCH]).to(given.label.device)
-        mirrored = bool(rng.random() < 0.5)
+    draws = [(rng.permutation(len(given.label))[:BATCH], bool(rng.random() < 0.5)) for _ in range(STEPS)]
+    order = torch.from_numpy(np.stack([rows for rows, _ in draws])).to(given.label.device)
+    for rows, (_, mirrored) in zip(order, draws, strict=True):
         some = given.some(rows)
         maps = generator.of(some.features[:, int(mirrored)].float(), some.label[:, None])[:, 0]
         maps = maps.flip(2) if mirrored else maps

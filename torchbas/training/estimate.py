@@ -67,6 +67,14 @@ def _step(model: Method, batch: Batch | FeatureBatch, step: int) -> None:
 
 def _seconds(work: Callable[[], object]) -> float:
     work()  # the first time pays for caches and kernels
+    _wait()
     start = time.perf_counter()
     work()
+    _wait()
     return time.perf_counter() - start
+
+
+def _wait() -> None:
+    """Until a GPU, where one is in use, has done what it was told."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()

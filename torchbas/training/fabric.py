@@ -52,6 +52,11 @@ def make_fabric(device: str, precision: str, *, unused_parameters: bool = False,
         raise InputError(f"--device {device}: no such usable GPU was found here; use --device cpu or auto.")
     if torch.distributed.is_torchelastic_launched():
         here, everywhere = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+        if accelerator == "cuda" and here > (there := torch.cuda.device_count()):
+            raise InputError(
+                f"torchrun started {here} processes here, more than the usable GPUs ({there}): give it "
+                f"--nproc-per-node {there}."
+            )
         strategy = DDPStrategy(find_unused_parameters=unused_parameters)
         extra |= {"strategy": strategy, "devices": here, "num_nodes": everywhere // here}
         atexit.register(_leave)

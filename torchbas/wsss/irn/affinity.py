@@ -100,7 +100,8 @@ def _sums(edge: Tensor, displacement: Tensor, labels: Tensor, offsets: Sequence[
         strongest = strongest_edge(_around_sources(edge, offset, reach), offset)
         cross_entropy = -torch.log(torch.where(kinds[2], strongest, 1 - strongest) + EPS)
         start, end = pairs_at(_around_sources(displacement, offset, reach), offset)
-        target = kinds[1][:, None] * displacement.new_tensor(offset)[:, None, None]
+        # Not times a tensor of the offset: a GPU would be waited for at each of them.
+        target = torch.stack([kinds[1] * float(cells) for cells in offset], dim=1)
         error = (start - end - target).abs().sum(dim=1)
         losses = [cross_entropy * kind for kind in kinds] + [error * kind for kind in kinds[:2]]
         sums = sums + torch.stack([one.sum(dtype=sums.dtype) for one in (*losses, *kinds)])

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ...cards import value_of
 from ...data import open_image, standardize
 from ...data.pairs import PairBatch
+from ...data.transforms import per_channel
 from ...errors import InputError
 from ...methods.base import Normalization
 from ...model.extractor import build_extractor
@@ -147,7 +148,7 @@ class IRNet(nn.Module):
             branch(stages)[:, :, :rows, :columns].float() for branch in (self.edge, self.displacement)
         )
         upright, mirrored = (displacement - self.mean_displacement[:, None, None]).chunk(2)
-        mirrored = mirrored.flip(3) * mirrored.new_tensor([1, -1])[:, None, None]
+        mirrored = mirrored.flip(3) * per_channel((1.0, -1.0), mirrored)
         logit, other = logits.chunk(2)
         return BoundaryMaps(((logit + other.flip(3)) / 2).sigmoid()[:, 0], (upright + mirrored) / 2)
 

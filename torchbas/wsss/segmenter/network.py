@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ...cards import value_of
 from ...data.pairs import PairBatch
+from ...data.transforms import per_channel
 from ...errors import InputError
 from ...model.weights import normalization
 from ...structures import IGNORE_INDEX
@@ -39,7 +40,7 @@ class Colors(NamedTuple):
 
     def __call__(self, images: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
         ordered = (images if self.order == "rgb" else images.flip(1)).to(torch.get_default_dtype())
-        return (ordered - ordered.new_tensor(self.mean)[:, None, None]) / ordered.new_tensor(self.std)[:, None, None]
+        return (ordered - per_channel(self.mean, ordered)) / per_channel(self.std, ordered)
 
     @property
     def padding(self) -> tuple[int, int, int]:
