@@ -19,6 +19,9 @@ from .. import data, recipes
 from ..config import Recipe
 from ..data.given import Photo, is_photo
 from ..data.results import read_results as read_results
+from ..deploy.onnx import GraphSettings as GraphSettings
+from ..deploy.onnx import require
+from ..deploy.onnx import write as write_graph
 from ..errors import InputError
 from ..evaluation.accumulator import Scores as Scores
 from ..export.results import Results, Sizes
@@ -286,3 +289,23 @@ def save(
             not_found=not_found,
         )
     _save(detections, Path(out), formats)
+
+
+def export_model(
+    model: str | Path | Localizer,
+    out: str | Path,
+    formats: Sequence[str] = ("onnx",),
+    settings: GraphSettings = GraphSettings(),
+) -> list[str]:
+    """Write a model for other programs into a folder: ``onnx``, ``openvino``, ``hub`` (docs/deploy.md).
+
+    Returns:
+        What the graph and its post-processor leave out of what the model does, a sentence each.
+
+    Raises:
+        InputError: an unknown format, a package that is not installed, a network that cannot be written as a graph.
+    """
+    localizer = model if isinstance(model, Localizer) else load(model)
+    require(formats)
+    graphs = [name for name in formats if name in ("onnx", "openvino")]
+    return write_graph(localizer, Path(out), graphs, settings) if graphs else []
