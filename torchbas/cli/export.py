@@ -81,21 +81,28 @@ class Export(Common):
         if self.push and "hub" not in self.format:
             raise InputError("--push sends what --format hub writes: add it.")
         from .. import api
+        from ..deploy.hub import check_name
         from ..deploy.onnx import GraphSettings, require
         from .progress import Reporter
 
         require(self.format)
+        if self.push:
+            check_name(self.push)
         self.folder = OutputFolder(self.out, overwrite=self.overwrite)
         localizer = api.load(self.source)
         self.folder.begin(MANIFEST, *outputs(), *(name for one in MODEL_FORMATS.values() for name in one.outputs))
         say = Reporter(self.quiet).say
         settings = GraphSettings(self.imgsz, self.dynamic, self.half, self.opset)
-        left_out = api.export_model(localizer, self.out, self.format, settings)
+        left_out = api.export_model(localizer, self.out, self.format, settings, run=self.source)
         answer = {"command": "export", "words": chosen(self), "classes": len(localizer.classes), "left_out": left_out}
         write_manifest(self.out, answer)
         for sentence in left_out:
             say(f"  {sentence}")
         say(f"The model is in {self.out}. How to use it: docs/deploy.md")
+        if self.push:
+            answer["pushed"] = localizer.push_to_hub(self.push, self.source)
+            write_manifest(self.out, answer)
+            say(f"Pushed: {answer['pushed']}")
         return answer
 
     def _export_results(self) -> dict[str, Any]:
