@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from record import record_speed
+from torchvision.ops import box_iou
 
 import torchbas as tb
 from torchbas import data
@@ -31,15 +32,14 @@ from torchbas.inference.localizer import Localizer
 from torchbas.methods.bas import BASMethod
 
 NORMALIZATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-ROUNDS = 9
+ROUNDS = 7
 BATCHES = 1, 16
 
 
 def load(word: str) -> Localizer:
-    """The model of a folder, or a network of random weights by its name; without a CRF, which no graph has."""
+    """The model of a folder, or a network of random weights by its name."""
     if Path(word).is_dir():
-        model = tb.load(word)
-        return replace(model, inference=replace(model.inference, refine="none", separate=False))
+        return tb.load(word)
     torch.manual_seed(0)
     network = BASMethod.build(Architecture(word), 4, False, NORMALIZATION).eval()
     return Localizer(network, tuple("abcd"), 224, 224, Inference(threshold=0.5))
@@ -65,6 +65,15 @@ def agreement(model: Localizer, files: dict[str, Model], photos: list[Path]) -> 
         found[f"{name}_farthest_side_pixels"] = float(farthest)
         found[f"{name}_largest_map_difference"] = float(np.abs(file.run(views.astype(np.float32))["maps"] - maps).max())
     return found
+
+
+def without_crf(model: Localizer, plain: Localizer, photos: list[Path]) -> dict[str, float]:
+    """Mean IoU in percent of the boxes of the most probable tags with those that the model has with its CRF."""
+    if model.inference.refine == "none":
+        return {}
+    pairs = [(one.xyxy, other.xyxy) for path in photos for one, other in zip(model(path), plain(path), strict=False)]
+    first, second = (torch.tensor(column) for column in zip(*pairs, strict=True))
+    return {"iou_with_crf_percent": round(100 * box_iou(first, second).diagonal().mean().item(), 1)}
 
 
 def speed(model: Localizer, files: dict[str, Model]) -> dict[str, float]:
@@ -127,7 +136,8 @@ def main() -> None:
     words = parser.parse_args()
     torch.set_num_threads(1)
     began = time.monotonic()
-    model = load(words.model)
+    whole = load(words.model)
+    model = replace(whole, inference=replace(whole.inference, refine="none", separate=False))
     photos = [sample.path for sample in data.read_untagged(words.photos).samples][: words.most]
     with TemporaryDirectory() as folder:
         files, sizes = {}, {}
@@ -137,7 +147,7 @@ def main() -> None:
             for name, file in (("onnxruntime", "model.onnx"), ("openvino", "model.xml")):
                 files[f"{name}_half" if half else name] = single_core(place / file)
             sizes["onnx_half_megabytes" if half else "onnx_megabytes"] = _megabytes(place / "model.onnx")
-        metrics = agreement(model, files, photos) | speed(model, files) | sizes
+        metrics = agreement(model, files, photos) | without_crf(whole, model, photos) | speed(model, files) | sizes
     backbone = model.model.architecture.backbone
     what = f"{len(photos)} photos, {len(model.classes)} tags, {backbone}, {model.resize} pixels"
     print(what, *(f"{name} {value}" for name, value in metrics.items()), sep="\n")

@@ -99,8 +99,8 @@ def run_facts(place: str | Path | None) -> dict[str, Any]:
 def readme(trained: TrainedModel[Any], run: Mapping[str, Any], name: str) -> str:
     """The README: what the model is of, what its weights had seen, and whether it was scored."""
     backbone = trained.model.architecture.backbone
-    words = run.get("words") if isinstance(run.get("words"), dict) else {}
-    weights = words.get("weights")
+    words = run.get("words")
+    weights = words.get("weights") if isinstance(words, dict) else None
     pretrained = PRETRAINED.get(backbone, backbone) if weights == "auto" else None
     config = get_pretrained_cfg(pretrained) if pretrained else None
     data = ModelCardData(
