@@ -226,6 +226,7 @@ MISTAKES = {
     "results": (["{results}", "--format", "onnx"], "holds no model"),
     "no name": (["nobody/nothing", "--format", "onnx", "--offline"], "no model of that name"),
     "push without hub": (["{saved}", "--format", "onnx", "--push", "a/b"], "--format hub"),
+    "flag of models": (["{results}", "--format", "cvat", "--half"], "--half is of models"),
     "opset": (["{saved}", "--format", "onnx", "--opset", "11"], "opset"),
     "model for results": (["{saved}", "--format", "cvat"], "holds no results"),
 }

@@ -93,7 +93,7 @@ def _photo(kind: str, folder: Path) -> Path:
     """A photo file of 150 x 100 pixels, or of the other way round."""
     pixels = np.random.default_rng(0).integers(0, 256, (100, 150, 4), np.uint8)
     pixels = cv2.GaussianBlur(pixels, (0, 0), 3)
-    path = folder / f"photo.{'jpg' if 'jpeg' in kind else 'png'}"
+    path = folder / f"photo.{'jpg' if 'jpeg' in kind else 'tif' if kind == '32 bits' else 'png'}"
     match kind:
         case "large jpeg":
             Image.fromarray(pixels[..., :3]).resize((1500, 1000)).save(path)
@@ -109,10 +109,14 @@ def _photo(kind: str, folder: Path) -> Path:
             Image.fromarray(pixels[..., :3]).convert("P").save(path)
         case "16 bits":
             Image.fromarray(pixels[..., 0].astype(np.uint16) * 257).save(path)
+        case "32 bits":
+            Image.fromarray(pixels[..., 0].astype(np.float32) * 3 - 100).save(path)
     return path
 
 
-@pytest.mark.parametrize("kind", ["large jpeg", "turned jpeg", "gray jpeg", "transparent", "palette", "16 bits"])
+@pytest.mark.parametrize(
+    "kind", ["large jpeg", "turned jpeg", "gray jpeg", "transparent", "palette", "16 bits", "32 bits"]
+)
 def test_photos_are_opened_and_squeezed_as_ours(kind, tmp_path):
     path = _photo(kind, tmp_path)
     image, size = postprocess.opened_photo(path, 32)

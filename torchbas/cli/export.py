@@ -107,6 +107,9 @@ class Export(Common):
 
     def _export_results(self) -> dict[str, Any]:
         """Write results."""
+        flags = {"--imgsz": self.imgsz, "--dynamic": self.dynamic, "--half": self.half, "--push": self.push}
+        if given := [flag for flag, value in flags.items() if value]:
+            raise InputError(f"{given[0]} is of models, but {self.format[0]} is a format of results: leave it out.")
         from ..data.results import folder_of, photo_folder, read_results, require_photos
         from ..export.results import save
         from .progress import Reporter

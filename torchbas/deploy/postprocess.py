@@ -164,11 +164,12 @@ def _upright(file: Any) -> tuple[int, int]:
 
 
 def _rgb(image: Any) -> Any:
-    """RGB of 8 bits; transparency on white, 16 bits scaled."""
+    """RGB of 8 bits; transparency on white, 16 and 32 bits scaled."""
     from PIL import Image
 
-    if image.mode.startswith("I;16"):
-        gray = np.asarray(image, np.float32) / np.float32(65535)
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        low, high = map(np.float32, (0, 65535) if image.mode.startswith("I;16") else image.getextrema())
+        gray = (np.asarray(image, np.float32) - low) / max(high - low, np.float32(1e-12))
         return Image.fromarray((gray * 255).round().astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
