@@ -123,7 +123,17 @@ def export_table(results: Results) -> str:
                 sides = f"{metrics[f'{one}_farthest_side_pixels']:.0f}"
                 difference = f"{metrics[f'{one}_largest_map_difference']:.0e}"
                 equal = f"{metrics[f'{one}_equal_percent']:.1f}"
-                rows.append([found["data"], f"{runner}{half and ', half'}", equal, sides, difference, *speeds, size])
+                rows.append(
+                    [
+                        f"{name.rpartition('_')[2]}: {found['data']}",
+                        f"{runner}{half and ', half'}",
+                        equal,
+                        sides,
+                        difference,
+                        *speeds,
+                        size,
+                    ]
+                )
         if "iou_with_crf_percent" in metrics:
             notes.append(f"{name.rpartition('_')[2]} {metrics['iou_with_crf_percent']:.1f}")
     head = ["", "run by", "photos with equal boxes, %", "farthest side, pixels", "largest difference of maps"]
