@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, ge
 
 from torchbas import config
 from torchbas.data import datasets
+from torchbas.deploy import MODEL_FORMATS
 from torchbas.export import FORMATS
 from torchbas.methods import METHODS
 
@@ -47,8 +48,8 @@ class Definition(NamedTuple):
 SECTIONS = (
     Section(
         "Calls",
-        "check label train predict report_per_tag save read_results load evaluate score_maps create_model Localization "
-        "TagReport Localizer Predictor",
+        "check label train predict report_per_tag save read_results load evaluate score_maps create_model export_model "
+        "Localization TagReport Localizer Predictor",
         "`import torchbas as tb`; torch is imported when one of them is first used.",
     ),
     Section(
@@ -91,6 +92,11 @@ SECTIONS = (
         "evaluation.metrics.ThresholdSweep evaluation.metrics.CenterPrior evaluation.metrics.iou_inclusive",
     ),
     Section("Export", "export.Format export.results.Results", registry="torchbas.export.FORMATS"),
+    Section(
+        "Models for other programs",
+        "deploy.ModelFormat deploy.onnx.GraphSettings deploy.postprocess.Model deploy.postprocess.Found",
+        registry="torchbas.deploy.MODEL_FORMATS",
+    ),
 )
 
 
@@ -113,6 +119,13 @@ REGISTRIES: dict[str, tuple[tuple[str, ...], Any]] = {
         lambda: [
             (f"`{name}`", f"`{place}`", _first_line(f"torchbas.methods.{place.partition('.')[0]}"))
             for name, place in METHODS.items()
+        ],
+    ),
+    "torchbas.deploy.MODEL_FORMATS": (
+        ("format", "what", "files"),
+        lambda: [
+            (f"`{name}`", one.about, ", ".join(f"`{file}`" for file in one.outputs))
+            for name, one in MODEL_FORMATS.items()
         ],
     ),
     "torchbas.export.FORMATS": (

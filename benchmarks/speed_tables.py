@@ -108,6 +108,41 @@ def first_correction_table(results: Results) -> str:
     return markdown(["seconds", *steps.values()], [[found["data"], *cells]])
 
 
+def export_table(results: Results) -> str:
+    """Exported models beside torchbas: photos with the same boxes, and the time and size of the graph."""
+    rows, notes = [], []
+    for name, found in results.items():
+        if not name.startswith("speed/export_"):
+            continue
+        metrics = found["metrics"]
+        for runner in ("onnxruntime", "openvino"):
+            for half in ("", "_half"):
+                one = f"{runner}{half}"
+                speeds = [f"{metrics[f'{one}_ratio_batch_{size}']:.2f}" for size in (1, 16)]
+                size = f"{metrics[f'onnx{half}_megabytes']:.1f}" if runner == "onnxruntime" else ""
+                sides = f"{metrics[f'{one}_farthest_side_pixels']:.0f}"
+                difference = f"{metrics[f'{one}_largest_map_difference']:.0e}"
+                equal = f"{metrics[f'{one}_equal_percent']:.1f}"
+                rows.append(
+                    [
+                        f"{name.rpartition('_')[2]}: {found['data']}",
+                        f"{runner}{half and ', half'}",
+                        equal,
+                        sides,
+                        difference,
+                        *speeds,
+                        size,
+                    ]
+                )
+        if "iou_with_crf_percent" in metrics:
+            notes.append(f"{name.rpartition('_')[2]} {metrics['iou_with_crf_percent']:.1f}")
+    head = ["", "run by", "photos with equal boxes, %", "farthest side, pixels", "largest difference of maps"]
+    head += ["time : PyTorch, batch 1", "batch 16", "MB"]
+    table = markdown(head, rows or [[MISSING, *[""] * (len(head) - 1)]])
+    said = f"Mean IoU in percent of the boxes with those that the CRF draws: {', '.join(notes) or MISSING}."
+    return f"{table}\n\n{said}"
+
+
 def _ratio(metrics: dict[str, float], match: re.Match[str]) -> str:
     setting, *variants = match.groups()
     figures = [f"{metrics[key]:g}" for name in variants if (key := f"{setting}{name}_seconds") in metrics]
@@ -125,4 +160,5 @@ TABLES = {
     "refine_speed": refine_speed_table,
     "gallery": gallery_table,
     "first_correction": first_correction_table,
+    "export": export_table,
 }

@@ -14,13 +14,13 @@ from tiny import tiny_bas
 from torch import nn
 
 from torchbas.cam import upsample
-from torchbas.config import Architecture, Inference
+from torchbas.config import DETAIL, Architecture, Inference
 from torchbas.data import standardize
 from torchbas.evaluation.evaluator import Row, evaluate
 from torchbas.evaluation.protocol import EvalProtocol
 from torchbas.inference.localize import detect, zoomed_heatmaps
 from torchbas.inference.localizer import Localizer
-from torchbas.inference.zoom import CLOSEST, DETAIL, crop_regions, detail, paste_regions, reduce, regions
+from torchbas.inference.zoom import CLOSEST, crop_regions, detail, paste_regions, reduce, regions
 from torchbas.methods.bas import BASMethod
 from torchbas.model.extractor import Extractor
 from torchbas.structures import Dataset, Sample

@@ -8,6 +8,8 @@ from .errors import SettingError
 
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 Seed = Annotated[int, Bound(0, 2**32 - 1)]
+DETAIL = 2
+"""Side of a view over that of the network's input, where a second pass may follow; it bounds the memory."""
 Side = Annotated[int, Bound(33, 4096)]
 """Side of a view in pixels: smaller ones leave a network of stride 32 a single cell, whose BatchNorm cannot train."""
 
@@ -211,6 +213,14 @@ class Inference(Checked):
     def enlarges(self) -> bool:
         """Whether any tag is localized at twice the size."""
         return self.enlarge in ("always", "mean") or (self.enlarge == "auto" and bool(self.enlarged))
+
+    @property
+    def detail(self) -> int:
+        """Side of the views over that of the network's input: :data:`DETAIL` where there may be a second pass, else 1.
+
+        Not only where a tag is enlarged, so that the maps of the others are the same whether one is or not.
+        """
+        return DETAIL if self.zoom or self.enlarge != "never" else 1
 
 
 IRN_TRAINING = Training(

@@ -19,6 +19,10 @@ from .. import data, recipes
 from ..config import Recipe
 from ..data.given import Photo, is_photo
 from ..data.results import read_results as read_results
+from ..deploy.hub import write_repository
+from ..deploy.onnx import GraphSettings as GraphSettings
+from ..deploy.onnx import require
+from ..deploy.onnx import write as write_graph
 from ..errors import InputError
 from ..evaluation.accumulator import Scores as Scores
 from ..export.results import Results, Sizes
@@ -286,3 +290,30 @@ def save(
             not_found=not_found,
         )
     _save(detections, Path(out), formats)
+
+
+def export_model(
+    model: str | Path | Localizer,
+    out: str | Path,
+    formats: Sequence[str] = ("onnx",),
+    settings: GraphSettings = GraphSettings(),
+    *,
+    run: str | Path | None = None,
+) -> list[str]:
+    """Write a model for other programs into a folder: ``onnx``, ``openvino``, ``hub`` (docs/deploy.md).
+
+    Args:
+        run: folder of the command that has made the model, for the README of ``hub``; by default that of ``model``.
+
+    Returns:
+        What the graph and its post-processor leave out of what the model does, a sentence each.
+
+    Raises:
+        InputError: an unknown format, a package that is not installed, a network that cannot be written as a graph.
+    """
+    require(formats)
+    localizer = model if isinstance(model, Localizer) else load(model)
+    if "hub" in formats:
+        write_repository(localizer, Path(out) / "hub", run or (None if model is localizer else str(model)))
+    graphs = [name for name in formats if name != "hub"]
+    return write_graph(localizer, Path(out), graphs, settings) if graphs else []

@@ -20,7 +20,7 @@ COMMANDS = {
     "check": "what was understood: tags, unreadable photos, duplicates; how long",
     "train": "train a model by a recipe",
     "predict": "find objects with a trained model",
-    "export": "results of an earlier run for other tools; needs no model",
+    "export": "a model (ONNX, Hub), or an earlier run's results, for other tools",
     "serve": "a model as a backend of Label Studio, or photo in, JSON out",
     "segment": "tags to pseudo masks to a segmenter, in stages that are kept",
     "eval": "score a model, heatmaps or label maps by true boxes and masks",

@@ -14,13 +14,13 @@ from jaxtyping import Bool, Float, Int, Int32
 from torch import Tensor
 
 from ..cam import auto_threshold, class_activation, normalize, upsample
-from ..config import Inference
+from ..config import DETAIL, Inference
 from ..methods.base import Method
 from ..methods.gradcam import gradient_heatmaps, layercam
 from ..model.classifier import Encoded
 from .separate import separate
 from .thresholds import choose_thresholds
-from .zoom import DETAIL, crop_regions, detail, paste_regions, reduce, regions
+from .zoom import crop_regions, detail, paste_regions, reduce, regions
 
 
 class Detections(NamedTuple):

@@ -167,6 +167,20 @@ class Localizer(TrainedModel[Method]):
                 for objects_of_one in pool.map(lambda task: extract(*task), tasks):
                     yield from (one for one in objects_of_one if one.certainty >= min_score)
 
+    def push_to_hub(self, name: str, run: str | Path | None = None, *, private: bool = True) -> str:
+        """Push to the Hugging Face Hub, from where ``tb.load("user/name")`` reads it; returns the commit's address.
+
+        Args:
+            run: folder of the command that has made it, for the README of the repository.
+            private: of a repository that does not exist yet.
+
+        Raises:
+            InputError: what is no name of a repository, no token, no network, or a Hub that refuses.
+        """
+        from ..deploy.hub import push
+
+        return push(self, name, run, private=private)
+
     def _refined(self, batch: Batch, found: Detections, pool: Executor) -> list[tuple[Extent, ...]]:
         """Foreground of each query, drawn to the edges of its squeezed photo."""
         squeezed = [

@@ -12,8 +12,6 @@ from torchvision.ops import roi_align
 
 from ..config import Inference
 
-DETAIL = 2
-"""Side of a view over that of the network's input, where crops may follow; it bounds the memory."""
 CLOSEST = 0.25
 """Side of the smallest region: a smaller crop would be mostly interpolated."""
 
@@ -54,11 +52,8 @@ def paste_regions(
 
 
 def detail(*settings: Inference | None) -> int:
-    """Side of the views over that of the network's input: :data:`DETAIL` where there may be a second pass, else 1.
-
-    Not only where a tag is enlarged, so that the maps of the others are the same whether one is or not.
-    """
-    return DETAIL if any(one is not None and (one.zoom or one.enlarge != "never") for one in settings) else 1
+    """The largest :attr:`~torchbas.config.Inference.detail` of some settings; 1 without any."""
+    return max((one.detail for one in settings if one is not None), default=1)
 
 
 def reduce(images: Float[Tensor, "B 3 H W"], times: int) -> Float[Tensor, "B 3 _ _"]:

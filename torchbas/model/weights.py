@@ -186,8 +186,11 @@ def _locate(folder: str | Path) -> Path:
 
     try:
         with answering():
-            return Path(snapshot_download(folder, allow_patterns=[WEIGHTS, CARD]))
+            found = Path(snapshot_download(folder, allow_patterns=[WEIGHTS, CARD]))
     except (OSError, HFValidationError) as error:
         raise InputError(
             f'There is no folder "{folder}", and no model of that name can be had from the Hub.'
         ) from error
+    if not ((found / CARD).is_file() and (found / WEIGHTS).is_file()):
+        raise InputError(f'"{folder}" on the Hub is no model of torchbas, for it lacks {CARD} or {WEIGHTS}.')
+    return found
