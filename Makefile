@@ -4,7 +4,7 @@ READY := .venv/ready
 
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: setup test docs wheel demo clean
+.PHONY: setup test docs site wheel demo clean
 
 setup: $(READY)
 
@@ -30,6 +30,9 @@ test: setup
 docs: setup
 	$(BIN)/python benchmarks/tables.py
 	$(BIN)/python benchmarks/api_reference.py
+
+site: setup
+	$(BIN)/python benchmarks/docs_site.py
 
 wheel: setup
 	$(BIN)/python -m build --no-isolation
