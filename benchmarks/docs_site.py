@@ -179,10 +179,12 @@ def make(folder: Path) -> None:
     """Build the site into a folder, which is there only when it is whole.
 
     Raises:
-        SystemExit: warnings, or what leads nowhere.
+        SystemExit: warnings, what leads nowhere, or a folder that holds something else.
     """
     if importlib.util.find_spec("zensical") is None:
         sys.exit("zensical is not installed: pip install -e '.[docs]' -c constraints.txt, then again.")
+    if folder.exists() and any(folder.iterdir()) and not (folder / "search.json").is_file():
+        sys.exit(f"{folder} holds something else than a site: give another folder.")
     with tempfile.TemporaryDirectory() as place:
         made = Path(place)
         pages = Pages(made / "pages")

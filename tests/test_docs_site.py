@@ -80,6 +80,13 @@ def test_a_warning_ends_the_build_and_leaves_the_site_of_before(tmp_path, monkey
     assert (tmp_path / "site").exists()
 
 
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "photo.jpg").touch()
+    with pytest.raises(SystemExit, match="something else"):
+        docs_site.make(tmp_path)
+    assert (tmp_path / "photo.jpg").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium on PATH")
 def test_pages_and_search_ask_nobody_else(address, page):
