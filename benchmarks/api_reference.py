@@ -266,7 +266,7 @@ class Writer:
             else:
                 lines.append(line)
         linked = re.sub(r":(?:class|func|data|mod):`~?([^`]+)`", lambda role: self._link(role[1]), "\n".join(lines))
-        return re.sub(r":(?:meth|attr):`~?([^`]+)`", r"`\1`", linked).replace("``", "`")
+        return re.sub(r":(?:meth|attr):`~?([^`<]+?)(?: <[^`]*>)?`", r"`\1`", linked).replace("``", "`")
 
     def _link(self, name: str) -> str:
         """A name, linked where it can only be one of the page's."""

@@ -143,6 +143,19 @@ def export_table(results: Results) -> str:
     return f"{table}\n\n{said}"
 
 
+def install_table(results: Results) -> str:
+    """An install of the wheel into a new environment, by version of Python."""
+    head = ["Python", "wheel", "sdist", "distributions", "on disk", "install", "first boxes", "again"]
+    rows = []
+    for name in sorted(name for name in results if name.startswith("speed/install_py")):
+        metrics = results[name]["metrics"]
+        sizes = [f"{metrics[f'{part}_bytes'] / 1e6:.2f} MB" for part in ("wheel", "sdist")]
+        whole = [f"{metrics['distributions']}", f"{metrics['environment_mb'] / 1e3:.1f} GB"]
+        times = [f"{metrics[f'{part}_s']:.0f} s" for part in ("install", "label_first", "label_again")]
+        rows.append([re.sub(r"(\d)(\d+)$", r"\1.\2", name.partition("_py")[2]), *sizes, *whole, *times])
+    return markdown(head, rows or [[MISSING, *[""] * (len(head) - 1)]])
+
+
 def _ratio(metrics: dict[str, float], match: re.Match[str]) -> str:
     setting, *variants = match.groups()
     figures = [f"{metrics[key]:g}" for name in variants if (key := f"{setting}{name}_seconds") in metrics]
@@ -161,4 +174,5 @@ TABLES = {
     "gallery": gallery_table,
     "first_correction": first_correction_table,
     "export": export_table,
+    "install": install_table,
 }

@@ -56,7 +56,8 @@ def test_a_row_that_hangs_crashes_or_fails_takes_no_other_with_it(worker):
 
 FIRST = {row.function: name for name, row in reversed(ROWS.items())}
 """The first row of each function; the others differ in names of recipes, networks and methods."""
-CHOSEN = [*FIRST.values(), *(f"method_{name}" for name in ("advcam", "recam", "cda", "clims", "w_ood"))]
+CHOSEN = [name for name in FIRST.values() if name not in ("resume", "processes_gloo")]  # as in test_training_processes
+CHOSEN += [f"method_{name}" for name in ("advcam", "recam", "cda", "clims", "w_ood")]
 
 
 @pytest.mark.slow
@@ -69,7 +70,6 @@ def test_a_row_of_each_kind_runs_on_a_cpu_in_small_and_leaves_a_file(tmp_path):
     for name, found in results.items():
         assert found["error"] == ("needs CUDA" if ROWS[name].only_cuda else None), name
         assert found["recipe"] not in ("", *(name for name in ROWS if name.startswith("cub")))
-    assert results["resume"]["metrics"]["resumed"] == results["resume"]["metrics"]["undisturbed"] == 0
     same = [found["metrics"] for name, found in results.items() if name.startswith("same_")]
     assert not any(metrics["maps"] for metrics in same)
     table = gpu_table({f"gpu/{name}": found for name, found in results.items()})

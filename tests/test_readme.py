@@ -107,14 +107,6 @@ def test_snippets_compile_and_name_what_there_is(page):
     assert named <= set(torchbas.__all__)
 
 
-def test_the_training_loop_of_ones_own_trains():
-    loop = next(block for block in blocks(ROOT / "docs/python.md", "python") if "backward" in block)
-    names: dict = {}
-    exec(loop.replace("resnet50", "test_resnet").replace("224", "64"), names)
-    assert names["terms"].keys() == {"classify", "guide", "suppress", "area"}
-    assert names["maps"].shape[:2] == (2, 5)
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
