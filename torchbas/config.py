@@ -55,6 +55,9 @@ class Architecture(Checked):
     """Guidance trains the map only, not the class maps under it (the authors' WSSS code)."""
     mask_at: Literal["features", "image"] = "features"
     """Where the foreground is masked for S_b (Fig. 11)."""
+    second_look: Literal["network", "pooled", "normalized"] = "network"
+    """How S_b is computed: network runs F2 on what is not masked, as in the paper; pooled takes the mean of the class
+    map there, what is masked counting nothing; normalized that over what is not masked alone (docs/second_look.md)."""
     class_agnostic: bool = False
     """One foreground map for all of the image's classes together, trained on all photos (Sec. 5.5, Fig. 20)."""
 
@@ -62,6 +65,8 @@ class Architecture(Checked):
         super().__post_init__()
         if self.mask_at == "image" and (self.align or any(self.offset)):
             raise SettingError("mask_at image computes F of the image as it is: leave out align and offset.")
+        if self.mask_at == "image" and self.second_look != "network":
+            raise SettingError("mask_at image runs the network on the masked image: leave out second_look.")
 
 
 @dataclass(frozen=True)

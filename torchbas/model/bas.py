@@ -63,7 +63,9 @@ class BAS(Classifier):
             class_maps = self.class_maps(features)
         foreground = self.generator.of(features, target[:, None])
         logits = pool(class_maps)
-        background = self.background_logits(features, foreground, images) if suppression else logits.detach()
+        background = logits.detach()
+        if suppression:
+            background = self.background_logits(features, foreground, images, class_maps)
         reference = self.reference_logits(features)
         origin = 0.0 if reference is None else reference[target]
         weights = F.adaptive_avg_pool2d(foreground, (class_maps.shape[2], class_maps.shape[3]))

@@ -76,17 +76,37 @@ class Classifier(nn.Module):
         features: Float[Tensor, "B C h w"],
         foreground: Float[Tensor, "B 1 h w"],
         images: Float[Tensor, "B 3 H W"] | None = None,
+        class_maps: Float[Tensor, "B K ch cw"] | None = None,
     ) -> Float[Tensor, "B K"]:
         """Class scores with the foreground masked (eq. 2), differentiable in ``foreground`` only.
 
-        ``images`` are needed only where the image itself is masked.
+        Args:
+            images: needed only where the image itself is masked.
+            class_maps: of ``features``, where they are at hand; needed only where these are pooled.
         """
+        if self.architecture.second_look != "network":
+            maps = self.class_maps(features) if class_maps is None else class_maps
+            return self._pooled_logits(maps.detach().float(), foreground, self.reference_logits(features))
         if self.architecture.mask_at == "features":
             return pool(frozen(self.f2, self.head)(mask_foreground(features, foreground, self.fill())))
         if images is None:
             raise ValueError("masking the foreground in the image needs the images, not their features alone.")
         large = F.interpolate(foreground, size=images.shape[2:], mode="bilinear", align_corners=False)
         return pool(frozen(self.f1, self.f2, self.head)(mask_foreground(images, large)))
+
+    def _pooled_logits(
+        self,
+        class_maps: Float[Tensor, "B K ch cw"],
+        foreground: Float[Tensor, "B 1 h w"],
+        reference: Float[Tensor, " K"] | None,
+    ) -> Float[Tensor, "B K"]:
+        """Means of the class maps over the background; where not normalized the foreground counts ``reference``."""
+        background = 1 - F.adaptive_avg_pool2d(foreground, (class_maps.shape[2], class_maps.shape[3]))
+        share = background.mean(dim=(2, 3))
+        logits = pool(class_maps * background)
+        if self.architecture.second_look == "normalized":
+            return logits / share.clamp(min=torch.finfo(share.dtype).eps)
+        return logits if reference is None else logits + (1 - share) * reference
 
     def fill(self) -> Float[Tensor, " C"] | None:
         """The feature that stands in for the masked foreground; None for zeros, as in the paper."""
@@ -177,7 +197,9 @@ class Encoded:
     def background_logits(self, foreground: Float[Tensor, "B 1 h w"]) -> Float[Tensor, "B K"]:
         """Class scores with the foreground masked, see :meth:`Classifier.background_logits`."""
         images = self.images if self.classifier.architecture.mask_at == "image" else None
-        return self.classifier.background_logits(self.features, foreground, images)
+        pooled = self.classifier.architecture.second_look != "network"
+        class_maps = self.class_maps if pooled else None
+        return self.classifier.background_logits(self.features, foreground, images, class_maps)
 
 
 class _Rows(Encoded):
