@@ -12,6 +12,8 @@ from corrections_tables import corrections_table
 from going_on_tables import going_on_table
 from gpu_tables import TABLES as GPU_TABLES
 from hostile_table import rows as hostile_rows
+from scale_tables import TABLES as SCALE_TABLES
+from second_look_table import TABLES as SECOND_LOOK_TABLES
 from speed_tables import TABLES as SPEED_TABLES
 from tabulate_results import MISSING, Results, markdown
 
@@ -280,6 +282,8 @@ TABLES = {
     "going_on": going_on_table,
     **SPEED_TABLES,
     **GPU_TABLES,
+    **SCALE_TABLES,
+    **SECOND_LOOK_TABLES,
 }
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 

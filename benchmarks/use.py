@@ -1,11 +1,11 @@
 """What using a model costs: start-up of the commands, predicting and scoring beside the bare network, bytes of a part.
 
-python benchmarks/use.py [--photos 388] [--side 416]
+python benchmarks/use.py [--photos 200] [--side 256]
 
 CPU seconds of whole processes, the kernel's beside the user's, one thread. `bas predict --shard` and `bas eval` work on
 photos of cub25 by MobileNetV1 at the size given, the network alone on the same photos, decoded before: F1, F2, the
 map, and S_b, which belong to a localization. `as_libc` is the same with the C library's own handling of freed memory.
-Writes results/speed/use.json.
+Writes results/speed/use_<side>.json.
 """
 
 import argparse
@@ -20,13 +20,14 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from PIL import Image
 from record import data_folder, record_speed
 
 from torchbas import data
 from torchbas.api import Compute
 from torchbas.cli.memory import keep_freed_memory
 from torchbas.config import Architecture, Inference
-from torchbas.data import standardize, whole_view
+from torchbas.data import decode, standardize, whole_view
 from torchbas.data.loader import evaluation_loader
 from torchbas.inference.localize import detect
 from torchbas.inference.localizer import Localizer
@@ -48,8 +49,8 @@ NORMALIZATION = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=int, default=388)
-    parser.add_argument("--side", type=int, default=416)
+    parser.add_argument("--photos", type=int, default=200)
+    parser.add_argument("--side", type=int, default=256)
     words = parser.parse_args()
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -59,12 +60,14 @@ def main() -> None:
         folder = Path(scratch)
         localizer = prepared(folder, words.photos, words.side)
         alone = bare(data.read(folder / "photos"), localizer)
-        metrics = {f"network_alone_{name}_s": round(seconds, 1) for name, seconds in alone.items()}
+        metrics = {"decode_s": round(alone.pop("decode"), 2), "decode_12_megapixels_s": large_photo(folder, words.side)}
+        metrics |= {f"network_alone_{name}_s": round(seconds, 1) for name, seconds in alone.items()}
         few = {name: whole_command(name, folder, "few", PROGRAM) for name in alone}
         for way, program in (("", PROGRAM), ("_as_libc", AS_LIBC)):
             for name, seconds in alone.items():
                 spent, start = whole_command(name, folder, f"photos{way}", program), few[name]
                 metrics |= {f"{name}{way}_{kind}_s": value for kind, value in spent.items()}
+                metrics[f"{name}{way}_start_s"] = round(sum(start.values()), 2)
                 metrics[f"{name}{way}_network_percent"] = round(
                     100 * seconds / (sum(spent.values()) - sum(start.values())), 1
                 )
@@ -75,7 +78,7 @@ def main() -> None:
             command = [word.format(**places, new=folder / f"new{number}") for word in start]
             metrics[f"start_{name}_s"] = round(sum(cost(PROGRAM, command).values()), 2)
     record_speed(
-        "use",
+        f"use_{words.side}",
         data=f"{words.photos} photos of cub25, two tags",
         protocol=f"MobileNetV1 at {words.side} pixels, random head and generator, batches of 16, CPU seconds",
         metrics=metrics,
@@ -106,10 +109,12 @@ def prepared(folder: Path, count: int, side: int) -> Localizer:
 
 
 def bare(photos: Dataset, localizer: Localizer) -> dict[str, float]:
-    """CPU seconds of the network on photos that are decoded: all that a localization needs, and what a score needs."""
-    seconds, model = {"predict": 0.0, "eval": 0.0}, localizer.model.eval()
+    """CPU seconds of decoding, and of the network: all that a localization needs, and what a score needs."""
+    seconds, model = {"decode": 0.0, "predict": 0.0, "eval": 0.0}, localizer.model.eval()
     view = partial(whole_view, size=localizer.resize)
-    for batch in evaluation_loader(photos, view, 16, at_least=localizer.resize):
+    batches, began = iter(evaluation_loader(photos, view, 16, at_least=localizer.resize)), time.process_time()
+    for batch in batches:
+        seconds["decode"] += time.process_time() - began
         images = standardize(batch.images, *model.normalization).contiguous(memory_format=torch.channels_last)
         with torch.inference_mode(), Compute("cpu").context()():
             began = time.process_time()
@@ -119,7 +124,18 @@ def bare(photos: Dataset, localizer: Localizer) -> dict[str, float]:
             encoded = model.encode(images)
             model.heatmaps(encoded, encoded.logits.argmax(dim=1), localizer.inference)
             seconds["eval"] += time.process_time() - began
+        began = time.process_time()
     return seconds
+
+
+def large_photo(folder: Path, side: int) -> float:
+    """CPU seconds to decode and view a photo of 12 megapixels as cameras write them."""
+    small = decode(next((folder / "few/a").iterdir())).image
+    small.resize((4000, 3000), Image.Resampling.BICUBIC).save(folder / "large.jpg", quality=92)
+    began = time.process_time()
+    for _ in range(10):
+        whole_view(decode(folder / "large.jpg", at_least=side).image, size=side)
+    return round((time.process_time() - began) / 10, 4)
 
 
 def whole_command(name: str, folder: Path, photos: str, program: str) -> dict[str, float]:
