@@ -202,6 +202,7 @@ def test_lists_name_no_other_protocols(tmp_path, line):
 MISTAKES = {
     "no tar": (["absent-{0..3}.tar"], [], "absent-0.tar"),
     "no match": (["*.tar"], [], "matches no tar"),
+    "format": (["photos"], ["--format", "coco"], "leave out --format"),
     "known": (["photos"], ["--tags", "known"], "own tags are not read"),
     "unknown tag": (["photos"], ["--tags", "griffin"], 'does not know the tag "griffin"'),
     "shard": (["photos"], ["--shard", "4/4"], "there are 0 to 3"),
@@ -222,6 +223,11 @@ def test_mistakes_are_said_in_one_sentence(model, tmp_path, mistake, capsys, mon
     said = capsys.readouterr().err
     assert sentence in said
     assert said.count("\n") == 1
+
+
+def test_ray_without_shards_is_refused(folder, model, tmp_path, capsys):
+    assert predict(folder, model, tmp_path / "out", "--engine", "ray") == 2
+    assert "add --shard" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("word", "shards"), [("3/40", ([3], 40)), ("0-2/3", ([0, 1, 2], 3))])

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from ..bounds import NonNegative, Positive, Share
+from ..errors import InputError
 from ..export import check_formats
 from .common import Background, Common, Formats, Objects, alone, chosen
 from .common import parse as read
@@ -66,6 +67,8 @@ class Predict(Common):
         alone("predict")
         if self.shard is not None:
             return run_shards(self)
+        if self.engine == "ray":
+            raise InputError("--engine ray does shards: add --shard 0-39/40, or another number.")
         known, source, out = self.tags == ("known",), Path(self.data), Path(self.out)
         dataset = data.read(source).with_background(*self.background) if known else data.read_untagged(source)
         self.folder = OutputFolder(out, source, overwrite=self.overwrite)

@@ -26,6 +26,8 @@ def run_shards(command: "Predict") -> dict[str, Any]:
         InputError: flags that do not go with ``--shard``, and all that :class:`~torchbas.shards.work.Work` refuses.
     """
     numbers, of = shards_in(command.shard or "")
+    if command.format != type(command).format:
+        raise InputError("--shard writes Parquet files: leave out --format, and let bas export make others of them.")
     if command.tags == ("known",):
         raise InputError("--shard finds tags that are predicted, or named with --tags: photos' own tags are not read.")
     try:
