@@ -19,6 +19,8 @@ FOLDER = Path(__file__).parents[1] / "results/corrections"
 NAME = re.compile(r"(?P<folder>.+)_(?P<count>\d+)_((?P<part>[a-z]+)_)?(?P<seed>\d+)")
 PARTS = {"": "both", "learning": "learning alone", "reading": "size and threshold alone"}
 """What of the corrections was used."""
+ALL = "all"
+"""In the place of a part: all things of a photo were asked for, not the largest of each tag."""
 
 
 class Row(NamedTuple):
@@ -46,6 +48,8 @@ def corrections_table(results: Results) -> str:
     """What corrected boxes do for the photos that were not corrected."""
     table = []
     for row in rows_of(one for key, one in results.items() if key.startswith("corrections/")):
+        if row.part == ALL:
+            continue
         metrics, left = row.result["metrics"], row.result["left_out"]
         said = " to ".join(f"{100 * left[key]:.0f}" for key in ("before", "after")) if left["boxes"] else ""
         used = PARTS[row.part] if row.corrected else ""
@@ -56,8 +60,23 @@ def corrections_table(results: Results) -> str:
     return markdown([*head, "CPU seconds", "commit"], table)
 
 
+def corrections_all_table(results: Results) -> str:
+    """The same of all things of each photo, by all of their boxes."""
+    table = []
+    for row in rows_of(one for key, one in results.items() if key.startswith("corrections/")):
+        if row.part == ALL:
+            shares = [f"{row.result['metrics'][key]:.1f}" for key in ("f1", "recall", "precision")]
+            way = row.result["way"]
+            chosen = [f"{way['smallest']:g}", "yes" if way["separate"] else "no"] if row.corrected else ["", ""]
+            cells = [*shares, *chosen, f"{row.result['cpu_seconds']}", row.result["commit"][:7]]
+            table.append([row.folder, str(row.corrected), str(row.seed), *cells])
+    head = ["folder", "corrected", "seed", "F1 of the others", "recall", "precision", "smallest", "told apart"]
+    return markdown([*head, "CPU seconds", "commit"], table)
+
+
 def main() -> None:
-    rows = rows_of(json.loads(file.read_text("utf-8")) for file in sorted(FOLDER.glob("*.json")))
+    every = rows_of(json.loads(file.read_text("utf-8")) for file in sorted(FOLDER.glob("*.json")))
+    rows = [row for row in every if row.part != ALL]
     values: dict[str, dict[str, dict[int, list[float]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for row in rows:
         values[row.folder][row.part][row.corrected].append(row.result["metrics"]["gt_known"])

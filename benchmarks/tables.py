@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from corrections_tables import corrections_table
+from corrections_tables import corrections_all_table, corrections_table
 from going_on_tables import going_on_table
 from gpu_tables import TABLES as GPU_TABLES
 from hostile_table import rows as hostile_rows
@@ -279,6 +279,7 @@ TABLES = {
     "campaigns": campaigns_table,
     "hostile": hostile_table,
     "corrections": corrections_table,
+    "corrections_all": corrections_all_table,
     "going_on": going_on_table,
     **SPEED_TABLES,
     **GPU_TABLES,
