@@ -105,3 +105,20 @@ def test_l_bas_teaches_the_map_alone_and_its_gradient_is_the_derived_one(look):
 def test_a_masked_image_needs_the_network():
     with pytest.raises(SettingError, match="leave out second_look"):
         Architecture(mask_at="image", second_look="pooled")
+
+
+def test_behind_a_transformer_s_last_block_the_network_scales_masked_tokens_back():
+    architectures = {
+        look: Architecture("test_vit", generator_stage=6, head="linear", second_look=look)
+        for look in ("network", "pooled")
+    }
+    torch.manual_seed(0)
+    images, half = torch.rand(1, 3, 160, 160), torch.full((1, 1, 10, 10), 0.5)
+    left = {}
+    for look, architecture in architectures.items():
+        model = BASMethod.build(architecture, 3, False, NORMALIZATION, Objective()).eval()
+        features = model.features(images)
+        whole = model.class_maps(features).mean(dim=(2, 3))
+        left[look] = model.background_logits(features, half) / whole
+    torch.testing.assert_close(left["network"], torch.ones(1, 3), atol=1e-3, rtol=0)
+    torch.testing.assert_close(left["pooled"], torch.full((1, 3), 0.5))
