@@ -249,9 +249,9 @@ def _size(place: str) -> int:
 
 def _expanded(place: str) -> list[str]:
     """Tars by braces and stars, in order."""
-    from braceexpand import braceexpand
+    from webdataset.shardlists import expand_urls
 
-    places = list(braceexpand(place))
+    places = list(expand_urls(place))
     if "*" in place:
         places = sorted(found for one in places for found in _matching(one))
     if not places:
