@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import subprocess
 import sys
 import sysconfig
 import tarfile
