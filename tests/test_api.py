@@ -22,6 +22,7 @@ from torchbas.data import open_image
 from torchbas.errors import InputError, SettingError
 from torchbas.evaluation.evaluator import Row
 from torchbas.model.weights import save_network
+from torchbas.shards.predictor import Predictor
 from torchbas.structures import Dataset
 
 CPU = Compute(device="cpu", precision="32-true")
@@ -51,7 +52,7 @@ def test_importing_the_package_does_not_import_torch():
 
 def test_every_public_name_is_there_and_no_other():
     for name in tb.__all__:
-        assert getattr(tb, name) is getattr(api, name)
+        assert getattr(tb, name) is (Predictor if name == "Predictor" else getattr(api, name))
     with pytest.raises(AttributeError, match="no attribute 'labels'"):
         _ = tb.labels
 

@@ -105,3 +105,15 @@ def test_what_was_kept_while_localizing_can_be_used_in_training():
     standardize(images, (0.3, 0.4, 0.5), (0.2, 0.5, 0.25)).sum().backward()
     assert images.grad is not None
     assert images.grad[0, :, 0, 0].tolist() == pytest.approx([5, 2, 4])
+
+
+def test_images_that_are_traced_leave_nothing_behind_for_others():
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    mean, std = (0.11, 0.22, 0.33), (0.2, 0.3, 0.4)
+    images = torch.rand(1, 3, 2, 2)
+    with FakeTensorMode() as mode:
+        standardize(mode.from_tensor(images), mean, std)
+    found = standardize(images, mean, std)
+    assert type(found) is torch.Tensor
+    torch.testing.assert_close(found[0, 2], (images[0, 2] - 0.33) / 0.4)

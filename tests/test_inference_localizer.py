@@ -236,7 +236,7 @@ def test_objects_come_while_later_photos_are_still_on_the_disk(localizer, demo_s
     assert len(decoded) == 8
     stream.close()
     assert len(decoded) == 8
-    assert {at_least for _, at_least in decoded} == {localizer.resize}, "no photo is decoded larger than needed"
+    assert {at_least for _, at_least, _ in decoded} == {localizer.resize}, "no photo is decoded larger than needed"
 
 
 def test_the_heatmap_is_the_grid_upsampled(localizer, paths):

@@ -85,6 +85,8 @@ def standardize(
 
 def per_channel(values: Sequence[float], images: Float[Tensor, "*B C H W"]) -> Float[Tensor, "C 1 1"]:
     """A value of each channel, to compute with images on their device."""
+    if type(images) is not Tensor:  # traced: what is made now is a part of that graph alone
+        return torch.tensor(values, device=images.device, dtype=images.dtype)[:, None, None]
     return _kept(tuple(values), images.device, images.dtype)
 
 

@@ -212,6 +212,8 @@ class _Batches:
         training, network = self.training, trained.model
         if self.cached:
             file, together = self.out / FEATURES, together_of(fabric)
+            if fabric.is_global_zero:
+                file.unlink(missing_ok=True)  # a stopped run's; they are computed again
             # A memory-mapped file that outgrows its disk kills the process.
             room = min(LARGEST, shutil.disk_usage(self.out).free / 2) if fabric.is_global_zero else LARGEST
             size = feature_bytes(network, training.crop)
