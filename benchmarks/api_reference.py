@@ -10,10 +10,12 @@ import ast
 import inspect
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+from api_sections import SECTIONS, Section
 
 from torchbas import config
 from torchbas.data import datasets
@@ -26,78 +28,12 @@ PAGE = ROOT / "docs/api.md"
 COMMAND = "python benchmarks/api_reference.py"
 
 
-class Section(NamedTuple):
-    """A chapter of the page."""
-
-    title: str
-    names: str
-    """Public names below ``torchbas``, in the order of the page."""
-    about: str = ""
-    registry: str = ""
-    """Key of :data:`REGISTRIES`, shown as a table."""
-
-
 class Definition(NamedTuple):
     """Where a name is defined, and its docstring (empty where it has none)."""
 
     module: str
     node: ast.stmt
     docstring: str
-
-
-SECTIONS = (
-    Section(
-        "Calls",
-        "check label train predict report_per_tag save read_results load evaluate score_maps create_model export_model "
-        "Localization TagReport Localizer Predictor",
-        "`import torchbas as tb`; torch is imported when one of them is first used.",
-    ),
-    Section(
-        "More calls, and their arguments",
-        "api.segment.segment api.score_labels api.estimate api.Compute api.Watch api.Scores "
-        "methods.trained.TrainedModel errors.InputError errors.Interrupted",
-    ),
-    Section(
-        "Data",
-        "structures.Sample structures.Dataset structures.Problem structures.Box structures.IGNORE_INDEX "
-        "data.read data.read_untagged data.inspect data.paint data.datasets.Format",
-        registry="torchbas.data.datasets.FORMATS",
-    ),
-    Section(
-        "Settings",
-        "config.Architecture config.Objective config.Training config.Inference config.Segmentation config.Recipe "
-        "config.IRN_TRAINING config.SEGMENTER_TRAINING "
-        "recipes.load recipes.names recipes.families recipes.vary recipes.cost recipes.commands recipes.measured",
-        "Frozen dataclasses, and recipes made of them; a value out of range raises `ValueError`.",
-    ),
-    Section(
-        "Methods",
-        "methods.load methods.base.Method methods.base.Localized methods.base.FeatureBatch",
-        registry="torchbas.methods.METHODS",
-    ),
-    Section(
-        "Network and losses",
-        "model.create_model model.bas.BAS model.classifier.Classifier model.generator.Generator "
-        "model.outputs.Prediction model.outputs.Evidence losses.objective losses.classification losses.guidance "
-        "losses.suppression losses.bas_ratio losses.suppression_of_all losses.area losses.relative_area "
-        "cam.normalize cam.upsample cam.auto_threshold cam.binarize",
-    ),
-    Section(
-        "Evaluation",
-        "evaluation.evaluator.evaluate evaluation.evaluator.Row evaluation.evaluator.EvalSettings "
-        "evaluation.evaluator.Evaluator evaluation.protocol.EvalProtocol evaluation.protocol.EvalTarget "
-        "evaluation.protocol.ImageMetrics evaluation.protocol.score_heatmap evaluation.protocol.evaluable_samples "
-        "evaluation.metrics.box_ious evaluation.metrics.BoxAccuracySweep evaluation.metrics.max_box_acc_v2 "
-        "evaluation.metrics.threshold_grid evaluation.metrics.PixelHistogram evaluation.metrics.ConfusionMatrix "
-        "evaluation.metrics.ThresholdSweep evaluation.metrics.CenterPrior evaluation.metrics.iou_inclusive",
-    ),
-    Section("Export", "export.Format export.results.Results", registry="torchbas.export.FORMATS"),
-    Section(
-        "Models for other programs",
-        "deploy.ModelFormat deploy.onnx.GraphSettings deploy.postprocess.Model deploy.postprocess.Found",
-        registry="torchbas.deploy.MODEL_FORMATS",
-    ),
-)
 
 
 def names_of(section: Section) -> list[str]:
@@ -123,19 +59,18 @@ REGISTRIES: dict[str, tuple[tuple[str, ...], Any]] = {
     ),
     "torchbas.deploy.MODEL_FORMATS": (
         ("format", "what", "files"),
-        lambda: [
-            (f"`{name}`", one.about, ", ".join(f"`{file}`" for file in one.outputs))
-            for name, one in MODEL_FORMATS.items()
-        ],
+        lambda: _formats(MODEL_FORMATS),
     ),
     "torchbas.export.FORMATS": (
         ("format", "what", "files"),
-        lambda: [
-            (f"`{name}`", one.about, ", ".join(f"`{file}`" for file in one.outputs)) for name, one in FORMATS.items()
-        ],
+        lambda: _formats(FORMATS),
     ),
 }
 """Tables of what is registered: their columns and a function that gives the rows."""
+
+
+def _formats(registry: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    return [(f"`{name}`", one.about, ", ".join(f"`{file}`" for file in one.outputs)) for name, one in registry.items()]
 
 
 def _first_line(module: str) -> str:

@@ -48,7 +48,7 @@ def run(model, tmp_path):
     """As bas label leaves it."""
     model.save(tmp_path / "labels/model")
     tags = [{"tag": "cat", "photos": 7, "state": "alive"}]
-    words = {"weights": "/home/me/secret/some.pth", "data": "/home/me/secret"}
+    words = {"weights": "/elsewhere/secret/some.pth", "data": "/elsewhere/secret"}
     write_manifest(tmp_path / "labels", {"command": "label", "words": words, "photos": 20, "tags": tags})
     return tmp_path / "labels"
 

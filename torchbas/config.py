@@ -13,6 +13,8 @@ DETAIL = 2
 Side = Annotated[int, Bound(33, 4096)]
 """Side of a view in pixels: smaller ones leave a network of stride 32 a single cell, whose BatchNorm cannot train."""
 
+LEAST_CERTAINTY = 0.05
+"""Certainty below which an object is left out where tags are predicted, so that photos of something else get none."""
 PRETRAINED = {
     "vgg16": "vgg16.tv_in1k",
     "mobilenetv1": "mobilenetv1_100.ra4_e3600_r224_in1k",

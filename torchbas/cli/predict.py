@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from ..bounds import NonNegative, Positive, Share
+from ..config import LEAST_CERTAINTY
 from ..errors import InputError
 from ..export import check_formats
 from .common import Background, Common, Formats, Objects, alone, chosen
@@ -49,7 +50,7 @@ class Predict(Common):
     not given."""
     top_k: NonNegative[int] | None = None
     """k: how many classes' maps to average (0: all); the model's own when not given."""
-    min_score: Share = 0.05
+    min_score: Share = LEAST_CERTAINTY
     """Lowest certainty where tags are predicted, so that photos of something else get no object; 0 keeps all. With a
     model of bas label, .05 leaves out some 5 to 10 % of the photos that are like those it was trained on."""
     format: Formats = ("coco", "voc", "gallery")

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from ..bounds import Bound, NonNegative, Share
 from ..cards import run_folder
+from ..config import LEAST_CERTAINTY
 from ..errors import InputError
 from ..io import MANIFEST
 from .common import Common, Objects, alone
@@ -45,7 +46,7 @@ class Serve(Common):
     """Port to listen on; 0 takes a free one."""
     objects: Objects = "largest"
     """The largest component of each heatmap, or all."""
-    min_score: Share = 0.05
+    min_score: Share = LEAST_CERTAINTY
     """Lowest certainty where a photo's tags are not known and predicted; 0 keeps all."""
 
     def run(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..api import Compute, Watch, predict
+from ..config import LEAST_CERTAINTY
 from ..data import decode
 from ..errors import InputError
 from ..export.label_studio import configuration
@@ -33,7 +34,7 @@ class Wanted:
     """How photos are localized."""
 
     objects: Literal["largest", "all"] = "largest"
-    min_score: float = 0.05
+    min_score: float = LEAST_CERTAINTY
     """Least certainty where tags are predicted."""
     compute: Compute = field(default_factory=Compute)
 

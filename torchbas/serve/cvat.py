@@ -7,13 +7,11 @@ from typing import Any
 from PIL import Image
 
 from ..api import Compute, load, predict
+from ..config import LEAST_CERTAINTY
 from ..errors import InputError
 from ..export.polygons import polygons
 from ..inference.localizer import Localizer
 from ..localization import Localization
-
-MIN_SCORE = 0.05
-"""Least certainty where tags are predicted, as in ``bas predict``."""
 
 
 class Detector:
@@ -62,7 +60,7 @@ def create(
     shape: str = "rectangle",
     objects: str = "largest",
     tags: str = "",
-    min_score: float = MIN_SCORE,
+    min_score: float = LEAST_CERTAINTY,
     device: str = "auto",
 ) -> Detector:
     """The function, as ``cvat-cli`` makes it of ``-p NAME=TYPE:VALUE``.

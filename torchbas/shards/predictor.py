@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..api import Compute, Watch, load, predict
+from ..config import LEAST_CERTAINTY
 from ..data import Batch
 from ..data.parts import SCHEMA
 from ..errors import InputError
@@ -37,7 +38,7 @@ class Predictor:
         model: folder of a run, or whatever else :func:`~torchbas.api.load` reads.
         tags: the ``predicted`` tag of each photo, or names of tags to localize in every photo.
         top_k: how many classes' maps to average; None: the model's own.
-        min_score: localizations with a lower certainty are left out, where tags are predicted.
+        min_score: localizations with a lower certainty (by default .05) are left out, where tags are predicted.
         compute: device, processes that decode, precision; None: the fastest device.
 
     Raises:
@@ -52,7 +53,7 @@ class Predictor:
         objects: Literal["largest", "all"] = "largest",
         threshold: float | Literal["auto", "image_specific"] | None = None,
         top_k: int | None = None,
-        min_score: float = 0.05,
+        min_score: float = LEAST_CERTAINTY,
         compute: Compute | None = None,
     ) -> None:
         given = {"threshold": threshold, "top_k": top_k}

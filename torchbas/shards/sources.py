@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
@@ -235,6 +235,7 @@ def _opened(place: str) -> Any:
     return fsspec.open(place, "rb")
 
 
+@cache  # asked for with every fingerprint; on a store each answer is a request
 def _size(place: str) -> int:
     try:
         if not is_address(place):
