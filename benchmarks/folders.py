@@ -188,7 +188,8 @@ def measure(name: str, seed: int, more: list[str]) -> None:
     """Label one folder, and record how well."""
     job.Job = Kept
     full_name = "_".join([name, str(seed), *(word.strip("-") for word in more)])
-    weights = str(data_folder() / "weights" / "mobilenetv1_imagenet_fp16.pth")
+    backbone = more[more.index("--backbone") + 1] if "--backbone" in more else "mobilenetv1"
+    weights = str(data_folder() / "weights" / f"{backbone}_imagenet_fp16.pth")
     with tempfile.TemporaryDirectory() as scratch:
         photos, out = Path(scratch, "photos"), Path("runs", "folders", full_name)
         photos.mkdir()
