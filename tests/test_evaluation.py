@@ -195,3 +195,16 @@ def test_without_any_true_box_there_is_nothing_to_score(scored_set):
     samples = tuple(replace(sample, boxes=()) for sample in scored_set.samples)
     with pytest.raises(InputError, match=r"sample.* has no true boxes to compare with; bas eval needs them"):
         evaluate(tiny_bas(classes=6), Dataset(scored_set.root, scored_set.classes, samples), ROWS, PROTOCOL)
+
+
+@pytest.mark.parametrize("name", ["authors", "wsoleval"])
+def test_a_larger_input_is_scored_at_the_protocol_s_own_sides(scored_set, monkeypatch, name):
+    model, seen = tiny_bas(classes=6), []
+    encode = model.encode
+    monkeypatch.setattr(model, "encode", lambda images: encode(seen.append(images) or images))
+    protocol = EvalProtocol(name, resize=32, side=28)
+    found = evaluate(model, scored_set, ROWS[1:2], protocol, EvalSettings(ten_crop=False, scale=2.0))
+    assert {tuple(images.shape[2:]) for images in seen} == {(56, 56)}
+    assert found.center_prior.images == 12
+    twice = evaluate(model, scored_set, ROWS[1:2], replace(protocol, resize=64, side=56), EvalSettings(ten_crop=False))
+    assert found.scores(0.5).top1_cls == twice.scores(0.5).top1_cls, "the same network on the same views"

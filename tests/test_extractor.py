@@ -130,16 +130,21 @@ def test_dinov2_gives_its_patches_as_a_grid():
     assert len(extractor.f2.blocks) == 3
 
 
-@pytest.mark.parametrize("backbone", TRANSFORMERS)
-def test_f1_gives_the_patch_tokens_of_its_last_block(backbone):
-    torch.manual_seed(0)
-    extractor = build_extractor(backbone, generator_stage=2)
+@pytest.mark.parametrize("backbone", [*TRANSFORMERS, "vit_small_patch14_reg4_dinov2", "deit3_small_patch16_224"])
+@pytest.mark.parametrize("size", [(112, 224), (224, 224)])
+def test_features_are_timms_patch_tokens_at_any_size_behind_any_block(backbone, size):
+    """Positions interpolated by timm, class and register tokens left behind, and the final norm in F2 alone."""
     torch.manual_seed(0)
     whole = timm.create_model(backbone, dynamic_img_size=True).eval()
-    images = torch.rand(1, 3, 112, 224)
+    images = torch.rand(1, 3, *size)
     with torch.no_grad():
-        expected = whole.forward_intermediates(images, indices=[1], intermediates_only=True)[0]
-    torch.testing.assert_close(_run(extractor, images)[0], expected)
+        inner = whole.forward_intermediates(images, indices=[1, 11], intermediates_only=True)
+        outer = whole.forward_features(images)[:, whole.num_prefix_tokens :].transpose(1, 2)
+    for stage, expected in zip((2, 12), inner, strict=True):
+        torch.manual_seed(0)
+        early, late = _run(build_extractor(backbone, generator_stage=stage), images)
+        torch.testing.assert_close(early, expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(late.flatten(2), outer, rtol=0, atol=1e-6)
 
 
 NO_TOKENS = {

@@ -262,3 +262,13 @@ def test_layercam_stands_in_for_the_maps_of_a_dead_tag(localizer, paths):
     expected = (gradient.relu() * features).sum(1).relu().detach()[0]
     expected = (expected - expected.min()) / (expected.max() - expected.min() + 1e-5)
     np.testing.assert_allclose(fish.grid, expected, atol=1e-4)
+
+
+def test_photos_may_be_squeezed_to_other_sides_than_in_training(localizer, demo_set):
+    larger = localizer.with_input_size(48)
+    assert localizer.sides == (32, 28)
+    assert larger.sides == (48, 42)
+    assert {one.grid.shape for one in larger.stream(demo_set)} == {(48, 48)}
+    assert localizer.with_input_size(None) is localizer
+    alone = Localizer(localizer.model, localizer.classes, resize=48, crop=42)
+    assert _said(larger.stream(demo_set)) == _said(alone.stream(demo_set))

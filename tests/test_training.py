@@ -77,7 +77,7 @@ def test_f1_is_trained_frozen_or_cached(demo_set, recipe, tmp_path, monkeypatch,
 
 
 def test_features_are_not_kept_where_the_image_itself_is_masked(demo_set, recipe, tmp_path, monkeypatch):
-    monkeypatch.setattr("torchbas.training.recipe.cache_features", lambda *_, **__: pytest.fail("kept"))
+    monkeypatch.setattr("torchbas.training.recipe.compute_features", lambda *_, **__: pytest.fail("kept"))
     masked = replace(recipe, architecture=replace(recipe.architecture, mask_at="image"))
     _run(demo_set, _of(masked, steps=7), tmp_path)
     assert _steps(tmp_path)[-1] == 7
@@ -150,7 +150,7 @@ def test_features_of_a_stopped_run_take_no_room_from_those_of_the_next(demo_set,
     shapes = []
     hooks = Hooks(every={12: lambda _: shapes.append(np.load(kept, mmap_mode="r").shape)})
     _run(demo_set, recipe, tmp_path, hooks=lambda _: hooks)
-    assert shapes == [(2, 18, 192, 3, 3)]
+    assert shapes == [(2, 18, 192 * 3 * 3)]
 
 
 def test_a_finished_run_is_not_trained_again(demo_set, recipe, finished, monkeypatch):

@@ -154,6 +154,8 @@ class Training(Checked):
     """train: learn F1 too. frozen: keep it. cached: keep it and compute its features once, a few views a photo."""
     views: Positive[int] = 4
     """Random views of each photo whose features are kept when F1 is cached."""
+    resolutions: tuple[Annotated[float, Bound(0.25, 4)], ...] = (1.0,)
+    """Sizes of these views, over resize and crop; batches take turns with them."""
     view: Literal["squeeze", "long_side"] = "squeeze"
     """squeeze: to a square of resize, then a crop. long_side: to 5/8 to 5/4 of the crop, padded or cropped (IRN)."""
     resize: Side = 256
@@ -179,6 +181,11 @@ class Training(Checked):
             raise SettingError("nesterov needs a momentum above 0.")
         if self.crop > self.resize:
             raise SettingError(f"crop ({self.crop}) must not be larger than resize ({self.resize}).")
+        crops = {round(self.crop * one) for one in self.resolutions}
+        if not crops or len(crops) < len(self.resolutions) or min(crops) < 33:
+            raise SettingError(f"resolutions must be different sizes of the crop ({self.crop}), from 33 pixels on.")
+        if len(crops) > 1 and self.f1 != "cached":
+            raise SettingError("resolutions are those of cached features: set f1 to cached.")
 
 
 @dataclass(frozen=True)
@@ -189,6 +196,8 @@ class Inference(Checked):
     """k: 1 uses the map of the tag itself; more averages the maps of the k most probable classes; 0 means all."""
     force_target: bool = False
     """Put the tag among the k classes even where it was not predicted (the paper's text, not the authors' code)."""
+    input_size: Side | None = None
+    """Both sides that photos are squeezed to; resize of the training when not given."""
     threshold: Share | Literal["auto", "image_specific"] = "auto"
     """Heatmap value above which a pixel is foreground; or per image: auto (histogram), image_specific (Sec. 5.5)."""
     normalized: bool = True

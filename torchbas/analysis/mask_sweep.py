@@ -145,7 +145,8 @@ def sweep_masks(
     if not samples:
         raise InputError(f"{dataset.root} has no photo with one tag and a true mask or box; bas check shows both.")
     relabeled = localizer.with_own_classes(Dataset(dataset.root, dataset.classes, samples))
-    view = partial(center_view, resize=localizer.resize, crop=localizer.crop)
+    resize, crop = localizer.sides
+    view = partial(center_view, resize=resize, crop=crop)
     loader = evaluation_loader(relabeled, view, batch_size=8, workers=workers)
     localizer.model.eval()
     for batch in progress(loader, len(loader)):
@@ -161,7 +162,7 @@ def _curves(localizer: Localizer, samples: Sequence[Sample], batch: Batch, reach
     curves = []
     for i, (index, target) in enumerate(zip(batch.index.tolist(), batch.target.tolist(), strict=True)):
         height, width = batch.size[i].tolist()
-        mask, source = ground_truth_mask(samples[index], (height, width), localizer.resize, localizer.crop)
+        mask, source = ground_truth_mask(samples[index], (height, width), *localizer.sides)
         logits = encoded.logits[i]
         whole = logits[target].relu()
         if not mask.any() or whole == 0:

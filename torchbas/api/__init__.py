@@ -160,6 +160,7 @@ def train(
         model=None if model is None else known_model(model),
         device=compute.device,
         workers=compute.workers,
+        feature_cache=compute.feature_cache,
         resume=resume,
         hooks=watch.hooks,
         progress=watch.batches,
@@ -193,6 +194,7 @@ def predict(
     tags: Literal["known", "predicted"] | Sequence[str] = "known",
     objects: Literal["largest", "all"] = "largest",
     threshold: float | Literal["auto", "image_specific"] | None = None,
+    input_size: int | None = None,
     min_score: float = 0.0,
     compute: Compute = Compute(),
     watch: Watch = Watch(),
@@ -208,12 +210,14 @@ def predict(
         objects: the ``largest`` connected component of each heatmap, or ``all``.
         threshold: value of the heatmap above which a pixel is foreground, ``auto`` or ``image_specific``; None: the
             model's own.
+        input_size: both sides in pixels that photos are squeezed to; None: the model's own.
         min_score: localizations with a lower certainty are left out, for photos that show none of the tags.
 
     Raises:
         InputError: unreadable photos (:func:`check` leaves them out), tags that the model does not know.
     """
     localizer = (model if isinstance(model, Localizer) else load(model)).with_threshold(threshold)
+    localizer = localizer.with_input_size(input_size)
     named = tags not in ("known", "predicted")
     labels = localizer.labels_of(tags) if named else ()
     localizer.model.to(compute.place())

@@ -36,6 +36,8 @@ class Compute:
     """Processes that decode photos beside the one that computes."""
     precision: str = "auto"
     """auto (bf16 where it is faster), 32-true, bf16-mixed or 16-mixed."""
+    feature_cache: Path | None = None
+    """Folder where a training keeps the features of a network that is not trained, for the next on the same photos."""
 
     def place(self) -> torch.device:
         """Device of inference.

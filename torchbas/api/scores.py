@@ -55,7 +55,8 @@ def evaluate(
     trained = model if isinstance(model, Localizer) else load(model)
     dataset = source if isinstance(source, Dataset) else data.read(source)
     trained.model.to(compute.place())
-    settings = EvalSettings(ten_crop, workers=compute.workers, forward=compute.context(), progress=watch.batches)
+    how = {"workers": compute.workers, "forward": compute.context(), "progress": watch.batches}
+    settings = EvalSettings(ten_crop, scale=trained.sides[0] / trained.resize, **how)
 
     def score(split: str, threshold: Thresholds, listener: Listener = lambda *_: None) -> Scores:
         wanted = (*REPORTED, *(threshold.values() if isinstance(threshold, Mapping) else (threshold,)))

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ..config import Side
 from ..errors import InputError
 from ..io import MANIFEST
 from ..structures import Dataset
@@ -52,6 +53,8 @@ class Eval(Common):
     """Replace an earlier evaluation in --out."""
     resume: bool = False
     """Go on with a stopped evaluation of --maps in --out."""
+    input_size: Side | None = None
+    """With --model, both sides that photos are squeezed to, before the crop; the model's own when not given."""
     ten_crop: bool = True
     """Classify by ten crops; the center crop alone is ten times faster."""
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
@@ -102,11 +105,12 @@ class Eval(Common):
         dataset = self.read().only("test", "val")
         if not dataset.samples:
             raise InputError(f"{self.data} has no split test or val: give data that has one, or has none at all.")
+        localizer = api.load(self.model).with_input_size(self.input_size)
         checked = Job(self.out or self.data, reporter, compute).check(dataset)
         with reporter.stage("evaluating", "batches") as stage:
             return api.evaluate(
                 checked,
-                self.model,
+                localizer,
                 protocol=self.protocol or "authors",
                 threshold=self.chosen_threshold,
                 ten_crop=self.ten_crop,

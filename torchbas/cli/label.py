@@ -45,6 +45,8 @@ class Label(Common):
     corrected: tuple[Path, ...] = ()
     """Files with boxes corrected by hand, of the gallery or a tool: they are learned from, and written as they are."""
     format: Formats = ("coco", "voc", "gallery")
+    feature_cache: Path | None = None
+    """Folder where the features of a network that is not trained are kept for the next training on these photos."""
     overwrite: bool = False
     """Replace an earlier run in --out."""
     resume: bool = False
@@ -72,7 +74,7 @@ class Label(Common):
         self.folder = OutputFolder(self.out, self.data, overwrite=self.overwrite, resume=self.resume)
         begin = partial(self.folder.begin, *OUTPUTS, *MODEL)
         precision = recipe.training.precision
-        job = Job(self.out, Reporter(self.quiet), api.Compute(self.device, self.workers, precision))
+        job = Job(self.out, Reporter(self.quiet), api.Compute(self.device, self.workers, precision, self.feature_cache))
         checked = job.check(dataset, resume=self.resume)
         job.announce_corrections(corrections)
         words = {"command": "label", "words": chosen(self)}

@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from ..bounds import NonNegative, Positive, Share
-from ..config import LEAST_CERTAINTY
+from ..config import LEAST_CERTAINTY, Side
 from ..errors import InputError
 from ..export import check_formats
 from .common import Background, Common, Formats, Objects, alone, chosen
 from .common import parse as read
 from .folder import OutputFolder
-from .shards import run_shards
+from .shards import READING, run_shards
 
 
 @dataclass
@@ -50,6 +50,8 @@ class Predict(Common):
     not given."""
     top_k: NonNegative[int] | None = None
     """k: how many classes' maps to average (0: all); the model's own when not given."""
+    input_size: Side | None = None
+    """Both sides that photos are squeezed to, such as twice those of the training; the model's own when not given."""
     min_score: Share = LEAST_CERTAINTY
     """Lowest certainty where tags are predicted, so that photos of something else get no object; 0 keeps all. With a
     model of bas label, .05 leaves out some 5 to 10 % of the photos that are like those it was trained on."""
@@ -75,7 +77,7 @@ class Predict(Common):
         self.folder = OutputFolder(out, source, overwrite=self.overwrite)
         localizer = api.load(self.model)
         check_formats(self.format, localizer.classes)
-        given = {name: value for name in ("threshold", "top_k") if (value := getattr(self, name)) is not None}
+        given = {name: value for name in READING if (value := getattr(self, name)) is not None}
         localizer = replace(localizer, inference=replace(localizer.inference, **given))
         job = Job(out, Reporter(self.quiet), api.Compute(self.device, self.workers, self.precision))
         checked = job.check(dataset)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MOST = 100_000
 """Shards; each has a file."""
+READING = ("threshold", "top_k", "input_size")
+"""Flags in place of a model's own inference settings."""
 
 
 def run_shards(command: "Predict") -> dict[str, Any]:
@@ -40,7 +42,7 @@ def run_shards(command: "Predict") -> dict[str, Any]:
     from .progress import Reporter
 
     reporter = Reporter(command.quiet)
-    settings: dict[str, Any] = {name: getattr(command, name) for name in ("objects", "threshold", "top_k", "min_score")}
+    settings: dict[str, Any] = {name: getattr(command, name) for name in ("objects", "min_score", *READING)}
     settings["tags"] = "predicted" if command.tags == ("predicted",) else command.tags
     settings["compute"] = api.Compute(command.device, command.workers, command.precision)
     work = Work(command.data, command.model, command.out, of, settings)

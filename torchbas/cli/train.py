@@ -46,6 +46,8 @@ class Train(Common):
     to start from its classifier."""
     background: Background = ()
     """Tags whose photos show none of the others (good, empty): their photos become background, learned as such."""
+    feature_cache: Path | None = None
+    """Folder where the features of a network that is not trained are kept for the next training on these photos."""
     overwrite: bool = False
     """Replace an earlier run in --out."""
     resume: bool = False
@@ -66,7 +68,7 @@ class Train(Common):
         dataset = data.read(self.data).with_background(*self.background).only("train", "")
         self.folder = OutputFolder(self.out, self.data, overwrite=self.overwrite, resume=self.resume)
         begin = partial(self.folder.begin, *MODEL)
-        compute = api.Compute(self.device, self.workers, recipe.training.precision)
+        compute = api.Compute(self.device, self.workers, recipe.training.precision, self.feature_cache)
         job = Job(self.out, Reporter(self.quiet or not first_process()), compute)
         checked = job.check(dataset, resume=self.resume)
         job.announce(checked, recipe, weights)

@@ -95,7 +95,7 @@ def describe(trained: TrainedModel[Method], graph: Graph, settings: GraphSetting
         "classes": list(trained.classes),
         "background_class": trained.model.learns_background(trained.model.options),
         "outputs": list(graph.outputs),
-        "side": settings.imgsz or trained.resize,
+        "side": settings.imgsz or trained.sides[0],
         "detail": own.detail,
         "second_pass": settings.dynamic and own.enlarges,
         "dynamic": settings.dynamic,

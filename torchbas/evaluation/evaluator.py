@@ -48,6 +48,8 @@ class EvalSettings:
     """Classify by the mean softmax of ten crops (``authors`` only), else by the view that is localized in."""
     batch_size: int = 32
     workers: int = 0
+    scale: float = 1.0
+    """Sides of the network's input over those of the protocol; heatmaps are scored at the protocol's all the same."""
     forward: Callable[[], Any] = torch.no_grad
     """A context for the network, e.g. autocast."""
     progress: Callable[[Iterable[Batch], int], Iterable[Batch]] = lambda batches, _: batches
@@ -190,10 +192,11 @@ CENTER = 4  # of the ten crops
 def _loader(dataset: Dataset, protocol: EvalProtocol, settings: EvalSettings, times: int) -> Any:
     """Views as the protocol asks for them, ``times`` larger."""
     ten = settings.ten_crop and protocol.name == "authors"
+    resize, side = (round(one * settings.scale) * times for one in (protocol.resize, protocol.side))
     if protocol.name == "wsoleval":
-        view = partial(whole_view, size=protocol.side * times)
+        view = partial(whole_view, size=side)
     else:
-        sides = {"resize": protocol.resize * times, "crop": protocol.side * times}
+        sides = {"resize": resize, "crop": side}
         view = partial(ten_crops if ten else center_view, **sides)
     return evaluation_loader(dataset, view, max(1, settings.batch_size // (10 if ten else 1)), settings.workers)
 

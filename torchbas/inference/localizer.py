@@ -47,7 +47,7 @@ class Localizer(TrainedModel[Method]):
     """A trained method with all that is needed to localize in any photo.
 
     Call it with photos; :meth:`stream` is for whole datasets, in constant memory. Its input is the whole photo,
-    squeezed to ``resize`` as in training before the crop.
+    squeezed as in training before the crop, or to the ``input_size`` of its inference.
     """
 
     def __call__(
@@ -75,6 +75,10 @@ class Localizer(TrainedModel[Method]):
     def with_threshold(self, threshold: float | str | None) -> "Localizer":
         """The same with another threshold; None keeps it."""
         return self if threshold is None else replace(self, inference=replace(self.inference, threshold=threshold))
+
+    def with_input_size(self, side: int | None) -> "Localizer":
+        """The same that squeezes photos to other sides; None keeps them."""
+        return self if side is None else replace(self, inference=replace(self.inference, input_size=side))
 
     def stream_photos(
         self,
@@ -131,7 +135,7 @@ class Localizer(TrainedModel[Method]):
         else:  # the photos may have tags that this model does not know
             wanted = [replace(sample, labels=()) for sample in dataset.samples]
         data = Dataset(dataset.root, self.classes, tuple(wanted))
-        side = self.resize * detail(self.inference)
+        side = self.sides[0] * detail(self.inference)
         view = partial(whole_view, size=side)
         loader = evaluation_loader(data, view, batch_size, workers, at_least=side, unreadable=unreadable)
         device = next(self.model.parameters()).device
@@ -184,7 +188,7 @@ class Localizer(TrainedModel[Method]):
     def _refined(self, batch: Batch, found: Detections, pool: Executor) -> list[tuple[Extent, ...]]:
         """Foreground of each query, drawn to the edges of its squeezed photo."""
         squeezed = [
-            cv2.resize(image, (self.resize, self.resize), interpolation=cv2.INTER_AREA)
+            cv2.resize(image, (self.sides[0],) * 2, interpolation=cv2.INTER_AREA)
             for image in batch.images.permute(0, 2, 3, 1).numpy()
         ]
         return extents(found, [squeezed[i] for i in found.index.tolist()], pool)

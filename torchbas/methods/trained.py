@@ -74,6 +74,12 @@ class TrainedModel(Generic[N]):
         """Classes of the model that it goes on from."""
         return self.classes[: self.began_from[1]]
 
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Sides in pixels of a squeezed photo and of its center crop: training's, or as ``input_size`` asks."""
+        side = self.inference.input_size or self.resize
+        return side, round(self.crop * side / self.resize)
+
     def __post_init__(self) -> None:
         # a network computes the same to the last bit whether it was just trained or is read from a file
         self.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

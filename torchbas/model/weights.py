@@ -1,5 +1,6 @@
 """Weights of trained networks as two files, safetensors and a JSON card; and what a training starts from."""
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -157,6 +158,15 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     if name := not_finite(state):
         raise InputError(f"{path} is broken, {name} holds what is no number: copy it again, or train again.")
     return state
+
+
+def weights_hash(network: nn.Module) -> str:
+    """SHA-256 of all weights and their names, in hexadecimal."""
+    found = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        found.update(name.encode())
+        found.update(value.detach().cpu().contiguous().view(-1).numpy().tobytes())
+    return found.hexdigest()
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:

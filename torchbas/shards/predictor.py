@@ -1,6 +1,5 @@
 """A trained model that makes rows of photos: in a loop over a shard, or as a callable class of Ray Data."""
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -18,6 +17,7 @@ from ..errors import InputError
 from ..inference.localizer import Localizer
 from ..io import stable_hash
 from ..localization import Localization
+from ..model.weights import weights_hash
 from ..structures import Dataset, Sample
 from ..training.fabric import resolve_precision
 from .sources import Some
@@ -38,6 +38,7 @@ class Predictor:
         model: folder of a run, or whatever else :func:`~torchbas.api.load` reads.
         tags: the ``predicted`` tag of each photo, or names of tags to localize in every photo.
         top_k: how many classes' maps to average; None: the model's own.
+        input_size: both sides that photos are squeezed to; None: the model's own.
         min_score: localizations with a lower certainty (by default .05) are left out, where tags are predicted.
         compute: device, processes that decode, precision; None: the fastest device.
 
@@ -53,10 +54,11 @@ class Predictor:
         objects: Literal["largest", "all"] = "largest",
         threshold: float | Literal["auto", "image_specific"] | None = None,
         top_k: int | None = None,
+        input_size: int | None = None,
         min_score: float = LEAST_CERTAINTY,
         compute: Compute | None = None,
     ) -> None:
-        given = {"threshold": threshold, "top_k": top_k}
+        given = {"threshold": threshold, "top_k": top_k, "input_size": input_size}
         given = {name: value for name, value in given.items() if value is not None}
         localizer = model if isinstance(model, Localizer) else load(model)
         self.localizer = replace(localizer, inference=replace(localizer.inference, **given))
@@ -139,9 +141,5 @@ def _sample(name: str, kind: str, photo: Any) -> Sample:
 
 def _fingerprint(localizer: Localizer) -> str:
     """SHA-256 of weights, classes and settings."""
-    weights = hashlib.sha256()
-    for name, value in sorted(localizer.model.state_dict().items()):
-        weights.update(name.encode())
-        weights.update(value.cpu().contiguous().view(-1).numpy().tobytes())
-    sizes = (localizer.resize, localizer.crop)
-    return stable_hash(weights.hexdigest(), localizer.classes, sizes, asdict(localizer.inference), localizer.shapes)
+    weights, settings = weights_hash(localizer.model), asdict(localizer.inference)
+    return stable_hash(weights, localizer.classes, localizer.sides, settings, localizer.shapes)

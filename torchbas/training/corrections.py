@@ -71,7 +71,7 @@ def training_pairs(
     dataset = Dataset(samples[0].path, localizer.classes, samples)
     features, boxes = [], torch.zeros(len(samples), max(1, *(len(one.boxes) for one in corrected)), 4)
     masked = [one.mask is not None for one in corrected]
-    for batch in evaluation_loader(dataset, partial(whole_view, size=localizer.resize), BATCH):
+    for batch in evaluation_loader(dataset, partial(whole_view, size=localizer.sides[0]), BATCH):
         images = standardize(batch.images.to(device), *model.normalization)
         with precision():
             both = [

@@ -47,7 +47,7 @@ def estimate(dataset: Dataset, recipe: Recipe, device: str = "auto") -> float:
             features = model.features(images)
         views = 0
         if training.f1 == "cached" and not kind.needs_images(recipe.architecture, options):
-            views = worthwhile_views(training, samples, feature_bytes(model, training.crop))
+            views = worthwhile_views(training, samples, feature_bytes(model, training))
         pixels = (255 * images).to(torch.uint8)
         batch = (
             FeatureBatch(features.half(), target, labels, target)

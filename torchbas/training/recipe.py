@@ -18,8 +18,17 @@ from ..methods.trained import TrainedModel
 from ..model.weights import is_run, normalization, origin, start_from
 from ..structures import Dataset
 from .fabric import Fabric, together_of
-from .feature_cache import FEATURES, LARGEST, CachedLoader, cache_features, feature_bytes, worthwhile_views
+from .feature_cache import (
+    FEATURES,
+    LARGEST,
+    CachedFeatures,
+    CachedLoader,
+    compute_features,
+    feature_bytes,
+    worthwhile_views,
+)
 from .going_on import GoingOn, going_on_recipe, new_tags, with_known_tags
+from .kept_features import kept_features
 from .loop import Hooks, Loader
 from .train import Task, train
 
@@ -33,6 +42,7 @@ def train_recipe(
     model: Localizer | None = None,
     device: str = "auto",
     workers: int = 0,
+    feature_cache: Path | None = None,
     resume: bool = False,
     hooks: Callable[[Localizer], Hooks] = lambda _: Hooks(),
     progress: Progress = silent,
@@ -44,6 +54,7 @@ def train_recipe(
         weights: True fetches ImageNet weights by name, a path reads a local file or goes on from the folder of any
             trained model, False starts from nothing.
         model: one to go on with: what it knows stands, and only tags that are new are learned.
+        feature_cache: folder to keep the features of a cached F1 in, and to take them from.
         hooks: makes the callbacks from the untrained model, before the first step.
         unreadable: told of photos that cannot be read any more, in whose place the next one is learned from.
 
@@ -53,7 +64,7 @@ def train_recipe(
             of other settings.
         Interrupted: stopped by the user; ``resume`` goes on.
     """
-    how = {"workers": workers, "progress": progress, "unreadable": unreadable}
+    how = {"workers": workers, "feature_cache": feature_cache, "progress": progress, "unreadable": unreadable}
     job = method_task(dataset, recipe, out, weights=weights, model=model, **how)
     return train(job, out, device=device, resume=resume, hooks=hooks)  # pyright: ignore[reportArgumentType, reportReturnType]
 
@@ -66,6 +77,7 @@ def method_task(
     weights: bool | str | Path = True,
     model: Localizer | None = None,
     workers: int = 0,
+    feature_cache: Path | None = None,
     progress: Progress = silent,
     unreadable: Unreadable | None = None,
 ) -> Task:
@@ -88,7 +100,7 @@ def method_task(
         samples = trainable(dataset, untagged=kind.learns_background(options))
         start = _Start(samples, replace(recipe, options=options), kind, weights)
     cached = recipe.training.f1 == "cached" and not kind.needs_images(recipe.architecture, options)
-    batches = _Batches(start.samples, recipe.training, cached, out, workers, progress, unreadable)
+    batches = _Batches(start.samples, recipe.training, cached, out, feature_cache, workers, progress, unreadable)
     return Task(
         recipe.training,
         start.fingerprint,
@@ -204,41 +216,48 @@ class _Batches:
     training: Training
     cached: bool
     out: Path
+    feature_cache: Path | None
     workers: int
     progress: Progress
     unreadable: Unreadable | None
 
     def loader(self, fabric: Fabric, trained: TrainedModel[Any]) -> Loader:
         training, network = self.training, trained.model
-        if self.cached:
-            file, together = self.out / FEATURES, together_of(fabric)
-            if fabric.is_global_zero:
-                file.unlink(missing_ok=True)  # a stopped run's; they are computed again
-            # A memory-mapped file that outgrows its disk kills the process.
-            room = min(LARGEST, shutil.disk_usage(self.out).free / 2) if fabric.is_global_zero else LARGEST
-            size = feature_bytes(network, training.crop)
-            views, *_ = together.gather(worthwhile_views(training, len(self.samples.samples), size, room))
-            if views:
-                features = cache_features(
-                    network,
-                    self.samples,
-                    training,
-                    file,
-                    views,
-                    workers=self.workers,
-                    forward=fabric.autocast,
-                    progress=self.progress,
-                    unreadable=self.unreadable,
-                    together=together,
-                )
-                if network.fits_first:
-                    _fit_first(network, fabric, features.every(training.batch_size))
-                order = Order(len(features), training.batch_size, training.seed, together.rank, together.of)
-                return CachedLoader(features, order)
+        if self.cached and (features := self._features(fabric, network)):
+            if network.fits_first:
+                _fit_first(network, fabric, features.every(training.batch_size))
+            order = Order(len(features), training.batch_size, training.seed, fabric.global_rank, fabric.world_size)
+            return CachedLoader(features, order)
         if network.fits_first:  # every process on all of the photos, so that all get the same
             whole = self._photos(0, 1)
             _fit_first(network, fabric, self.progress(whole, len(whole)))
         return self._photos(fabric.global_rank, fabric.world_size)
+
+    def _features(self, fabric: Fabric, network: Method) -> CachedFeatures | None:
+        """Features of F1; None where caching does not pay."""
+        together, training, folder = together_of(fabric), self.training, self.feature_cache or self.out
+        room = LARGEST
+        if fabric.is_global_zero:
+            folder.mkdir(parents=True, exist_ok=True)
+            (self.out / FEATURES).unlink(missing_ok=True)  # a stopped run's; they are computed again
+            # A memory-mapped file that outgrows its disk kills the process.
+            room = min(LARGEST, shutil.disk_usage(folder).free / 2)
+        size = feature_bytes(network, training)
+        views, *_ = together.gather(worthwhile_views(training, len(self.samples.samples), size, room))
+        if not views:
+            return None
+        what = network, self.samples, training
+        how = {
+            "workers": self.workers,
+            "forward": fabric.autocast,
+            "progress": self.progress,
+            "unreadable": self.unreadable,
+            "together": together,
+        }
+        if self.feature_cache is None:
+            return compute_features(*what, self.out / FEATURES, views, **how)
+        precision = fabric.strategy.precision.precision
+        return kept_features(self.feature_cache, *what, views, precision=precision, **how)
 
     def _photos(self, rank: int, world_size: int) -> Loader:
         training = self.training
