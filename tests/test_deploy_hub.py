@@ -40,7 +40,9 @@ def the_hub(monkeypatch, tmp_path):
 @pytest.fixture
 def model() -> Localizer:
     network = BASMethod.build(Architecture("test_resnet", hidden=16), 3, False, NORMALIZATION).eval()
-    return Localizer(network, ("cat", "dog", "a|b<c>"), 64, 48, recipe="small", changes={"lr": 0.5})
+    return Localizer(
+        network, ("cat", "dog", "a|b<c>"), 64, 48, recipe="small", changes={"lr": 0.5}, pretrained=("some.pth", "")
+    )
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def run(model, tmp_path):
     """As bas label leaves it."""
     model.save(tmp_path / "labels/model")
     tags = [{"tag": "cat", "photos": 7, "state": "alive"}]
-    words = {"weights": "/elsewhere/secret/some.pth", "data": "/elsewhere/secret"}
+    words = {"data": "/elsewhere/secret"}
     write_manifest(tmp_path / "labels", {"command": "label", "words": words, "photos": 20, "tags": tags})
     return tmp_path / "labels"
 
@@ -132,21 +134,20 @@ def test_the_readme_says_what_is_known_and_names_no_path(model, run):
 
 
 @pytest.mark.parametrize(
-    ("backbone", "weights", "said", "base"),
+    ("pretrained", "said", "base"),
     [
         (
-            "resnet50",
-            "auto",
+            ("resnet50.tv_in1k", "bsd-3-clause"),
             "timm/resnet50.tv\\_in1k, license bsd-3-clause; ImageNet's labels",
             "timm/resnet50.tv_in1k",
         ),
-        ("resnet50", "none", "nothing: they began at random", None),
-        ("resnet50", None, "not known |", None),
+        (("none", ""), "nothing: they began at random", None),
+        (("mine.pth", ""), "not known: they began from mine.pth, which has", None),
+        (("", ""), "not known |", None),
     ],
 )
-def test_the_readme_says_what_the_weights_had_seen(model, backbone, weights, said, base):
-    model.model.architecture = replace(model.model.architecture, backbone=backbone)
-    text = readme(model, {"words": {"weights": weights}}, "me/pets")
+def test_the_readme_says_what_the_weights_had_seen(model, pretrained, said, base):
+    text = readme(replace(model, pretrained=pretrained), {}, "me/pets")
     assert f"| what the weights had seen before | {said}" in text
     assert ModelCard(text).data.base_model == base
 

@@ -41,6 +41,8 @@ from .compute import Source
 from .compute import Watch as Watch
 from .compute import load as load
 from .corrections import localize_corrected
+from .features import features_of as features_of
+from .features import usable as usable
 from .scores import evaluate as evaluate
 from .scores import score_labels as score_labels
 from .scores import score_maps as score_maps
@@ -85,7 +87,7 @@ def label(
         source: a folder of tags, a CSV or JSON list, the folder of a data set, or a :class:`Dataset`.
         out: folder for the model; without one it is not kept.
         background: see :func:`train`.
-        recipe: a name (``bas recipes``), or a :class:`~torchbas.config.Recipe`.
+        recipe: a name (``bas recipes``), or a :class:`~torchbas.config.Recipe`; for ``quick`` see :func:`usable`.
         weights: True fetches ImageNet weights by name, a path reads a file, False initializes at random.
         model: of an earlier call, to go on with: what it knows stands, and only tags that are new are learned
             (docs/more.md).
@@ -98,6 +100,8 @@ def label(
         InputError: see :func:`train`.
     """
     chosen = _changed(recipe, settings)
+    if model is None:
+        chosen = usable(chosen, weights)
     dataset = _read(source, background)
     if model is not None:
         model = known_model(model)
@@ -152,9 +156,12 @@ def train(
     """
     if model is not None and weights is not True:
         raise InputError("weights are those of the model that is gone on with: give one of the two.")
+    chosen = _changed(recipe, settings)
+    if model is None:
+        chosen = usable(chosen, weights)
     return train_recipe(
         _read(source, background),
-        _precise(_changed(recipe, settings), compute),
+        _precise(chosen, compute),
         Path(out),
         weights=weights,
         model=None if model is None else known_model(model),

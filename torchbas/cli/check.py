@@ -19,7 +19,7 @@ class Check(Common):
     background: Background = ()
     """Tags whose photos show none of the others, as for bas label."""
     estimate: bool = True
-    """Try a few steps of the recipe quick to tell how long bas label will take."""
+    """Say which features bas label will learn on, and by a few steps how long it will take."""
 
     def run(self) -> dict[str, Any]:
         """Open every photo once and print."""
@@ -47,9 +47,13 @@ class Check(Common):
             reporter.say(f"bas label will refuse these photos: {answer['refused']}")
             return answer
         if self.estimate and answer["photos"] > answer["untagged"]:
-            from .. import api
+            from .. import api, recipes  # with torch, which takes seconds to import
 
-            answer["minutes"] = round(api.estimate(checked, device=self.device) / 60, 1)
+            recipe = api.usable(recipes.load("quick"), True)
+            features = api.features_of(recipe)
+            answer["features"] = features._asdict()
+            reporter.say(features.sentence)
+            answer["minutes"] = round(api.estimate(checked, recipe, device=self.device) / 60, 1)
             minutes = max(1, round(answer["minutes"]))
             reporter.say(f"bas label will take about {minutes} minute{'s' if minutes > 1 else ''} here.")
         reporter.say(f"Next: bas label {words_of(self.data, self.background)} --out FOLDER")

@@ -80,11 +80,13 @@ class Job:
         return checked
 
     def announce(self, dataset: Dataset, recipe: Recipe, weights: bool | Path) -> None:
-        """Say what becomes of the training photos without a tag, and where nothing good can come of the weights."""
+        """Say which weights are used, where nothing good can come of them, and what becomes of photos without a tag."""
         count = sum(not sample.labels for sample in dataset.only("train", "").samples)
         kind = methods.load(recipe.method)
         options = kind.read_options(recipe.options)
         learned = kind.learns_background(options)
+        if weights is True:
+            self.reporter.say(api.features_of(recipe).sentence)
         if weights is False and getattr(options, "classifier", None) == "probe":
             self.reporter.say(RANDOM)
         photos, have, are = (f"{count} photos", "have", "are") if count > 1 else ("1 photo", "has", "is")
@@ -227,6 +229,8 @@ class Job:
         absent = [key for key, boxes in corrections.boxes.items() if not boxes] if corrections else []
         own = localizer.with_own_classes(dataset)
         facts = {"model": f"{localizer.model.architecture.backbone}, recipe {localizer.recipe or 'unknown'}"}
+        if began_with := [one for one in localizer.pretrained if one]:
+            facts["pretrained weights"] = ", license ".join(began_with)
         if (learning := Learning(*localizer.corrections)).outlook:
             facts[ADVICE] = f"Of corrections left out, correct: {learning.after:.0%}; {learning.outlook}."
         with self.timed("writing"):

@@ -64,6 +64,8 @@ class Label(Common):
         alone("label")
         weights, recipe = weights_of(self.weights), self.settings.of(self.recipe)
         check_needs(recipe, recipe.options, weights)
+        if not self.model:
+            recipe = api.usable(recipe, weights)
         dataset, earlier = data.read(self.data).with_background(*self.background), None
         if self.model:
             earlier = earlier_model(self.model, self.out, self.weights, recipe, self.data, dataset, self.corrected)

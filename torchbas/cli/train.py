@@ -64,6 +64,7 @@ class Train(Common):
         from .progress import Reporter
 
         weights, recipe = weights_of(self.weights), self.settings.of(self.recipe, self.method)
+        recipe = api.usable(recipe, weights)
         check_needs(recipe, recipe.options, weights)
         dataset = data.read(self.data).with_background(*self.background).only("train", "")
         self.folder = OutputFolder(self.out, self.data, overwrite=self.overwrite, resume=self.resume)

@@ -12,10 +12,10 @@ from timm.models import get_pretrained_cfg
 
 from .. import __version__
 from ..cards import CARD
-from ..config import PRETRAINED
 from ..errors import InputError, one_line, printable
 from ..io import MANIFEST, atomic_write, read_manifest
 from ..methods.trained import TrainedModel
+from ..model import weights
 from ..model.hub import answering
 from ..model.weights import WEIGHTS
 
@@ -98,11 +98,8 @@ def run_facts(place: str | Path | None) -> dict[str, Any]:
 
 def readme(trained: TrainedModel[Any], run: Mapping[str, Any], name: str) -> str:
     """The README: what the model is of, what its weights had seen, and whether it was scored."""
-    backbone = trained.model.architecture.backbone
-    words = run.get("words")
-    weights = words.get("weights") if isinstance(words, dict) else None
-    pretrained = PRETRAINED.get(backbone, backbone) if weights == "auto" else None
-    config = get_pretrained_cfg(pretrained) if pretrained else None
+    backbone, (began_with, license) = trained.model.architecture.backbone, trained.pretrained
+    config = get_pretrained_cfg(began_with) if license else None
     data = ModelCardData(
         library_name="torchbas",
         tags=["torchbas", "weakly-supervised", "background-activation-suppression"],
@@ -117,7 +114,7 @@ def readme(trained: TrainedModel[Any], run: Mapping[str, Any], name: str) -> str
         "",
         "| | |",
         "| --- | --- |",
-        *(f"| {caption} | {_plain(said)} |" for caption, said in _facts(trained, run, weights, config)),
+        *(f"| {caption} | {_plain(said)} |" for caption, said in _facts(trained, run, config)),
         "",
         "## Tags",
         "",
@@ -126,21 +123,19 @@ def readme(trained: TrainedModel[Any], run: Mapping[str, Any], name: str) -> str
     return f"---\n{data.to_yaml()}\n---\n" + "\n".join(lines) + "\n" + USE.format(name=name)
 
 
-def _facts(
-    trained: TrainedModel[Any], run: Mapping[str, Any], weights: object, config: Any
-) -> Iterable[tuple[str, object]]:
+def _facts(trained: TrainedModel[Any], run: Mapping[str, Any], config: Any) -> Iterable[tuple[str, object]]:
     yield "training photos", run.get("photos", "not known")
     yield "settings changed", ", ".join(f"{key} {value}" for key, value in trained.changes.items()) or "none"
-    match weights:
-        case None:
+    match trained.pretrained:
+        case "", _:
             seen = "not known"
-        case "none":
+        case weights.RANDOM:
             seen = "nothing: they began at random"
-        case "auto" if config is not None:
-            what = "; ImageNet's labels of whole images, no places" if "in1k" in str(config.tag) else ""
-            seen = f"{config.hf_hub_id or config.architecture}, license {config.license or 'not known'}{what}"
-        case _:
-            seen = f"not known: they began from {Path(str(weights)).name}, which has a license of its own"
+        case name, "":
+            seen = f"not known: they began from {name}, which has a license of its own"
+        case name, license:
+            what = "; ImageNet's labels of whole images, no places" if "in1k" in name else ""
+            seen = f"{config.hf_hub_id or name}, license {license}{what}"
     yield "what the weights had seen before", seen
     if trained.began_from[0]:
         yield "went on from", f"a model that knew {trained.began_from[1]} of the tags ({trained.began_from[0][:12]})"

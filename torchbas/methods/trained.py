@@ -11,7 +11,7 @@ from torch import nn
 from ..bounds import NonNegative, Share, built
 from ..cards import value_of
 from ..config import Inference, Side
-from ..model.weights import load_network, save_network
+from ..model.weights import Pretrained, load_network, save_network
 from . import load as load_method
 
 
@@ -36,6 +36,7 @@ STORED = {
     "shapes": tuple[tuple[str, Share, Share], ...],
     "corrections": tuple[str, NonNegative[int], Share, Share, Share],
     "began_from": tuple[str, NonNegative[int]],
+    "pretrained": Pretrained,
 }
 """Fields of :class:`TrainedModel` that its card holds, and their types."""
 N = TypeVar("N", bound=nn.Module)
@@ -68,6 +69,9 @@ class TrainedModel(Generic[N]):
     began_from: tuple[str, int] = ("", 0)
     """Fingerprint of the model that it goes on from, and how many of its classes, the first ones, it has from there;
     of a model of its own, nothing."""
+
+    pretrained: Pretrained = ("", "")
+    """Name and license of the weights that the network began from; ``none`` of one that began at random."""
 
     @property
     def known(self) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ from threading import Thread
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from huggingface_hub import constants
+from huggingface_hub import constants, try_to_load_from_cache
+from safetensors import SafetensorError
 
 from ..errors import InputError
 
@@ -29,6 +30,20 @@ def answering() -> Iterator[None]:
         constants.HF_HUB_OFFLINE = before
 
 
+def on_this_machine(name: str) -> bool:
+    """Whether timm's weights of a network have been fetched before; the Hub is not asked."""
+    from timm.models import get_pretrained_cfg
+
+    try:
+        config = get_pretrained_cfg(name)
+    except RuntimeError:  # no such weights
+        return False
+    if not config or not config.hf_hub_id:
+        return False
+    files = ("model.safetensors", "pytorch_model.bin")
+    return any(isinstance(try_to_load_from_cache(config.hf_hub_id, file), str) for file in files)
+
+
 @contextmanager
 def fetching(name: str, flag: str) -> Iterator[None]:
     """Where timm fetches the weights of a network; ``flag`` is the one that a user gives a file by.
@@ -45,7 +60,7 @@ def fetching(name: str, flag: str) -> Iterator[None]:
     try:
         with answering():
             yield
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         place = f" {constants.ENDPOINT}/{config.hf_hub_id}" if config and config.hf_hub_id else ""
         raise InputError(
             f"The pretrained weights{place or f' of {name}'} cannot be fetched: give a file of them with {flag} FILE"

@@ -47,6 +47,25 @@ def normalization(backbone: str, weights: bool | str | Path = True) -> tuple[Col
     return (config.mean, config.std) if config else (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
 
 
+Pretrained = tuple[str, str]
+"""Name and license of the weights that a network began from; what is not known is empty."""
+RANDOM: Pretrained = ("none", "")
+
+
+def pretrained_of(backbone: str, weights: bool | str | Path) -> Pretrained:
+    """What a network began from: timm's name and the license that it knows, or a file's name; of a trained model what
+    its card says."""
+    if weights is False:
+        return RANDOM
+    if is_run(weights):
+        card = read_card(run_folder(weights))
+        return value_of(card, "pretrained", Pretrained) if "pretrained" in card else ("", "")
+    if weights is not True:
+        return Path(weights).name, ""
+    config = timm.get_pretrained_cfg(PRETRAINED.get(backbone, backbone))
+    return (f"{config.architecture}.{config.tag}", config.license or "") if config else ("", "")
+
+
 def normalization_of(card: dict[str, Any]) -> tuple[Color, Color]:
     """Mean and standard deviation that a card names.
 

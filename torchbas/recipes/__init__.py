@@ -200,7 +200,7 @@ def _time(recipe: Recipe) -> str:
 
 
 def _masks(recipe: Recipe) -> str:
-    if not recipe.architecture.backbone.endswith("_wsss"):
+    if not _segments(recipe):
         return ""
     segmenter = recipe.segmentation.segmenter
     return f"; the segmenter {segmenter.steps:,} steps of {segmenter.batch_size} more"
@@ -231,7 +231,8 @@ def commands(recipe: Recipe) -> list[str]:
 
 def _segments(recipe: Recipe) -> bool:
     """Whether ``bas segment`` is one of its commands."""
-    return recipe.architecture.backbone.endswith("_wsss") and not recipe.architecture.class_agnostic
+    own = recipe.architecture.backbone.endswith("_wsss") or recipe.segmentation != Segmentation()
+    return own and not recipe.architecture.class_agnostic
 
 
 def weights(recipe: Recipe) -> dict[str, str]:

@@ -15,7 +15,7 @@ from ..inference.localizer import Localizer, Progress, silent
 from ..io import stable_hash
 from ..methods.base import FeatureBatch, Method
 from ..methods.trained import TrainedModel
-from ..model.weights import is_run, normalization, origin, start_from
+from ..model.weights import is_run, normalization, origin, pretrained_of, start_from
 from ..structures import Dataset
 from .fabric import Fabric, together_of
 from .feature_cache import (
@@ -195,6 +195,7 @@ class _Start:
             recipe.name,
             recipe.changes,
             self.fingerprint,
+            pretrained=pretrained_of(recipe.architecture.backbone, weights),
         )
 
     def setup(self, _: Fabric, trained: TrainedModel[Any]) -> None:
