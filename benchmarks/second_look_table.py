@@ -1,4 +1,4 @@
-"""The tables of docs/second_look.md and docs/frozen.md, drawn from results/changed, results/analysis and results/speed."""
+"""The tables of docs/second_look.md and docs/frozen.md, drawn from results/."""
 
 import re
 
