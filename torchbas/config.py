@@ -7,6 +7,8 @@ from .bounds import Bound, Checked, NonNegative, Positive, Share
 from .errors import SettingError
 
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+Refiner = Literal["none", "shift", "crf", "sam2"]
+"""A stage of refinement; ``none`` stands for no stage."""
 Seed = Annotated[int, Bound(0, 2**32 - 1)]
 DETAIL = 2
 """Side of a view over that of the network's input, where a second pass may follow; it bounds the memory."""
@@ -204,8 +206,11 @@ class Inference(Checked):
     """Share of the photo that each thing covers at least, where all are wanted; the largest stays, however small."""
     separate: bool = True
     """Tell things apart that touch, where all are wanted."""
-    refine: Literal["none", "crf"] = "none"
-    """crf: draw masks and boxes to the photo's edges by a dense CRF; heatmaps, and so bas eval's scores, stay."""
+    refine: tuple[Refiner, ...] = ()
+    """Stages that draw masks and boxes to the photo's edges, in this order: none; shift, a finer map of shifted photos;
+    crf, a dense CRF; sam2, the mask decoder of SAM 2. Heatmaps, and so bas eval's scores, stay (docs/refine.md)."""
+    refiner_weights: str = ""
+    """Of sam2: a name on the Hugging Face Hub, or a folder; facebook/sam2.1-hiera-tiny when not given."""
     zoom: Share = 0.0
     """Localize again in a crop around what was found, where that is less than this share of the image (Sec. 6)."""
     padding: Annotated[float, Bound(0, 10)] = 0.5
@@ -213,6 +218,14 @@ class Inference(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.refine == ("none",):
+            object.__setattr__(self, "refine", ())
+        if "none" in self.refine or len(set(self.refine)) < len(self.refine):
+            raise SettingError("refine takes each stage once, and none stands alone.")
+        if "shift" in self.refine[1:]:
+            raise SettingError("refine shift makes a finer map for the other stages: give it first.")
+        if "shift" in self.refine and self.zoom:
+            raise SettingError("refine shift and zoom are two ways to a finer map: choose one.")
         if self.enlarge != "never" and self.zoom:
             raise SettingError("enlarge and zoom are two second passes: choose one (--enlarge never).")
 

@@ -94,7 +94,7 @@ def choose(
     counter = iter(turns(range(total), total))
     fills, sizes, levels, refine = FILLS, _sizes(localizer), _levels(localizer), localizer.inference.refine
     if asked < TELLING:
-        fills, sizes, levels, refine = fills[:1], sizes[:1], (USUAL,) if USUAL in levels else levels, "none"
+        fills, sizes, levels, refine = fills[:1], sizes[:1], (USUAL,) if USUAL in levels else levels, ()
     counts: dict[tuple[int, int], np.ndarray] = defaultdict(lambda: np.zeros(len(levels)))
 
     def correct(learner: Localizer, settings: Mapping[str, Any], fold: _Fold) -> int:
@@ -105,11 +105,11 @@ def choose(
         for loss, fill in enumerate(fills):
             other = taught(localizer, known.some(fold.rest), fill)
             for size, settings in enumerate(sizes):
-                reading = with_inference(other, refine="none", threshold=levels[0], **settings)
+                reading = with_inference(other, refine=(), threshold=levels[0], **settings)
                 counts[loss, size] += _correct_at(reading.stream(fold.asked, precision=precision), fold, levels)
     loss, size, level = _best(counts, asked, levels)
     fill, count = fills[loss], int(counts[loss, size][level])
-    inference = {**sizes[size], "threshold": levels[level], "refine": "none"}
+    inference = {**sizes[size], "threshold": levels[level], "refine": ()}
     if (drawn := inference | {"refine": refine}) != inference:
         pairs = zip(folds, counter, strict=False)
         by_crf = sum(correct(taught(localizer, known.some(fold.rest), fill), drawn, fold) for fold, _ in pairs)

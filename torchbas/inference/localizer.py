@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int32
 from pycocotools import mask as coco_mask
+from torch import Tensor
 
 from ..data import Batch, Unreadable, evaluation_loader, standardize, whole_view
 from ..data.given import Photo, is_photo, samples_of
@@ -22,11 +23,12 @@ from ..errors import InputError
 from ..localization import Localization, Shape
 from ..methods.base import Method
 from ..methods.trained import TrainedModel
+from ..refiners import stages
+from ..refiners.base import Detections, Extent, Queries
 from ..structures import Dataset, Sample, unknown_tag
 from .boxes import component, components
-from .localize import Detections, detect, enlarged_classes
-from .refine import Extent, extents
-from .zoom import detail
+from .localize import detect, enlarged_classes, passes
+from .zoom import detail, reduce
 
 Item = TypeVar("Item")
 Progress = Callable[[Iterable[Batch], int], Iterable[Batch]]
@@ -136,7 +138,7 @@ class Localizer(TrainedModel[Method]):
         loader = evaluation_loader(data, view, batch_size, workers, at_least=side, unreadable=unreadable)
         device = next(self.model.parameters()).device
         self.model.eval()
-        refined = self.inference.refine != "none" and masks is None
+        refiners = stages(self.inference, device) if masks is None else []
         wanted_of_each = {"objects": objects, "smallest": self.inference.smallest, "masks": masks}
         extract = partial(_localizations, method=self.model.name, **wanted_of_each)
         replaced = [self.label_of(tag) for tag in self.inference.layercam]
@@ -149,7 +151,10 @@ class Localizer(TrainedModel[Method]):
                 images = images.contiguous(memory_format=torch.channels_last)
                 with precision():
                     found = detect(self.model, images, labels, self.inference, replaced, enlarged, objects)
-                    extent = self._refined(batch, found, pool) if refined else [()] * len(found.index)
+                    known = self._queries(batch, images, found, enlarged, pool, objects)
+                    extents = known.start()
+                    for refiner in refiners:
+                        extents = refiner(known, extents)
                 index = batch.index[found.index.cpu()].tolist()
                 tasks = zip(
                     [wanted[i] for i in index],
@@ -160,7 +165,7 @@ class Localizer(TrainedModel[Method]):
                     found.replaced.tolist(),
                     [typical.get(self.classes[label]) for label in found.label.tolist()],
                     found.heatmaps.float().cpu().numpy(),
-                    extent,
+                    extents,
                     found.parts,
                     strict=True,
                 )
@@ -181,13 +186,26 @@ class Localizer(TrainedModel[Method]):
 
         return push(self, name, run, private=private)
 
-    def _refined(self, batch: Batch, found: Detections, pool: Executor) -> list[tuple[Extent, ...]]:
-        """Foreground of each query, drawn to the edges of its squeezed photo."""
-        squeezed = [
-            cv2.resize(image, (self.resize, self.resize), interpolation=cv2.INTER_AREA)
-            for image in batch.images.permute(0, 2, 3, 1).numpy()
-        ]
-        return extents(found, [squeezed[i] for i in found.index.tolist()], pool)
+    def _queries(
+        self,
+        batch: Batch,
+        images: Float[Tensor, "B 3 H W"],
+        found: Detections,
+        enlarged: Sequence[int] | None,
+        pool: Executor,
+        objects: str,
+    ) -> Queries:
+        """What the refiners are told of a batch."""
+        inference, model = self.inference, self.model
+
+        def things(foreground: Bool[np.ndarray, "h w"], query: int) -> list[Bool[np.ndarray, "h w"]]:
+            return [one.mask for one in components(foreground, objects, found.parts[query], inference.smallest)]
+
+        def sized(times: int) -> Float[Tensor, "B 3 H W"]:
+            return reduce(images, detail(inference) // times)
+
+        rows = passes(found, inference, enlarged)
+        return Queries(found, model, inference, sized, rows, batch.images, self.resize, pool, things)
 
     def label_of(self, tag: str) -> int:
         """Index of a tag.
@@ -235,13 +253,15 @@ def _localizations(
     method: str,
     masks: Masks | None,
 ) -> list[Localization]:
-    """Objects in a photo at its own size: ``masks``, or the components of the first of the ``extents`` (without any: of
-    the heatmap) that has some; a later one also stands in for a thing that is too small in the photo itself."""
+    """Objects in a photo at its own size: ``masks``, or the components of the first of the ``extents`` that has some; a
+    later one also stands in for a thing that is too small in the photo itself."""
     height, width = size
     found = [] if masks is None else [component(mask) for mask in masks(sample, label)]
-    for extent in (extents or (Extent(grid, threshold),)) if masks is None else ():
+    by = ""
+    for extent in extents if masks is None else ():
         large = cv2.resize(extent.map, (width, height), interpolation=cv2.INTER_LINEAR)
         if found := components(large > extent.threshold, objects, parts, smallest):
+            by = extent.by and f"+{extent.by}"
             break
     return [
         Localization(
@@ -256,7 +276,7 @@ def _localizations(
             certainty=certainty,
             bas_ratio=bas_ratio,
             threshold=threshold,
-            method="layercam" if replaced else method,
+            method=f"{'layercam' if replaced else method}{by}",
             typical=typical,
             ground_truth=sample.boxes,
             photo=sample.image,
