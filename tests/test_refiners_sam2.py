@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from tiny_sam import SIDE, save_tiny_sam
 
 from torchbas import refiners
 from torchbas.config import Inference
@@ -15,46 +16,13 @@ from torchbas.refiners import guard
 from torchbas.refiners.sam2 import SAM2, Prompt, network
 from torchbas.training.recipe import train_recipe
 
-transformers = pytest.importorskip("transformers", reason="transformers is not installed")
-SIDE = 64
+pytest.importorskip("transformers", reason="transformers is not installed")
 SAM = "torchbas.refiners.sam2.network"
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """A SAM 2 of some thousand random weights, as transformers saves it."""
-    folder = tmp_path_factory.mktemp("weights") / "sam2"
-    torch.manual_seed(0)
-    model = transformers.Sam2Model(config(transformers.Sam2Config))
-    for name, value in model.named_parameters():
-        if "hyper" in name or "iou" in name:  # so that masks differ, and differ in quality
-            torch.nn.init.normal_(value, std=0.5)
-    model.save_pretrained(folder)
-    return folder
-
-
-def config(kind):
-    backbone = transformers.Sam2HieraDetConfig(
-        hidden_size=8,
-        image_size=[SIDE, SIDE],
-        blocks_per_stage=[1, 1, 2, 1],
-        embed_dim_per_stage=[8, 16, 32, 64],
-        num_attention_heads_per_stage=[1, 1, 2, 2],
-        window_size_per_stage=[4, 4, 4, 2],
-        global_attention_blocks=[3],
-        window_positional_embedding_background_size=[2, 2],
-    )
-    vision = transformers.Sam2VisionConfig(
-        backbone_config=backbone,
-        backbone_channel_list=[64, 32, 16, 8],
-        backbone_feature_sizes=[[SIDE // 4] * 2, [SIDE // 8] * 2, [SIDE // 16] * 2],
-        fpn_hidden_size=32,
-    )
-    prompts = transformers.Sam2PromptEncoderConfig(hidden_size=32, image_size=SIDE)
-    decoder = transformers.Sam2MaskDecoderConfig(
-        hidden_size=32, mlp_dim=32, num_attention_heads=2, iou_head_hidden_dim=16
-    )
-    return kind(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder)
+    return save_tiny_sam(tmp_path_factory.mktemp("weights") / "sam2")
 
 
 @pytest.fixture(autouse=True)

@@ -207,8 +207,8 @@ class Inference(Checked):
     separate: bool = True
     """Tell things apart that touch, where all are wanted."""
     refine: tuple[Refiner, ...] = ()
-    """Stages that draw masks and boxes to the photo's edges, in this order: none; shift, a finer map of shifted photos;
-    crf, a dense CRF; sam2, the mask decoder of SAM 2. Heatmaps, and so bas eval's scores, stay (docs/refine.md)."""
+    """Stages that draw masks and boxes to the photo's edges, one or more, in their order; heatmaps, and so bas eval's
+    scores, stay (docs/refine.md). shift: a finer map, of shifted photos. crf: a dense CRF. sam2: SAM 2's decoder."""
     refiner_weights: str = ""
     """Of sam2: a name on the Hugging Face Hub, or a folder; facebook/sam2.1-hiera-tiny when not given."""
     zoom: Share = 0.0
@@ -220,10 +220,8 @@ class Inference(Checked):
         super().__post_init__()
         if self.refine == ("none",):
             object.__setattr__(self, "refine", ())
-        if "none" in self.refine or len(set(self.refine)) < len(self.refine):
-            raise SettingError("refine takes each stage once, and none stands alone.")
-        if "shift" in self.refine[1:]:
-            raise SettingError("refine shift makes a finer map for the other stages: give it first.")
+        if "none" in self.refine or len(set(self.refine)) < len(self.refine) or "shift" in self.refine[1:]:
+            raise SettingError("refine takes each stage once, shift first, for it makes a map, and none alone.")
         if "shift" in self.refine and self.zoom:
             raise SettingError("refine shift and zoom are two ways to a finer map: choose one.")
         if self.enlarge != "never" and self.zoom:

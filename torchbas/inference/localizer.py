@@ -59,6 +59,7 @@ class Localizer(TrainedModel[Method]):
         *,
         objects: str = "largest",
         threshold: float | str | None = None,
+        refine: str | Sequence[str] | None = None,
     ) -> list[Localization]:
         """Localizations of ``tags`` in one or more photos; without tags of the most probable class of each.
 
@@ -67,16 +68,34 @@ class Localizer(TrainedModel[Method]):
             objects: ``largest`` connected component of a heatmap, or ``all``, those that touch told apart.
             threshold: value of the heatmap above which a pixel is foreground, ``auto`` or ``image_specific``; None: the
                 model's own.
+            refine: one or more stages that draw masks to the photo's edges, see :meth:`with_refine`.
 
         Raises:
             InputError: what cannot be read as a photo, or a tag that the model does not know.
         """
-        chosen = self.with_threshold(threshold)
+        chosen = self.with_threshold(threshold).with_refine(refine)
         return [*chosen.stream_photos(photos, self.labels_of(tags), objects=objects)]
 
     def with_threshold(self, threshold: float | str | None) -> "Localizer":
         """The same with another threshold; None keeps it."""
         return self if threshold is None else replace(self, inference=replace(self.inference, threshold=threshold))
+
+    def with_refine(self, refine: str | Sequence[str] | None, weights: str = "") -> "Localizer":
+        """The same with other refiners.
+
+        Args:
+            refine: one or more of ``shift``, ``crf`` and ``sam2``, in their order, or ``none``; None keeps them.
+            weights: of ``sam2``, a name on the Hub or a folder; empty keeps them.
+
+        Raises:
+            InputError: another word, stages that do not go together, or weights without ``sam2``.
+        """
+        given = {} if refine is None else {"refine": (refine,) if isinstance(refine, str) else tuple(refine)}
+        given |= {"refiner_weights": weights} if weights else {}
+        inference = replace(self.inference, **given)
+        if weights and "sam2" not in inference.refine:
+            raise InputError("refiner_weights are those of SAM 2: add sam2 to refine.")
+        return replace(self, inference=inference) if given else self
 
     def stream_photos(
         self,

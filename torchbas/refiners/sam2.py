@@ -50,8 +50,10 @@ class SAM2(Refiner):
     @classmethod
     def seen(cls, weights: str) -> str:
         """Where its masks are from."""
+        folder = Path(weights).expanduser()
+        name = folder.name if weights and folder.is_dir() else weights or WEIGHTS
         return (
-            f"Masks refined by SAM 2 ({weights or WEIGHTS}) are not from image tags alone: its weights have learned"
+            f"Masks refined by SAM 2 ({name}) are not from image tags alone: its weights have learned"
             " from masks that people drew or corrected (SA-1B, SA-V)."
         )
 
@@ -127,7 +129,7 @@ def network(name: str) -> Any:
         InputError: transformers is not installed, or no such weights.
     """
     try:
-        from transformers import AutoConfig, Sam2Model
+        import transformers
     except ImportError as error:
         raise InputError('--refine sam2 needs transformers: pip install "torch-bas[sam]".') from error
     folder = Path(name).expanduser()
@@ -135,10 +137,11 @@ def network(name: str) -> Any:
     given: dict[str, Any] = {"local_files_only": folder.is_dir(), "trust_remote_code": False}
     try:
         with _quietly(), answering():
-            config = AutoConfig.from_pretrained(source, **given)
+            config = transformers.AutoConfig.from_pretrained(source, **given)
             if config.model_type not in KINDS:
                 raise InputError(f"{name} is a {config.model_type}, no SAM 2: give --refiner-weights of one.")
-            read, report = Sam2Model.from_pretrained(source, use_safetensors=True, output_loading_info=True, **given)
+            kind: Any = transformers.Sam2Model
+            read, report = kind.from_pretrained(source, use_safetensors=True, output_loading_info=True, **given)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         if folder.is_dir():
             raise InputError(f"{name} cannot be read as SAM 2 ({one_line(error)}): copy the folder again.") from error
