@@ -1,4 +1,4 @@
-"""SAM 2: its mask decoder, prompted by the box and the peak of what was found (Ravi et al. 2024)."""
+"""SAM 2: its mask decoder, prompted by box and peak of what was found (Ravi et al. 2024)."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -79,7 +79,8 @@ class SAM2(Refiner):
     def _masks(self, photo: UInt8[Tensor, "3 _ _"], asked: Sequence[Prompt]) -> Float[Tensor, "P 3 _ _"]:
         """Three masks of each thing, as probabilities, that with the best predicted IoU first."""
         device = next(self.network.parameters()).device
-        large = F.interpolate(photo[None].to(device).float(), size=(self.side, self.side), mode="bilinear")
+        size = (self.side, self.side)
+        large = F.interpolate(photo[None].to(device).float(), size=size, mode="bilinear", antialias=True)
         embeddings = self.network.get_image_embeddings(standardize(large / 255, MEAN, DEVIATION))
         points = torch.tensor([[one.point] for one in asked], device=device) * self.side
         boxes = torch.tensor([one.box for one in asked], device=device) * self.side

@@ -1,4 +1,4 @@
-"""Shifted photos: the heatmaps of a photo moved by fractions of a cell are a heatmap on a finer grid.
+"""Shifted photos: heatmaps of a photo moved by fractions of a cell, side by side on a finer grid.
 
 Nothing is trained (arXiv 2410.19836 does so with features). A cell of F stands for ``stride`` pixels; where the photo
 is moved by a part of that, the cells lie between those of the photo as it is.
