@@ -22,6 +22,7 @@ from torchbas.data import datasets
 from torchbas.deploy import MODEL_FORMATS
 from torchbas.export import FORMATS
 from torchbas.methods import METHODS
+from torchbas.refiners import REFINERS
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/api.md"
@@ -52,10 +53,11 @@ REGISTRIES: dict[str, tuple[tuple[str, ...], Any]] = {
     ),
     "torchbas.methods.METHODS": (
         ("method", "class", "what"),
-        lambda: [
-            (f"`{name}`", f"`{place}`", _first_line(f"torchbas.methods.{place.partition('.')[0]}"))
-            for name, place in METHODS.items()
-        ],
+        lambda: _modules("methods", METHODS),
+    ),
+    "torchbas.refiners.REFINERS": (
+        ("refiner", "class", "what"),
+        lambda: _modules("refiners", REFINERS),
     ),
     "torchbas.deploy.MODEL_FORMATS": (
         ("format", "what", "files"),
@@ -71,6 +73,11 @@ REGISTRIES: dict[str, tuple[tuple[str, ...], Any]] = {
 
 def _formats(registry: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return [(f"`{name}`", one.about, ", ".join(f"`{file}`" for file in one.outputs)) for name, one in registry.items()]
+
+
+def _modules(room: str, registry: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    modules = {name: f"torchbas.{room}.{place.partition('.')[0]}" for name, place in registry.items()}
+    return [(f"`{name}`", f"`{registry[name]}`", _first_line(module)) for name, module in modules.items()]
 
 
 def _first_line(module: str) -> str:

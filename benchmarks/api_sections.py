@@ -45,11 +45,17 @@ SECTIONS = (
         registry="torchbas.methods.METHODS",
     ),
     Section(
+        "Refiners",
+        "refiners.stages refiners.seen refiners.base.Refiner refiners.base.Queries refiners.base.Detections "
+        "refiners.base.Extent refiners.guard.lost",
+        registry="torchbas.refiners.REFINERS",
+    ),
+    Section(
         "Network and losses",
         "model.create_model model.bas.BAS model.classifier.Classifier model.generator.Generator "
         "model.outputs.Prediction model.outputs.Evidence losses.objective losses.classification losses.guidance "
-        "losses.suppression losses.bas_ratio losses.suppression_of_all losses.area losses.relative_area "
-        "cam.normalize cam.upsample cam.auto_threshold cam.binarize",
+        "losses.suppression losses.bas_ratio losses.bas_ratios losses.suppression_of_all losses.area "
+        "losses.relative_area cam.normalize cam.upsample cam.auto_threshold cam.binarize",
     ),
     Section(
         "Evaluation",

@@ -69,7 +69,7 @@ def agreement(model: Localizer, files: dict[str, Model], photos: list[Path]) -> 
 
 def without_crf(model: Localizer, plain: Localizer, photos: list[Path]) -> dict[str, float]:
     """Mean IoU in percent of the boxes of the most probable tags with those that the model has with its CRF."""
-    if model.inference.refine == "none":
+    if not model.inference.refine:
         return {}
     pairs = [(one.xyxy, other.xyxy) for path in photos for one, other in zip(model(path), plain(path), strict=False)]
     first, second = (torch.tensor(column) for column in zip(*pairs, strict=True))
@@ -137,7 +137,7 @@ def main() -> None:
     torch.set_num_threads(1)
     began = time.monotonic()
     whole = load(words.model)
-    model = replace(whole, inference=replace(whole.inference, refine="none", separate=False))
+    model = replace(whole, inference=replace(whole.inference, refine=(), separate=False))
     photos = [sample.path for sample in data.read_untagged(words.photos).samples][: words.most]
     with TemporaryDirectory() as folder:
         files, sizes = {}, {}

@@ -200,7 +200,7 @@ def label(place: Place) -> dict[str, float]:
     few = train.samples[:: 2 if place.small else 3]
     file = place.folder / "corrections.json"
     file.write_text(json.dumps(true_boxes(train, few)))
-    changes = {"enlarge": "always", **({"refine": "none"} if place.small else {})}
+    changes = {"enlarge": "always", **({"refine": ()} if place.small else {})}
     chosen = shortened(recipes.load("quick"), place)
     chosen = recipes.with_settings(chosen, changes)
     compute = Compute(place.device, place.workers)

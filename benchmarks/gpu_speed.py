@@ -91,7 +91,7 @@ def predict(place: Place, backbone: str) -> dict[str, float]:
         for precision in ("fp32", "bf16"):
             alone = partial(_forward, model, images, target, precision, place.device)
             metrics[f"{precision}_batch{batch}_network_per_second"] = round(batch / place.seconds(alone), 1)
-    ways: dict[str, Any] = {"": {}, "_image_specific": {"threshold": "image_specific"}, "_crf": {"refine": "crf"}}
+    ways: dict[str, Any] = {"": {}, "_image_specific": {"threshold": "image_specific"}, "_crf": {"refine": ("crf",)}}
     metrics["photos"] = len(copies)
     for workers in dict.fromkeys((0, place.workers)):
         for way, changes in ways.items() if workers == place.workers else [("", {})]:

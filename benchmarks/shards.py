@@ -73,7 +73,7 @@ class Bench:
             else:
                 os.link(self.folder / "photos" / f"{number % len(paths):06}.jpg", place)
         weights = data_folder() / "weights" / "mobilenetv1_imagenet_fp16.pth"
-        size: dict[str, Any] = {"resize": self.side, "crop": self.side, "enlarge": "never", "refine": "none"}
+        size: dict[str, Any] = {"resize": self.side, "crop": self.side, "enlarge": "never", "refine": ()}
         tb.label(dataset, self.folder / "model", weights=weights, steps=60, **size)
 
     def start(self, out: str, shard: str, *more: str) -> subprocess.Popen:

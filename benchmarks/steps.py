@@ -18,7 +18,7 @@ from record import data_folder, record
 
 from torchbas import api, data, recipes
 from torchbas.api import Watch
-from torchbas.inference.thresholds import bas_ratios
+from torchbas.losses import bas_ratios
 from torchbas.methods.trained import TrainedModel
 from torchbas.structures import Dataset
 from torchbas.training.loop import Hooks

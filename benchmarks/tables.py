@@ -12,6 +12,7 @@ from corrections_tables import corrections_all_table, corrections_table
 from going_on_tables import going_on_table
 from gpu_tables import TABLES as GPU_TABLES
 from hostile_table import rows as hostile_rows
+from refiners_table import TABLES as REFINERS_TABLES
 from scale_tables import TABLES as SCALE_TABLES
 from second_look_table import TABLES as SECOND_LOOK_TABLES
 from speed_tables import TABLES as SPEED_TABLES
@@ -284,6 +285,7 @@ TABLES = {
     **SPEED_TABLES,
     **GPU_TABLES,
     **SCALE_TABLES,
+    **REFINERS_TABLES,
     **SECOND_LOOK_TABLES,
 }
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))

@@ -255,9 +255,9 @@ def test_any_value_of_a_recipe_is_changed_by_name(demo_set, model, tmp_path, mon
     recipe = asked[0]
     assert (recipe.training.steps, recipe.inference.threshold) == (3, 0.25)
     assert recipe.changes == {"steps": 3, "threshold": 0.25}
-    tb.train(demo_set, tmp_path, recipe="small", epochs=2, refine="crf")
+    tb.train(demo_set, tmp_path, recipe="small", epochs=2, refine=("crf",))
     assert (asked[1].training.epochs, asked[1].training.steps) == (2, None), "and not the recipe's steps"
-    assert asked[1].inference.refine == "crf"
+    assert asked[1].inference.refine == ("crf",)
     assert asked[1].segmentation == small.segmentation, "which has a setting of that name, too"
     unchanged = replace(recipe, training=small.training, inference=small.inference, changes={})
     assert unchanged == small

@@ -24,6 +24,7 @@ LAYERS = [  # a room may import itself and the rooms above it in this list
     "model",
     "losses",
     "methods",
+    "refiners",
     "deploy",
     "inference",
     "evaluation",

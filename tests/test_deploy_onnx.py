@@ -123,7 +123,7 @@ def test_outputs_are_the_network_s_and_boxes_ours_to_the_pixel(name, photos, tmp
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"refine": "crf"}, "CRF"),
+        ({"refine": ("crf",)}, "(refine crf)"),
         ({"layercam": ("a",)}, "Layer-CAM"),
         ({"enlarge": "auto", "enlarged": ("b", "d")}, "--dynamic nothing is localized at twice the size"),
         ({"zoom": 0.3}, "zoom"),

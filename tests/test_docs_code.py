@@ -33,6 +33,7 @@ SHORTER = {
         "workers=4": "workers=0",
     },
     "data.md": {},
+    "refine.md": {},
 }
 """What stands in for the long or fetched in the code of each page."""
 ELSEWHERE = {"api.md", "deploy.md", "scale.md"}
@@ -93,6 +94,8 @@ def test_code_of_the_readme_and_of_the_python_page_runs(monkeypatch):
     assert names["maps"].shape[:2] == (2, 5)
     assert logged
     assert len([*names["found"]]) == 6
+    refined = run("refine.md")
+    assert len(refined["plain"]) == len(refined["finer"]) == 6
 
 
 def test_code_of_the_page_on_data_paints_masks(tmp_path, monkeypatch):

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from tiny import tiny_bas
 
-from torchbas.inference.thresholds import bas_ratios, evenly_spaced, image_thresholds
-from torchbas.losses import area, suppression
+from torchbas.inference.thresholds import evenly_spaced, image_thresholds
+from torchbas.losses import area, bas_ratios, suppression
 
 
 def _share(mask, size):

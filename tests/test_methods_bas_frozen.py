@@ -11,8 +11,7 @@ from torch import nn
 
 from torchbas.config import Architecture, Objective, Training
 from torchbas.errors import InputError
-from torchbas.inference.thresholds import bas_ratios
-from torchbas.losses import bas_ratio
+from torchbas.losses import bas_ratio, bas_ratios
 from torchbas.methods.bas import BASMethod
 from torchbas.methods.base import FeatureBatch
 from torchbas.methods.probe import linear_probe

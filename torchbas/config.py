@@ -7,6 +7,8 @@ from .bounds import Bound, Checked, NonNegative, Positive, Share
 from .errors import SettingError
 
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+Refiner = Literal["none", "shift", "crf", "sam2"]
+"""A stage of refinement; ``none`` stands for no stage."""
 Seed = Annotated[int, Bound(0, 2**32 - 1)]
 DETAIL = 2
 """Side of a view over that of the network's input, where a second pass may follow; it bounds the memory."""
@@ -213,8 +215,11 @@ class Inference(Checked):
     """Share of the photo that each thing covers at least, where all are wanted; the largest stays, however small."""
     separate: bool = True
     """Tell things apart that touch, where all are wanted."""
-    refine: Literal["none", "crf"] = "none"
-    """crf: draw masks and boxes to the photo's edges by a dense CRF; heatmaps, and so bas eval's scores, stay."""
+    refine: tuple[Refiner, ...] = ()
+    """Stages that draw masks and boxes to the photo's edges, one or more, in their order; heatmaps, and so bas eval's
+    scores, stay (docs/refine.md). shift: a finer map, of shifted photos. crf: a dense CRF. sam2: SAM 2's decoder."""
+    refiner_weights: str = ""
+    """Of sam2: a name on the Hugging Face Hub, or a folder; facebook/sam2.1-hiera-tiny when not given."""
     zoom: Share = 0.0
     """Localize again in a crop around what was found, where that is less than this share of the image (Sec. 6)."""
     padding: Annotated[float, Bound(0, 10)] = 0.5
@@ -222,6 +227,12 @@ class Inference(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.refine == ("none",):
+            object.__setattr__(self, "refine", ())
+        if "none" in self.refine or len(set(self.refine)) < len(self.refine) or "shift" in self.refine[1:]:
+            raise SettingError("refine takes each stage once, shift first, for it makes a map, and none alone.")
+        if "shift" in self.refine and self.zoom:
+            raise SettingError("refine shift and zoom are two ways to a finer map: choose one.")
         if self.enlarge != "never" and self.zoom:
             raise SettingError("enlarge and zoom are two second passes: choose one (--enlarge never).")
 

@@ -60,7 +60,7 @@ class Localization:
     times the share of the class's activation that lies in the foreground, 1 - S_b / S."""
     method: str = "bas"
     """Method whose heatmap it is: the model's, layercam where the model's maps of the tag are empty or full; corrected
-    where the box was made by hand."""
+    where the box was made by hand. Where SAM 2 drew the mask, +sam2 behind it: it has learned from masks."""
     typical: Shape | None = None
     """Medians of share and of fill over the tag's objects in the training photos, where ``bas label`` found any."""
     ground_truth: tuple[Box, ...] = ()
@@ -180,8 +180,8 @@ class TagReport:
     nothing_found: tuple[str, ...] = ()
     """Names of its photos in which nothing was found."""
     method: str = "bas"
-    """Method that its boxes are from; layercam where the maps of BAS, which this report is on, were empty or full,
-    corrected where these have learned from corrected boxes."""
+    """Method whose maps its boxes are from; layercam where the maps of BAS, which this report is on, were empty or
+    full, corrected where these have learned from corrected boxes."""
 
     @property
     def state(self) -> Literal["alive", "empty", "full", "unknown"]:

@@ -6,6 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from .config import Objective
+from .model.classifier import Encoded
 from .model.outputs import Evidence
 
 
@@ -73,6 +74,20 @@ def bas_ratio(
     if ratio_cap is None:
         return ratio.clamp(max=HIGHEST).where(whole > 0, 1.0)
     return ratio.where(kept <= whole, ratio_cap)
+
+
+def bas_ratios(encoded: Encoded, label: Int[Tensor, " Q"], masks: Float[Tensor, "Q T _ _"]) -> Float[Tensor, "Q T"]:
+    """S_b / S, in [0, 1], of each image's ``label`` with each of ``T`` masks as the foreground.
+
+    Masks finer than the features are averaged over the cells of their grid.
+    """
+    origin, whole = encoded.origin(label), encoded.scores(label)
+    ratios = []
+    for mask in masks.unbind(1):  # one batch through F2 at a time keeps memory flat
+        share = F.adaptive_avg_pool2d(mask[:, None], (encoded.features.shape[2], encoded.features.shape[3]))
+        background = encoded.background_logits(share)
+        ratios.append(bas_ratio(background.gather(1, label[:, None])[:, 0] - origin, whole))
+    return torch.stack(ratios, dim=1)
 
 
 def suppression_of_all(

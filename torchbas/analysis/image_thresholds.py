@@ -13,7 +13,8 @@ from ..cam import binarize
 from ..data import label_map, open_image, standardize
 from ..errors import InputError
 from ..inference.localizer import Localizer
-from ..inference.thresholds import bas_ratios, evenly_spaced
+from ..inference.thresholds import evenly_spaced
+from ..losses import bas_ratios
 from ..structures import Dataset, Sample
 from ..viz.plots import Line, Picture, grid_of_images, panels, write_csv
 from ..wsss.scores import at_size

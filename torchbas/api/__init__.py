@@ -202,6 +202,8 @@ def predict(
     objects: Literal["largest", "all"] = "largest",
     threshold: float | Literal["auto", "image_specific"] | None = None,
     input_size: int | None = None,
+    refine: str | Sequence[str] | None = None,
+    refiner_weights: str | Path = "",
     min_score: float = 0.0,
     compute: Compute = Compute(),
     watch: Watch = Watch(),
@@ -218,13 +220,18 @@ def predict(
         threshold: value of the heatmap above which a pixel is foreground, ``auto`` or ``image_specific``; None: the
             model's own.
         input_size: both sides in pixels that photos are squeezed to; None: the model's own.
+        refine: stages that draw masks and boxes to the photo's edges, ``shift``, ``crf``, ``sam2``, one or more in
+            their order, or ``none``; None: the model's own (docs/refine.md).
+        refiner_weights: of ``sam2``, a name on the Hugging Face Hub or a folder; its own when not given.
         min_score: localizations with a lower certainty are left out, for photos that show none of the tags.
 
     Raises:
-        InputError: unreadable photos (:func:`check` leaves them out), tags that the model does not know.
+        InputError: unreadable photos (:func:`check` leaves them out), tags that the model does not know, weights of a
+            refiner that cannot be had.
     """
-    localizer = (model if isinstance(model, Localizer) else load(model)).with_threshold(threshold)
-    localizer = localizer.with_input_size(input_size)
+    localizer = model if isinstance(model, Localizer) else load(model)
+    localizer = localizer.with_threshold(threshold).with_input_size(input_size)
+    localizer = localizer.with_refine(refine, str(refiner_weights))
     named = tags not in ("known", "predicted")
     labels = localizer.labels_of(tags) if named else ()
     localizer.model.to(compute.place())

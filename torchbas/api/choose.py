@@ -49,8 +49,8 @@ class Choice(NamedTuple):
     fill: float | None
     """See :data:`FILLS`."""
     inference: Mapping[str, Any]
-    """Settings of :class:`~torchbas.config.Inference`: the size, the threshold, whether a CRF draws the edges; where
-    all things are wanted, how small they may be and whether those that touch are told apart."""
+    """Settings of :class:`~torchbas.config.Inference`: the size, the threshold, the refiners; where all things are
+    wanted, how small they may be and whether those that touch are told apart."""
     correct: int
     """Corrections with a box whose IoU with a true one is at least .5."""
     by_half: int
@@ -77,11 +77,11 @@ def choose(
 ) -> Choice:
     """The best way to learn, by letting a generator learn from four fifths of the corrections and asking for the rest.
 
-    First the loss, the size and the threshold, without a CRF; then whether the CRF draws the masks to the edges. The
-    usual way is by the projections, at the photo's own size and the usual threshold, without a CRF; another must be
+    First the loss, the size and the threshold, without refiners; then whether these draw the masks to the edges. The
+    usual way is by the projections, at the photo's own size and the usual threshold, without refiners; another must be
     better by :data:`MARGIN`, and is tried only from :data:`TELLING` corrections on. A threshold that differs from the
-    recipe's was chosen by the user, and stays, as do ``smallest`` and ``separate``; where all things are wanted,
-    :func:`~.things.things` chooses them last.
+    recipe's was chosen by the user, and stays, as do ``refine``, ``smallest`` and ``separate``; where all things are
+    wanted, :func:`~.things.things` chooses the last two in the end.
 
     Args:
         photos: those of the corrections, with the model's classes.
@@ -93,8 +93,10 @@ def choose(
     total = (4 if objects == "all" else 3) * len(folds)
     counter = iter(turns(range(total), total))
     fills, sizes, levels, refine = FILLS, _sizes(localizer), _levels(localizer), localizer.inference.refine
+    stays = "refine" in localizer.changes
     if asked < TELLING:
-        fills, sizes, levels, refine = fills[:1], sizes[:1], (USUAL,) if USUAL in levels else levels, "none"
+        fills, sizes, levels = fills[:1], sizes[:1], (USUAL,) if USUAL in levels else levels
+        refine = refine if stays else ()
     counts: dict[tuple[int, int], np.ndarray] = defaultdict(lambda: np.zeros(len(levels)))
 
     def correct(learner: Localizer, settings: Mapping[str, Any], fold: _Fold) -> int:
@@ -105,16 +107,16 @@ def choose(
         for loss, fill in enumerate(fills):
             other = taught(localizer, known.some(fold.rest), fill)
             for size, settings in enumerate(sizes):
-                reading = with_inference(other, refine="none", threshold=levels[0], **settings)
+                reading = with_inference(other, refine=(), threshold=levels[0], **settings)
                 counts[loss, size] += _correct_at(reading.stream(fold.asked, precision=precision), fold, levels)
     loss, size, level = _best(counts, asked, levels)
     fill, count = fills[loss], int(counts[loss, size][level])
-    inference = {**sizes[size], "threshold": levels[level], "refine": "none"}
+    inference = {**sizes[size], "threshold": levels[level], "refine": ()}
     if (drawn := inference | {"refine": refine}) != inference:
         pairs = zip(folds, counter, strict=False)
-        by_crf = sum(correct(taught(localizer, known.some(fold.rest), fill), drawn, fold) for fold, _ in pairs)
-        if by_crf > count + MARGIN * asked**0.5:
-            inference, count = drawn, by_crf
+        refined = sum(correct(taught(localizer, known.some(fold.rest), fill), drawn, fold) for fold, _ in pairs)
+        if stays or refined > count + MARGIN * asked**0.5:
+            inference, count = drawn, refined
     if objects == "all" and asked >= TELLING and not {"smallest", "separate"} & localizer.changes.keys():
         pairs = zip(folds, counter, strict=False)
         learners = (

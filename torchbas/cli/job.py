@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .. import analysis, api, data, methods
+from .. import analysis, api, data, methods, refiners
 from ..api.corrections import Learning, localize_corrected
 from ..config import Recipe
 from ..data.corrections import Corrections
@@ -233,6 +233,9 @@ class Job:
             facts["pretrained weights"] = ", license ".join(began_with)
         if (learning := Learning(*localizer.corrections)).outlook:
             facts[ADVICE] = f"Of corrections left out, correct: {learning.after:.0%}; {learning.outlook}."
+        if seen := refiners.seen(localizer.inference):
+            facts["masks"] = seen
+            self.reporter.say(seen)
         with self.timed("writing"):
             api.save(
                 found,
@@ -251,6 +254,7 @@ class Job:
             **photo_folder(((sample.path, sample.name) for sample in dataset.samples), self.out),
             "objects": len(found),
             "objects_per_tag": dict(Counter(one.label for one in found)),
+            **({"seen": seen} if seen else {}),
             **(_report_in_words(reports) if reports else {}),
             "problems": dataset.problems,
             "seconds": {stage: round(seconds, 1) for stage, seconds in self.seconds.items()},

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from ..bounds import NonNegative, Positive, Share
-from ..config import LEAST_CERTAINTY, Side
+from ..config import LEAST_CERTAINTY, Refiner, Side
 from ..errors import InputError
 from ..export import check_formats
 from .common import Background, Common, Formats, Objects, alone, chosen
@@ -52,6 +52,11 @@ class Predict(Common):
     """k: how many classes' maps to average (0: all); the model's own when not given."""
     input_size: Side | None = None
     """Both sides that photos are squeezed to, such as twice those of the training; the model's own when not given."""
+    refine: tuple[Refiner, ...] = ()
+    """Stages that draw masks and boxes to the photo's edges, one or more, in their order (docs/refine.md); the model's
+    own when not given. shift: a finer map, of shifted photos. crf: a dense CRF. sam2: SAM 2's decoder."""
+    refiner_weights: str = ""
+    """Of sam2: a name on the Hugging Face Hub, or a folder; facebook/sam2.1-hiera-tiny when not given."""
     min_score: Share = LEAST_CERTAINTY
     """Lowest certainty where tags are predicted, so that photos of something else get no object; 0 keeps all. With a
     model of bas label, .05 leaves out some 5 to 10 % of the photos that are like those it was trained on."""
@@ -64,6 +69,7 @@ class Predict(Common):
     def run(self) -> dict[str, Any]:
         """Load, check, localize, write."""
         from .. import api, data
+        from ..refiners import stages
         from .job import OUTPUTS, Job
         from .progress import Reporter
 
@@ -79,6 +85,8 @@ class Predict(Common):
         check_formats(self.format, localizer.classes)
         given = {name: value for name in READING if (value := getattr(self, name)) is not None}
         localizer = replace(localizer, inference=replace(localizer.inference, **given))
+        localizer = localizer.with_refine(self.refine or None, self.refiner_weights)
+        stages(localizer.inference)  # whose weights may be missing
         job = Job(out, Reporter(self.quiet), api.Compute(self.device, self.workers, self.precision))
         checked = job.check(dataset)
         tags = self.tags[0] if self.tags in (("known",), ("predicted",)) else self.tags

@@ -91,6 +91,7 @@ class Serve(Common):
     def _backend(self) -> tuple[Any, Any, Any]:
         """The backend, its learner where there is --out, and what prints a line."""
         from .. import api
+        from ..refiners import stages
         from ..serve.annotations import Annotations
         from ..serve.backend import Backend, Wanted
         from ..serve.learning import Learner
@@ -102,6 +103,7 @@ class Serve(Common):
         self._plan()
         source = LabelStudio(self.label_studio, os.environ.get(TOKEN, "")) if self.label_studio else None
         localizer = api.load(self.model)
+        stages(localizer.inference)  # whose weights may be missing
         localizer.model.to(compute.place())
         photos = Photos(self.photos, localizer.classes, source, self.out)
         wanted = Wanted(self.objects, self.min_score, compute)

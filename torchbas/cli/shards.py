@@ -38,11 +38,13 @@ def run_shards(command: "Predict") -> dict[str, Any]:
         from ..shards.work import Work
     except ImportError as error:
         raise InputError(f'{error.name} is not installed: pip install "torch-bas[shards]".') from error
-    from .. import api
+    from .. import api, refiners
     from .progress import Reporter
 
     reporter = Reporter(command.quiet)
-    settings: dict[str, Any] = {name: getattr(command, name) for name in ("objects", "min_score", *READING)}
+    names = ("objects", "min_score", "refine", "refiner_weights", *READING)
+    settings: dict[str, Any] = {name: getattr(command, name) for name in names}
+    settings["refine"] = settings["refine"] or None
     settings["tags"] = "predicted" if command.tags == ("predicted",) else command.tags
     settings["compute"] = api.Compute(command.device, command.workers, command.precision)
     work = Work(command.data, command.model, command.out, of, settings)
@@ -60,10 +62,19 @@ def run_shards(command: "Predict") -> dict[str, Any]:
     answer = {"command": "predict", "words": chosen(command)}
     if number_in(command.out) >= of and (total := opened.total()):
         objects = {"objects": sum(total.objects.values()), "objects_per_tag": total.objects}
-        told = {"shards": of, "photos": total.photos, "errors": total.errors, **objects}
+        seen = refiners.seen(opened.predictor.localizer.inference)
+        told = {
+            "shards": of,
+            **({"seen": seen} if seen else {}),
+            "photos": total.photos,
+            "errors": total.errors,
+            **objects,
+        }
         words = answer["words"] | {"shard": f"0-{of - 1}/{of}"}
         conclude(command.out, answer | {"words": words} | told | _photos_of(opened.source, command.out))
         folder.tidy()
+        if "seen" in told:
+            reporter.say(told["seen"])
         reporter.say(f"all {of} shards are finished: {told['objects']} objects in {total.photos} photos")
     photos, errors = (sum(getattr(one.counts, name) for one in results) for name in ("photos", "errors"))
     found = sum(sum(one.counts.objects.values()) for one in results)

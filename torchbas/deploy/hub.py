@@ -10,7 +10,7 @@ from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
 from huggingface_hub.utils import validate_repo_id
 from timm.models import get_pretrained_cfg
 
-from .. import __version__
+from .. import __version__, refiners
 from ..cards import CARD
 from ..errors import InputError, one_line, printable
 from ..io import MANIFEST, atomic_write, read_manifest
@@ -148,6 +148,8 @@ def _facts(trained: TrainedModel[Any], run: Mapping[str, Any], config: Any) -> I
     yield "threshold", inference.threshold
     if inference.layercam:
         yield "tags of which Layer-CAM stands in", ", ".join(inference.layercam)
+    if said := refiners.seen(inference):
+        yield "masks", said
 
 
 def _tags(classes: tuple[str, ...], run: Mapping[str, Any]) -> Iterable[str]:

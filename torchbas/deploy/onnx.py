@@ -109,8 +109,9 @@ def _left_out(trained: TrainedModel[Method], settings: GraphSettings) -> list[st
     own = trained.inference
     twice = "all tags" if own.enlarge != "auto" else ", ".join(own.enlarged)
     said = {
-        "Masks and boxes are the map's own, not drawn to the photo's edges by a CRF (refine crf).": own.refine
-        != "none",
+        f"Masks and boxes are the map's own, not drawn to the photo's edges (refine {' '.join(own.refine)}).": bool(
+            own.refine
+        ),
         f"Layer-CAM needs gradients, so nothing is found of: {', '.join(own.layercam)}.": bool(own.layercam),
         f"Without --dynamic nothing is localized at twice the size, as the model does with: {twice}.": (
             own.enlarges and not settings.dynamic

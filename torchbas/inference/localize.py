@@ -18,35 +18,10 @@ from ..config import DETAIL, Inference
 from ..methods.base import Method
 from ..methods.gradcam import gradient_heatmaps, layercam
 from ..model.classifier import Encoded
+from ..refiners.base import Detections
 from .separate import separate
 from .thresholds import choose_thresholds
 from .zoom import crop_regions, detail, paste_regions, reduce, regions
-
-
-class Detections(NamedTuple):
-    """``Q`` queries, each a class in an image of the batch."""
-
-    index: Int[Tensor, " Q"]  # pyright: ignore[reportIncompatibleMethodOverride]
-    """Index of the image in the batch."""
-    label: Int[Tensor, " Q"]
-    """Index of the class."""
-    confidence: Float[Tensor, " Q"]
-    """Softmax probability of the class, in [0, 1]."""
-    certainty: Float[Tensor, " Q"]
-    """Whether any of the classes is there, in [0, 1], see :attr:`torchbas.localization.Localization.certainty`."""
-    heatmaps: Float[Tensor, "Q h w"]
-    """In [0, 1]; on the grid of F, after a second pass finer."""
-    threshold: Float[Tensor, " Q"]
-    """Heatmap value above which a place is foreground."""
-    bas_ratio: Float[Tensor, " Q"]
-    """S_b / S with all places above the threshold masked, in [0, 1]."""
-    replaced: Bool[Tensor, " Q"]
-    """Whether the heatmap is Layer-CAM's in place of the method's."""
-    queries: Encoded
-    """The images of the queries, as encoded for the first pass."""
-    parts: list[Int32[np.ndarray, "h w"] | None]
-    """Number of the thing that each place belongs to, see :func:`~torchbas.inference.separate.separate`; None where
-    there is one thing at most, or only the largest is wanted."""
 
 
 @torch.inference_mode()
@@ -148,6 +123,17 @@ def enlarged_classes(inference: Inference | None, classes: Sequence[str]) -> lis
     if inference is None or inference.enlarge != "auto":
         return None
     return [index for index, tag in enumerate(classes) if tag in inference.enlarged]
+
+
+def passes(found: Detections, inference: Inference, enlarged: Sequence[int] | None) -> dict[int, Int[Tensor, " _"]]:
+    """Queries whose heatmap is the method's, by how many times the size of the network's input it is made at; those
+    of which it is the mean of both sizes stand at both."""
+    own = ~found.replaced
+    if not inference.enlarges:
+        return {1: own.nonzero()[:, 0]}
+    twice = own if enlarged is None else own & torch.isin(found.label, found.label.new_tensor(enlarged))
+    once = own if inference.enlarge == "mean" else own & ~twice
+    return {1: once.nonzero()[:, 0], DETAIL: twice.nonzero()[:, 0]}
 
 
 def enlarged_heatmaps(

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int32
 from pycocotools import mask as coco_mask
+from torch import Tensor
 
 from ..data import Batch, Unreadable, evaluation_loader, standardize, whole_view
 from ..data.given import Photo, is_photo, samples_of
@@ -22,11 +23,12 @@ from ..errors import InputError
 from ..localization import Localization, Shape
 from ..methods.base import Method
 from ..methods.trained import TrainedModel
+from ..refiners import stages
+from ..refiners.base import Detections, Extent, Queries
 from ..structures import Dataset, Sample, unknown_tag
 from .boxes import component, components
-from .localize import Detections, detect, enlarged_classes
-from .refine import Extent, extents
-from .zoom import detail
+from .localize import detect, enlarged_classes, passes
+from .zoom import detail, reduce
 
 Item = TypeVar("Item")
 Progress = Callable[[Iterable[Batch], int], Iterable[Batch]]
@@ -57,6 +59,7 @@ class Localizer(TrainedModel[Method]):
         *,
         objects: str = "largest",
         threshold: float | str | None = None,
+        refine: str | Sequence[str] | None = None,
     ) -> list[Localization]:
         """Localizations of ``tags`` in one or more photos; without tags of the most probable class of each.
 
@@ -65,11 +68,12 @@ class Localizer(TrainedModel[Method]):
             objects: ``largest`` connected component of a heatmap, or ``all``, those that touch told apart.
             threshold: value of the heatmap above which a pixel is foreground, ``auto`` or ``image_specific``; None: the
                 model's own.
+            refine: one or more stages that draw masks to the photo's edges, see :meth:`with_refine`.
 
         Raises:
             InputError: what cannot be read as a photo, or a tag that the model does not know.
         """
-        chosen = self.with_threshold(threshold)
+        chosen = self.with_threshold(threshold).with_refine(refine)
         return [*chosen.stream_photos(photos, self.labels_of(tags), objects=objects)]
 
     def with_threshold(self, threshold: float | str | None) -> "Localizer":
@@ -79,6 +83,23 @@ class Localizer(TrainedModel[Method]):
     def with_input_size(self, side: int | None) -> "Localizer":
         """The same that squeezes photos to other sides; None keeps them."""
         return self if side is None else replace(self, inference=replace(self.inference, input_size=side))
+
+    def with_refine(self, refine: str | Sequence[str] | None, weights: str = "") -> "Localizer":
+        """The same with other refiners.
+
+        Args:
+            refine: one or more of ``shift``, ``crf`` and ``sam2``, in their order, or ``none``; None keeps them.
+            weights: of ``sam2``, a name on the Hub or a folder; empty keeps them.
+
+        Raises:
+            InputError: another word, stages that do not go together, or weights without ``sam2``.
+        """
+        given = {} if refine is None else {"refine": (refine,) if isinstance(refine, str) else tuple(refine)}
+        given |= {"refiner_weights": weights} if weights else {}
+        inference = replace(self.inference, **given)
+        if weights and "sam2" not in inference.refine:
+            raise InputError("refiner_weights are those of SAM 2: add sam2 to refine.")
+        return replace(self, inference=inference) if given else self
 
     def stream_photos(
         self,
@@ -140,7 +161,7 @@ class Localizer(TrainedModel[Method]):
         loader = evaluation_loader(data, view, batch_size, workers, at_least=side, unreadable=unreadable)
         device = next(self.model.parameters()).device
         self.model.eval()
-        refined = self.inference.refine != "none" and masks is None
+        refiners = stages(self.inference, device) if masks is None else []
         wanted_of_each = {"objects": objects, "smallest": self.inference.smallest, "masks": masks}
         extract = partial(_localizations, method=self.model.name, **wanted_of_each)
         replaced = [self.label_of(tag) for tag in self.inference.layercam]
@@ -153,7 +174,10 @@ class Localizer(TrainedModel[Method]):
                 images = images.contiguous(memory_format=torch.channels_last)
                 with precision():
                     found = detect(self.model, images, labels, self.inference, replaced, enlarged, objects)
-                    extent = self._refined(batch, found, pool) if refined else [()] * len(found.index)
+                    known = self._queries(batch, images, found, enlarged, pool, objects)
+                    extents = known.start()
+                    for refiner in refiners:
+                        extents = refiner(known, extents)
                 index = batch.index[found.index.cpu()].tolist()
                 tasks = zip(
                     [wanted[i] for i in index],
@@ -164,7 +188,7 @@ class Localizer(TrainedModel[Method]):
                     found.replaced.tolist(),
                     [typical.get(self.classes[label]) for label in found.label.tolist()],
                     found.heatmaps.float().cpu().numpy(),
-                    extent,
+                    extents,
                     found.parts,
                     strict=True,
                 )
@@ -185,13 +209,26 @@ class Localizer(TrainedModel[Method]):
 
         return push(self, name, run, private=private)
 
-    def _refined(self, batch: Batch, found: Detections, pool: Executor) -> list[tuple[Extent, ...]]:
-        """Foreground of each query, drawn to the edges of its squeezed photo."""
-        squeezed = [
-            cv2.resize(image, (self.sides[0],) * 2, interpolation=cv2.INTER_AREA)
-            for image in batch.images.permute(0, 2, 3, 1).numpy()
-        ]
-        return extents(found, [squeezed[i] for i in found.index.tolist()], pool)
+    def _queries(
+        self,
+        batch: Batch,
+        images: Float[Tensor, "B 3 H W"],
+        found: Detections,
+        enlarged: Sequence[int] | None,
+        pool: Executor,
+        objects: str,
+    ) -> Queries:
+        """What the refiners are told of a batch."""
+        inference, model = self.inference, self.model
+
+        def things(foreground: Bool[np.ndarray, "h w"], query: int) -> list[Bool[np.ndarray, "h w"]]:
+            return [one.mask for one in components(foreground, objects, found.parts[query], inference.smallest)]
+
+        def sized(times: int) -> Float[Tensor, "B 3 H W"]:
+            return reduce(images, detail(inference) // times)
+
+        rows = passes(found, inference, enlarged)
+        return Queries(found, model, inference, sized, rows, batch.images, self.sides[0], pool, things)
 
     def label_of(self, tag: str) -> int:
         """Index of a tag.
@@ -239,13 +276,15 @@ def _localizations(
     method: str,
     masks: Masks | None,
 ) -> list[Localization]:
-    """Objects in a photo at its own size: ``masks``, or the components of the first of the ``extents`` (without any: of
-    the heatmap) that has some; a later one also stands in for a thing that is too small in the photo itself."""
+    """Objects in a photo at its own size: ``masks``, or the components of the first of the ``extents`` that has some; a
+    later one also stands in for a thing that is too small in the photo itself."""
     height, width = size
     found = [] if masks is None else [component(mask) for mask in masks(sample, label)]
-    for extent in (extents or (Extent(grid, threshold),)) if masks is None else ():
+    by = ""
+    for extent in extents if masks is None else ():
         large = cv2.resize(extent.map, (width, height), interpolation=cv2.INTER_LINEAR)
         if found := components(large > extent.threshold, objects, parts, smallest):
+            by = extent.by and f"+{extent.by}"
             break
     return [
         Localization(
@@ -260,7 +299,7 @@ def _localizations(
             certainty=certainty,
             bas_ratio=bas_ratio,
             threshold=threshold,
-            method="layercam" if replaced else method,
+            method=f"{'layercam' if replaced else method}{by}",
             typical=typical,
             ground_truth=sample.boxes,
             photo=sample.image,

@@ -56,7 +56,7 @@ def _report(tag: str, samples: Sequence[Sample], objects_of: dict[tuple[str, str
     for sample in samples:
         objects = objects_of.get((sample.name, tag), [])
         if objects:
-            method = objects[0].method
+            method = objects[0].method.partition("+")[0]  # the refiner draws, and says nothing of the maps
             areas.append(_area(objects))
             ratios.append(objects[0].bas_ratio)  # of the whole map, so the same for all of its objects
             known += objects[0].confidence >= 0.5 / len(sample.labels)

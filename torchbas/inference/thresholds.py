@@ -1,30 +1,15 @@
 """Thresholds of heatmaps: fixed, from the heatmap's histogram, or image-specific by L_bas + L_ac (Sec. 5.5)."""
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..cam import auto_threshold, binarize
-from ..losses import bas_ratio
+from ..losses import bas_ratios
 from ..model.classifier import Encoded
 
 CANDIDATES = 10
 """Number of candidate thresholds of a heatmap."""
-
-
-def bas_ratios(encoded: Encoded, label: Int[Tensor, " Q"], masks: Float[Tensor, "Q T _ _"]) -> Float[Tensor, "Q T"]:
-    """S_b / S, in [0, 1], of each image's ``label`` with each of ``T`` masks as the foreground.
-
-    Masks finer than the features are averaged over the cells of their grid.
-    """
-    origin, whole = encoded.origin(label), encoded.scores(label)
-    ratios = []
-    for mask in masks.unbind(1):  # one batch through F2 at a time keeps memory flat
-        share = F.adaptive_avg_pool2d(mask[:, None], (encoded.features.shape[2], encoded.features.shape[3]))
-        background = encoded.background_logits(share)
-        ratios.append(bas_ratio(background.gather(1, label[:, None])[:, 0] - origin, whole))
-    return torch.stack(ratios, dim=1)
 
 
 def image_thresholds(

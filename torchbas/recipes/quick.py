@@ -19,5 +19,5 @@ RECIPE = Recipe(
         slope=0.1,
     ),
     training=Training(steps=150, batch_size=16, f1="cached", views=2, sharing=1.0),
-    inference=Inference(top_k=1, threshold=0.4, normalized=False, enlarge="auto", refine="crf"),
+    inference=Inference(top_k=1, threshold=0.4, normalized=False, enlarge="auto", refine=("crf",)),
 )

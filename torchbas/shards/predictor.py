@@ -18,6 +18,7 @@ from ..inference.localizer import Localizer
 from ..io import stable_hash
 from ..localization import Localization
 from ..model.weights import weights_hash
+from ..refiners import stages
 from ..structures import Dataset, Sample
 from ..training.fabric import resolve_precision
 from .sources import Some
@@ -39,6 +40,7 @@ class Predictor:
         tags: the ``predicted`` tag of each photo, or names of tags to localize in every photo.
         top_k: how many classes' maps to average; None: the model's own.
         input_size: both sides that photos are squeezed to; None: the model's own.
+        refine: stages that draw masks to the photo's edges, and the weights of ``sam2``; None: the model's own.
         min_score: localizations with a lower certainty (by default .05) are left out, where tags are predicted.
         compute: device, processes that decode, precision; None: the fastest device.
 
@@ -55,13 +57,17 @@ class Predictor:
         threshold: float | Literal["auto", "image_specific"] | None = None,
         top_k: int | None = None,
         input_size: int | None = None,
+        refine: str | Sequence[str] | None = None,
+        refiner_weights: str | Path = "",
         min_score: float = LEAST_CERTAINTY,
         compute: Compute | None = None,
     ) -> None:
         given = {"threshold": threshold, "top_k": top_k, "input_size": input_size}
         given = {name: value for name, value in given.items() if value is not None}
         localizer = model if isinstance(model, Localizer) else load(model)
-        self.localizer = replace(localizer, inference=replace(localizer.inference, **given))
+        localizer = replace(localizer, inference=replace(localizer.inference, **given))
+        self.localizer = localizer.with_refine(refine, str(refiner_weights))
+        stages(self.localizer.inference)  # whose weights may be missing
         if tags != "predicted":
             self.localizer.labels_of(tags)
         self.settings = {"tags": tags, "objects": objects, "min_score": min_score if tags == "predicted" else 0.0}

@@ -16,6 +16,7 @@ from ..io import stable_hash
 from ..methods.base import FeatureBatch, Method
 from ..methods.trained import TrainedModel
 from ..model.weights import is_run, normalization, origin, pretrained_of, start_from
+from ..refiners import stages
 from ..structures import Dataset
 from .fabric import Fabric, together_of
 from .feature_cache import (
@@ -119,7 +120,7 @@ def check_needs(recipe: Recipe, options: Any, weights: bool | str | Path) -> Non
 
     Raises:
         InputError: the recipe trains nothing, starts from a run that was not given or is another recipe's, or needs
-            something else; the sentence names it.
+            something else, or a refiner's package or weights cannot be had; the sentence names it.
     """
     if recipe.combine_with:
         *others, last = recipe.combine_with
@@ -130,6 +131,7 @@ def check_needs(recipe: Recipe, options: Any, weights: bool | str | Path) -> Non
     for name, what in recipe.needs.items():
         if getattr(options, name) is None:
             raise InputError(f"{recipe.name} needs --{name.replace('_', '-')}: {what}.")
+    stages(recipe.inference)  # whose weights may be missing, which is not to be found out after the training
     if not recipe.init_from:
         return
     first = f"bas train DATA --recipe {recipe.init_from} --out RUN"

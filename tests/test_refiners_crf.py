@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from torchbas.inference import refine as module
 from torchbas.inference.boxes import largest_box
-from torchbas.inference.refine import fill_holes, refine
+from torchbas.refiners import crf, guard
+from torchbas.refiners.crf import fill_holes, refine
 from torchbas.training.recipe import train_recipe
 
 THING = np.s_[70:150, 60:200]
@@ -59,14 +59,14 @@ def test_a_photo_without_edges_keeps_its_mask():
 
 def test_predict_draws_masks_and_keeps_heatmaps_and_what_would_vanish(demo_set, recipe, tmp_path, monkeypatch):
     trained = train_recipe(demo_set, recipe, tmp_path, weights=False, device="cpu")
-    assert trained.inference.refine == "crf"
-    plain = replace(trained, inference=replace(trained.inference, refine="none"))
+    assert trained.inference.refine == ("crf",)
+    plain = replace(trained, inference=replace(trained.inference, refine=()))
     before, after = list(plain.stream(demo_set)), list(trained.stream(demo_set))
     assert [one.name for one in before] == [one.name for one in after]
     for one, other in zip(before, after, strict=True):
         assert np.array_equal(one.grid, other.grid)
         assert (one.threshold, one.bas_ratio, one.confidence) == (other.threshold, other.bas_ratio, other.confidence)
-    monkeypatch.setattr(module, "refine", lambda *_: np.zeros((64, 64), np.float32))
+    monkeypatch.setattr(crf, "refine", lambda *_: np.zeros((64, 64), np.float32))
     gone = list(trained.stream(demo_set))
     filled = [cv2.resize(fill_holes(one.grid), one.size[::-1], interpolation=cv2.INTER_LINEAR) for one in before]
     largest = [largest_box(heatmap, one.threshold) for heatmap, one in zip(filled, before, strict=True)]
@@ -83,22 +83,22 @@ def test_the_mask_of_the_crf_is_kept_unless_it_loses_the_evidence(demo_set, reci
         calls.append(half)
         return half
 
-    monkeypatch.setattr(module, "refine", left_half)
-    monkeypatch.setattr(module, "LOST", 0.0)  # no evidence at all is enough
+    monkeypatch.setattr(crf, "refine", left_half)
+    monkeypatch.setattr(guard, "LOST", 0.0)  # no evidence at all is enough
     for one in trained.stream(demo_set):
         height, width = one.size
         assert one.xyxy == pytest.approx((0, 0, width / 2, height), abs=1)
     assert len(calls) == len(demo_set.samples)
-    monkeypatch.setattr(module, "LOST", 1e6)  # none is
-    monkeypatch.setattr(module, "DENSE", 0.0)  # but any is dense enough
+    monkeypatch.setattr(guard, "LOST", 1e6)  # none is
+    monkeypatch.setattr(guard, "DENSE", 0.0)  # but any is dense enough
     assert all(one.xyxy[2] == pytest.approx(one.size[1] / 2, abs=1) for one in trained.stream(demo_set))
-    monkeypatch.setattr(module, "DENSE", 1e6)
-    monkeypatch.setattr(module, "SMEARED", 1.0)  # or every map is mostly smear
+    monkeypatch.setattr(guard, "DENSE", 1e6)
+    monkeypatch.setattr(guard, "SMEARED", 1.0)  # or every map is mostly smear
     assert all(one.xyxy[2] == pytest.approx(one.size[1] / 2, abs=1) for one in trained.stream(demo_set))
-    monkeypatch.setattr(module, "SMEARED", 0.0)
+    monkeypatch.setattr(guard, "SMEARED", 0.0)
     kept = [one for one in trained.stream(demo_set) if one.bas_ratio < 1]  # something to lose
     assert kept
-    monkeypatch.setattr(module, "refine", lambda *_: np.zeros((64, 64), np.float32))
+    monkeypatch.setattr(crf, "refine", lambda *_: np.zeros((64, 64), np.float32))
     own = {one.name: one.xyxy for one in trained.stream(demo_set)}
     assert all(one.xyxy == own[one.name] for one in kept)
 
