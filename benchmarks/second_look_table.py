@@ -1,4 +1,4 @@
-"""The table of docs/second_look.md, drawn from results/changed and results/analysis."""
+"""The tables of docs/second_look.md, drawn from results/changed and results/analysis."""
 
 import re
 
@@ -26,4 +26,39 @@ def _metric(results: Results, key: str, name: str, form: str) -> str:
     return format(metrics[name], form) if name in metrics else ""
 
 
-TABLES = {"second_look": second_look_table}
+METHODS = {"network": "BAS", "pooled": "BAS, `pooled`", "trilite": "TriLite", "cam": "CAM"}
+
+
+def features_table(results: Results) -> str:
+    """What each method finds on the same features, as its maps are and drawn to the edges."""
+    rows = []
+    for key in sorted(results):
+        if not (found := re.fullmatch(r"analysis/features_(?!tried)(.+)_(\d+)", key)):
+            continue
+        for method, title in METHODS.items():
+            known = [_metric(results, key, f"{method}_{refine}_gt_known", ".1f") for refine in ("none", "crf")]
+            overlap = [_metric(results, key, f"{method}_{refine}_mask_iou", ".1f") for refine in ("none", "crf")]
+            last = [
+                _metric(results, key, f"{method}_top1", ".1f"),
+                _metric(results, key, f"{method}_cpu_seconds", ".0f"),
+            ]
+            rows.append([found[1], title, *known, *overlap, *last])
+    head = ["folder", "method", "GT-known", "with the CRF", "mask IoU", "with the CRF", "Top-1", "CPU seconds"]
+    return markdown(head, rows or [[MISSING, *[""] * (len(head) - 1)]])
+
+
+def tried_table(results: Results) -> str:
+    """GT-known of TriLite on the folder that its settings were chosen on, a row for each cut and learning rate."""
+    cells: dict[str, dict[str, dict[str, float]]] = {}
+    for key, found in sorted(results.items()):
+        if key.startswith("analysis/features_tried_"):
+            for name, value in found["metrics"].items():
+                place, lr, alpha, steps, *_ = (word.partition("=")[2] for word in name.split("_"))
+                row = f"{'quick' if place == 'None' else place}, {lr}"
+                cells.setdefault(row, {})[f"alpha {alpha}, {steps} steps"] = value
+    columns = [*next(iter(cells.values()), {})]
+    rows = [[row, *(f"{values[column]:.1f}" for column in columns)] for row, values in cells.items()]
+    return markdown(["cut, learning rate", *columns], rows or [[MISSING]])
+
+
+TABLES = {"second_look": second_look_table, "features": features_table, "features_tried": tried_table}

@@ -1,6 +1,7 @@
 """SAT against timm's own blocks, against loops over heads and tokens, and where it is refused."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,11 +12,13 @@ from torch import nn
 
 from torchbas.config import Architecture, Inference
 from torchbas.errors import InputError
+from torchbas.inference.localizer import Localizer
 from torchbas.methods.base import FeatureBatch
 from torchbas.methods.sat import SAT, LocatingF2, Options, attend, indecision, located, queries_keys_values
 from torchbas.model.classifier import pool
 from torchbas.model.extractor import Extractor, build_extractor
 from torchbas.model.tokens import cut_transformer
+from torchbas.training.recipe import train_recipe
 
 COLORS = ((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
 SMALL = {
@@ -154,3 +157,18 @@ def test_projections_that_lie_apart_are_refused_too():
     extractor = Extractor(*cut_transformer(network, 1), 384, 384)
     with pytest.raises(InputError, match="sat needs a plain vision transformer"):
         SAT(extractor, 3, Architecture("vit_small_patch16_dinov3", head="linear"), COLORS)
+
+
+def test_it_is_trained_on_cached_features_saved_loaded_and_asked_for_all_objects(demo_set, recipe, tmp_path):
+    architecture = replace(recipe.architecture, backbone="test_vit", generator_stage=4, align=False)
+    training = replace(recipe.training, steps=12, views=1, optimizer="adamw", lr=1e-4)
+    inference = replace(recipe.inference, refine="none", enlarge="never", threshold="auto", normalized=True)
+    chosen = replace(recipe, method="sat", options={"tau": 0.3}, architecture=architecture, training=training)
+    chosen = replace(chosen, inference=inference)
+    trained = train_recipe(demo_set, chosen, tmp_path, weights=False, device="cpu")
+    loaded = Localizer.load(tmp_path)
+    assert loaded.model.options == Options(tau=0.3)
+    pairs = [[*one.stream(demo_set, objects="all")] for one in (trained, loaded)]
+    assert pairs[0]
+    assert all(np.array_equal(one.grid, other.grid) for one, other in zip(*pairs, strict=True))
+    assert all(0 <= one.bas_ratio <= 1 for one in pairs[0])

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from torchbas.config import Architecture
+from torchbas.config import Architecture, Training
 from torchbas.inference.localizer import Localizer
 from torchbas.methods.base import FeatureBatch
 from torchbas.methods.trilite import Options, TriLite, absence, region_means
@@ -98,6 +98,19 @@ def test_the_three_maps_share_every_place_and_the_heatmap_is_the_first_for_every
         torch.testing.assert_close(model.localize(images, target).heatmaps, maps[:, 0])
     seeds = model.seed_maps(images, torch.tensor([[1.0, 0, 1]]).expand(3, -1))
     torch.testing.assert_close(seeds, maps[:, :1] * torch.tensor([1.0, 0, 1])[:, None, None])
+
+
+def test_where_f1_is_kept_the_maps_and_the_two_linear_layers_alone_learn(demo_set):
+    whole, kept = make().train(), make()
+    kept.freeze_f1()
+    for model in (whole, kept):
+        model.setup(demo_set, Training())
+    learned = {name for name, parameter in kept.train().named_parameters() if parameter.requires_grad}
+    assert {name.split(".")[0] for name in learned} == {"head", "regions", "region_classifier"}
+    assert not any(layer.training for layer in kept.f2.modules())
+    assert kept.regions.training
+    assert all(parameter.requires_grad for parameter in whole.parameters())
+    assert whole.f2.training
 
 
 def test_edges_are_reflected_where_those_of_the_network_are():

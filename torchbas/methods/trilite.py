@@ -7,7 +7,8 @@ photo with several tags it is the same for all of them.
 
 In the paper F is the output of a frozen DINOv2 before its last norm (``--generator-stage 12 --f1 cached``), and the
 classifier beside the maps reads its class token. That token stays behind in the cut of a transformer, so here the
-classifier is the network's head on the pooled output of F2. On frozen features this changes Top-1 and no map.
+classifier is the network's head on the pooled output of F2. On frozen features this changes Top-1 and no map. Where F1
+is kept, F2 is kept too: then the maps and the two linear layers alone learn, as in the paper.
 """
 
 from dataclasses import dataclass
@@ -18,12 +19,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..bounds import Checked, NonNegative, Share
-from ..config import Architecture, Inference
+from ..config import Architecture, Inference, Training
 from ..data import Batch
 from ..losses import classification
 from ..model.classifier import Encoded, pool
 from ..model.extractor import Extractor
 from ..model.reflect import reflect_edges
+from ..structures import Dataset
 from .base import FeatureBatch, Method
 
 
@@ -67,8 +69,21 @@ class TriLite(Method):
         self.regions = nn.Sequential(convolution, nn.BatchNorm2d(3))
         self.region_classifier = nn.Linear(channels, num_classes)
         self.dropout = nn.Dropout(self.options.dropout)
+        self._f2_frozen = False
         if architecture.padding_mode == "reflect":
             reflect_edges(self.regions)
+
+    def setup(self, dataset: Dataset, training: Training, /) -> None:
+        if self._f1_frozen:
+            self._f2_frozen = True
+            self.f2.requires_grad_(False)
+            self.train(self.training)
+
+    def train(self, mode: bool = True) -> "TriLite":
+        super().train(mode)
+        if self._f2_frozen:
+            self.f2.eval()
+        return self
 
     def maps(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 h w"]:
         """Share of each place that is foreground, background, ambiguous; they sum to 1."""
@@ -76,10 +91,16 @@ class TriLite(Method):
 
     def losses(self, batch: Batch | FeatureBatch, step: int) -> dict[str, Float[Tensor, ""]]:
         features = self.batch_features(batch)
+        classify = classification(pool(self.class_maps(features)), batch.labels)
+        return {"classify": classify, **self.map_losses(features, batch)}
+
+    def map_losses(
+        self, features: Float[Tensor, "B C h w"], batch: Batch | FeatureBatch
+    ) -> dict[str, Float[Tensor, ""]]:
+        """The terms that the maps learn from: what is pooled by the foreground and by the background."""
         means = self.dropout(region_means(features, self.maps(features)[:, :2]))
         foreground, background = self.region_classifier(means).float().unbind(dim=1)
         return {
-            "classify": classification(pool(self.class_maps(features)), batch.labels),
             "foreground": classification(foreground, batch.labels),
             "background": self.options.alpha * absence(background, batch.target),
         }
