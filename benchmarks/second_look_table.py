@@ -27,6 +27,7 @@ def _metric(results: Results, key: str, name: str, form: str) -> str:
 
 
 METHODS = {"network": "BAS", "pooled": "BAS, `pooled`", "trilite": "TriLite", "cam": "CAM"}
+LABELED = {"network": "BAS, `bas label`", "pooled": "BAS, `pooled`, `bas label`"}
 
 
 def features_table(results: Results) -> str:
@@ -35,7 +36,14 @@ def features_table(results: Results) -> str:
     for key in sorted(results):
         if not (found := re.fullmatch(r"analysis/features_(?!tried)(.+)_(\d+)", key)):
             continue
+        for look, title in LABELED.items():
+            whole = results.get(f"changed/{found[1]}_{found[2]}_second-look_{look}")
+            if whole:
+                cells = [_metric({"": whole}, "", f"bas_{name}", ".1f") for name in ("gt_known", "mask_iou")]
+                rows.append([found[1], title, "", cells[0], "", cells[1], "", f"{whole['cpu_seconds']}"])
         for method, title in METHODS.items():
+            if f"{method}_top1" not in results[key]["metrics"]:
+                continue
             known = [_metric(results, key, f"{method}_{refine}_gt_known", ".1f") for refine in ("none", "crf")]
             overlap = [_metric(results, key, f"{method}_{refine}_mask_iou", ".1f") for refine in ("none", "crf")]
             last = [
