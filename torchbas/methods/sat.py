@@ -12,7 +12,7 @@ several processes each holds the mean of its own images to the given one.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -169,15 +169,12 @@ class SAT(Method):
         return maps * (labels > 0)[..., None, None]
 
 
-def _is_open(f2: nn.Module) -> bool:
+def _is_open(f2: nn.Module) -> TypeGuard[PatchF2]:
     """Whether it has blocks, and all are of a kind whose attention :func:`attend` computes."""
-    return (
-        isinstance(f2, PatchF2)
-        and len(f2.blocks) > 0
-        and all(
-            type(block) in (Block, EvaBlock)
-            and type(block.attn) in (Attention, AttentionRope, EvaAttention)
-            and block.attn.qkv is not None
-            for block in f2.blocks
-        )
-    )
+    return isinstance(f2, PatchF2) and len(f2.blocks) > 0 and all(map(_is_plain, f2.blocks))
+
+
+def _is_plain(block: Any) -> bool:
+    if type(block) not in (Block, EvaBlock):
+        return False
+    return type(block.attn) in (Attention, AttentionRope, EvaAttention) and block.attn.qkv is not None
