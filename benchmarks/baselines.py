@@ -57,7 +57,7 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("method", choices=[name for name in METHODS if name != "bas"])
+    parser.add_argument("method", choices=[name for name in METHODS if name not in ("bas", "sat")])
     parser.add_argument("--backbone", choices=WEIGHTS, default="mobilenetv1")
     parser.add_argument("--steps", type=int, default=240)
     parser.add_argument("--seed", type=int, default=0)

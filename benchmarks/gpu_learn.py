@@ -38,6 +38,8 @@ STEPS, CACHED_STEPS = 4, 12
 FEW = {"batch_size": 4, "resize": 56, "crop": 48, "views": 1}
 SLIM = {"hidden": 16, "align": False}
 """Settings of the trainings and of the networks of a small place."""
+TRANSFORMER = {"backbone": "vit_tiny_patch16_224", "generator_stage": 9}
+"""Network of the methods for transformers alone."""
 DECAY = 1e-4
 LEARNS, APART = 30, 10
 """Percent of its training photos that a probe must name correctly, by chance 17, and by how much less in bf16."""
@@ -124,6 +126,9 @@ def method(place: Place, name: str) -> dict[str, float]:
     training = replace(base.training, lr=0.01, sharing=0.0)
     architecture = replace(base.architecture, head="linear")
     base = shortened(replace(base, architecture=architecture, training=training), place)
+    if name == "sat":
+        blocks: dict[str, Any] = {"backbone": "test_vit", "generator_stage": 4} if place.small else TRANSFORMER
+        base = replace(base, architecture=replace(base.architecture, **blocks))
     options, weights = needs(place, name), False
     if name in ("recam", "clims", "w_ood"):
         learn(place, replace(base, method="irn", options={}), f"{name}_start")

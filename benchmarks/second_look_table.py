@@ -26,9 +26,9 @@ def second_look_table(results: Results) -> str:
     rows = []
     for name, network, seed in _cells(results):
         runs = [f"changed/{name}_{seed}{network}_second-look_{look}" for look in LOOKS]
-        known = [_metric(results, run, "bas_gt_known", ".1f") for run in runs]
-        cam = "" if network else _metric(results, f"folders/{name}_{seed}", "cam_gt_known", ".1f")
-        masks = [_metric(results, run, "bas_mask_iou", ".1f") for run in runs[:2]]
+        known = [metric(results, run, "bas_gt_known", ".1f") for run in runs]
+        cam = "" if network else metric(results, f"folders/{name}_{seed}", "cam_gt_known", ".1f")
+        masks = [metric(results, run, "bas_mask_iou", ".1f") for run in runs[:2]]
         seconds = [format(results[run]["cpu_seconds"], "d") if run in results else "" for run in runs[:2]]
         rows.append([name, NETWORKS[network], seed, *known, cam, *masks, *seconds])
     what = ["mask IoU, `network`", "mask IoU, `pooled`", "CPU s, `network`", "CPU s, `pooled`"]
@@ -42,7 +42,7 @@ def likeness_table(results: Results) -> str:
     rows = []
     for key in found:
         name, _, seed = key.removeprefix("analysis/second_look_").rpartition("_")
-        rows.append([name, seed, *(_metric(results, key, f"{look}_correlation", ".2f") for look in LOOKS)])
+        rows.append([name, seed, *(metric(results, key, f"{look}_correlation", ".2f") for look in LOOKS)])
     return markdown(["folder", "seed", *(f"`{look}`" for look in LOOKS)], rows or [[MISSING, "", "", "", ""]])
 
 
@@ -50,7 +50,7 @@ def path_table(results: Results) -> str:
     """What the whole path of recipe dinov2 costs at random weights."""
     runs = sorted((key for key in results if key.startswith("speed/frozen_path_")), key=lambda key: -_photos(key))
     head = ["`dinov2` at random weights", *(f"{_photos(key)} photos" for key in runs)]
-    rows = [[what, *(_metric(results, key, *which) for key in runs)] for what, which in PATH.items()]
+    rows = [[what, *(metric(results, key, *which) for key in runs)] for what, which in PATH.items()]
     return markdown(head, rows) if runs else markdown([*head, ""], [[MISSING, ""]])
 
 
@@ -65,7 +65,7 @@ def _cells(results: Results) -> list[tuple[str, str, str]]:
     return sorted({(one[1], one[3] or "", one[2]) for one in found if one})
 
 
-def _metric(results: Results, key: str, name: str, form: str) -> str:
+def metric(results: Results, key: str, name: str, form: str) -> str:
     metrics = results.get(key, {}).get("metrics", {})
     return format(metrics[name], form) if name in metrics else ""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from corrections_tables import corrections_all_table, corrections_table
+from features_table import TABLES as FEATURES_TABLES
 from going_on_tables import going_on_table
 from gpu_tables import TABLES as GPU_TABLES
 from hostile_table import rows as hostile_rows
@@ -287,6 +288,7 @@ TABLES = {
     **SCALE_TABLES,
     **REFINERS_TABLES,
     **SECOND_LOOK_TABLES,
+    **FEATURES_TABLES,
 }
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 

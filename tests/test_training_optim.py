@@ -1,4 +1,4 @@
-"""The four groups and the two schedules, by hand."""
+"""The four groups, the two optimizers and the two schedules, by hand."""
 
 import copy
 
@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from torchbas.config import Training
-from torchbas.training.optim import learning_rate, sgd
+from torchbas.training.optim import adamw, build_optimizer, learning_rate, sgd
 
 
 def _factors(optimizer, module):
@@ -127,3 +127,23 @@ def test_a_stretched_poly_schedule_ends_where_a_longer_one_has_come_to():
         assert learning_rate(training, step, 10, 100) == pytest.approx(longer)
     with pytest.raises(ValueError, match="poly_stretch must be 1 or more"):
         Training(poly_stretch=0.5)
+
+
+def test_adamw_has_the_same_groups_and_neither_momentum_nor_nesterov(tiny_bas):
+    training = Training(optimizer="adamw", lr=0.5, momentum=0.3, weight_decay=0.1, decay_biases=False)
+    optimizer, paper = build_optimizer(tiny_bas, training, ("head",)), sgd(tiny_bas, training, ("head",))
+    assert isinstance(optimizer, torch.optim.AdamW)
+    assert _factors(optimizer, tiny_bas) == _factors(paper, tiny_bas)
+    for ours, theirs in zip(optimizer.param_groups, paper.param_groups, strict=True):
+        assert (ours["lr"], ours["weight_decay"]) == (theirs["lr"], theirs["weight_decay"])
+        assert ours["betas"] == (0.9, 0.999)
+    assert isinstance(build_optimizer(tiny_bas, Training(), ("head",)), torch.optim.SGD)
+
+
+def test_one_step_of_adamw_by_hand():
+    layer = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(layer.weight, 2.0)
+    optimizer = adamw(layer, Training(lr=0.1, weight_decay=0.5))
+    layer(torch.tensor([[3.0]])).sum().backward()
+    optimizer.step()  # the first step goes by the sign of the gradient, the decay by the weight
+    assert layer.weight.item() == pytest.approx(2 * (1 - 0.1 * 0.5) - 0.1)

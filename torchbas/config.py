@@ -122,7 +122,7 @@ class Objective(Checked):
 
 @dataclass(frozen=True)
 class Training(Checked):
-    """Optimizer and schedule: SGD in four groups (x1, bias x2, new x10, new bias x20), step or poly."""
+    """Optimizer and schedule: SGD or AdamW in four groups (x1, bias x2, new x10, new bias x20), step or poly."""
 
     epochs: Positive[int] = 120
     """Passes over the training photos."""
@@ -130,6 +130,8 @@ class Training(Checked):
     """Stop after this many steps, however many passes they are; 0 keeps the weights as they are."""
     batch_size: Positive[int] = 32
     """Images a step, over all processes together."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """sgd: as in the paper. adamw: Adam with a weight decay of its own; momentum and nesterov say nothing then."""
     lr: Positive[float] = 1e-3
     """Learning rate of the pretrained weights."""
     new_layers: NonNegative[float] = 10.0

@@ -10,7 +10,7 @@ from ..model.weights import pretrained_of
 
 BETTER = ("dinov2",)
 """Recipes that ``quick`` gives way to where their weights are there, the best first: by others' numbers, as no weights
-of theirs were at hand here (docs/second_look.md). Their licenses allow any use."""
+of theirs were at hand here (docs/frozen.md). Their licenses allow any use."""
 
 
 class Features(NamedTuple):

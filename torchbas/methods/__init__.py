@@ -31,6 +31,8 @@ METHODS = {
     "cda": "cda.CDA",
     "clims": "clims.CLIMS",
     "w_ood": "w_ood.WOoD",
+    "trilite": "trilite.TriLite",
+    "sat": "sat.SAT",
 }
 """Module and class of every method by name, imported on first use."""
 

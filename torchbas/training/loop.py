@@ -23,7 +23,7 @@ from ..model.pretrained import not_finite
 from .checkpoint import CHECKPOINT, Checkpoint, TrainerState, damaged, read_checkpoint, write_checkpoint
 from .fabric import Fabric
 from .logger import LogEntry, TrainingLogger
-from .optim import learning_rate, sgd
+from .optim import build_optimizer, learning_rate
 
 
 @runtime_checkable
@@ -76,7 +76,7 @@ def fit(
     if not len(loader):
         raise InputError("There are fewer training photos than processes; add photos, or start fewer processes.")
     fabric.to_device(module)  # first, for the optimizer keeps its state where it finds the weights
-    wrapped, optimizer = fabric.setup(module, sgd(module, training, new))
+    wrapped, optimizer = fabric.setup(module, build_optimizer(module, training, new))
     run = _Run(fabric, wrapped, optimizer, loader, training, out, fingerprint, hooks)
     return run.go(resume)
 
