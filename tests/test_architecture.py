@@ -14,6 +14,7 @@ LAYERS = [  # a room may import itself and the rooms above it in this list
     "bounds",
     "cards",
     "config",
+    "weight_names",
     "structures",
     "crf",
     "localization",

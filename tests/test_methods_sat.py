@@ -162,7 +162,7 @@ def test_projections_that_lie_apart_are_refused_too():
 def test_it_is_trained_on_cached_features_saved_loaded_and_asked_for_all_objects(demo_set, recipe, tmp_path):
     architecture = replace(recipe.architecture, backbone="test_vit", generator_stage=4, align=False)
     training = replace(recipe.training, steps=12, views=1, optimizer="adamw", lr=1e-4)
-    inference = replace(recipe.inference, refine="none", enlarge="never", threshold="auto", normalized=True)
+    inference = replace(recipe.inference, refine=(), enlarge="never", threshold="auto", normalized=True)
     chosen = replace(recipe, method="sat", options={"tau": 0.3}, architecture=architecture, training=training)
     chosen = replace(chosen, inference=inference)
     trained = train_recipe(demo_set, chosen, tmp_path, weights=False, device="cpu")

@@ -121,7 +121,7 @@ def test_edges_are_reflected_where_those_of_the_network_are():
 def test_it_learns_from_cached_features_by_adamw(demo_set, recipe, tmp_path):
     optimizer = {"optimizer": "adamw", "lr": 1e-3, "weight_decay": 0.01}
     training = replace(recipe.training, f1="cached", views=1, steps=20, batch_size=18, **optimizer)
-    inference = replace(recipe.inference, refine="none", enlarge="never")
+    inference = replace(recipe.inference, refine=(), enlarge="never")
     chosen = replace(recipe, method="trilite", options={"alpha": 10.0}, training=training, inference=inference)
     trained = train_recipe(demo_set, chosen, tmp_path, weights=False, device="cpu")
     with (tmp_path / "log.csv").open(newline="") as file:

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .. import recipes
-from ..config import PRETRAINED, Recipe
+from ..config import Recipe
 from ..model.hub import on_this_machine
 from ..model.weights import pretrained_of
+from ..weight_names import PRETRAINED
 
 BETTER = ("dinov2",)
 """Recipes that ``quick`` gives way to where their weights are there, the best first: by others' numbers, as no weights

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..config import PRETRAINED
+from ..weight_names import PRETRAINED
 from .cut import CutOptions, Extractor, create_network, stage_of
 from .sequence import Layers, layers_of, split, until
 

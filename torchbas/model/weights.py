@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from ..bounds import Bound
 from ..cards import CARD, read_card, run_folder, value_of
-from ..config import PRETRAINED
 from ..errors import CALMER, Diverged, InputError
 from ..io import atomic_write
+from ..weight_names import PRETRAINED
 from .authors import NETWORKS
 from .hub import answering
 from .pretrained import not_finite

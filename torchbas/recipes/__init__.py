@@ -24,8 +24,9 @@ from string import digits
 from types import ModuleType
 from typing import Any
 
-from ..config import PRETRAINED, Architecture, Inference, Objective, Recipe, Segmentation, Training, trunk_of
+from ..config import Architecture, Inference, Objective, Recipe, Segmentation, Training
 from ..errors import InputError
+from ..weight_names import PRETRAINED, trunk_of
 
 RESULTS = Path(__file__).parents[2] / "results"
 """What was measured; an installed copy has none."""

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import timm
 from torch import Tensor, nn
 
-from ...config import trunk_of
 from ...errors import InputError
 from ...model.hub import fetching
 from ...model.pretrained import read_state
+from ...weight_names import trunk_of
 from .deeplab import Style
 
 
