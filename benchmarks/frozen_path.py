@@ -103,7 +103,7 @@ def measured(scratch: Path, count: int) -> dict[str, float]:
         found[f"predict_{side}_megabytes"] = bas("predict", *words).megabytes
         seconds = json.loads((out / "run.json").read_text())["seconds"]["localizing"]
         found[f"predict_{side}_seconds_per_photo"] = seconds / FEW
-    bas("export", "--model", scratch / "again", "--format", "onnx", "--out", scratch / "graph")
+    bas("export", scratch / "again", "--format", "onnx", "--out", scratch / "graph")
     found["onnx_largest_difference"] = onnx_difference(scratch / "again", scratch / "graph", few)
     return {name: round(value, 4) for name, value in found.items()}
 

@@ -73,15 +73,23 @@ def test_names_and_licenses_are_timms(tmp_path):
 
 def test_check_says_which_features_and_under_what_license(cache, demo_set, capsys, monkeypatch):
     monkeypatch.setattr(api, "estimate", lambda *_, **__: 60.0)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert main(["check", str(demo_set.root), "--json"]) == 0
     said = capsys.readouterr()
     features = {"recipe": "quick", "weights": "mobilenetv1_100.ra4_e3600_r224_in1k", "license": "apache-2.0"}
-    assert json.loads(said.out)["features"] == {**features, "here": False}
+    assert json.loads(said.out)["features"] == {**features, "here": False, "usable": False}
+    assert "cannot be fetched from here: give bas label --weights FILE" in " ".join(said.err.split())
     assert "license apache-2.0), which will be fetched" in " ".join(said.err.split())
     cache(DINO)
     assert main(["check", str(demo_set.root), "--json"]) == 0
     said = capsys.readouterr()
-    assert json.loads(said.out)["features"] == {**features, "recipe": "dinov2", "weights": DINO, "here": True}
+    assert json.loads(said.out)["features"] == {
+        **features,
+        "recipe": "dinov2",
+        "weights": DINO,
+        "here": True,
+        "usable": True,
+    }
     assert f"{DINO} (license apache-2.0), which lie on this machine" in " ".join(said.err.split())
 
 

@@ -74,7 +74,7 @@ def test_a_stage_that_does_not_exist_is_refused_with_the_range(backbone, last):
             build_extractor(backbone, generator_stage=after)
 
 
-@pytest.mark.parametrize("backbone", [*AUTHORS, *OTHERS, *TRANSFORMERS])
+@pytest.mark.parametrize("backbone", [*AUTHORS, *OTHERS, *TRANSFORMERS, "vit_small_patch16_18x2_224"])
 def test_any_image_size_works(backbone):
     extractor = build_extractor(backbone)
     features, late = _shapes(extractor, 75, 110)

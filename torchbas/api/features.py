@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from .. import recipes
 from ..config import Recipe
-from ..model.hub import on_this_machine
+from ..model.hub import on_this_machine, reachable
 from ..model.weights import pretrained_of
 from ..weight_names import PRETRAINED
 
@@ -30,6 +30,11 @@ class Features(NamedTuple):
         """What they are, in words."""
         place = "which lie on this machine" if self.here else "which will be fetched"
         return f"features: {self.weights} (license {self.license or 'not known'}), {place}"
+
+    @property
+    def usable(self) -> bool:
+        """Whether they are here or can be fetched; asks the network where they are not here."""
+        return self.here or reachable()
 
 
 def usable(recipe: Recipe, weights: bool | str | Path) -> Recipe:

@@ -51,8 +51,10 @@ class Check(Common):
 
             recipe = api.usable(recipes.load("quick"), True)
             features = api.features_of(recipe)
-            answer["features"] = features._asdict()
+            answer["features"] = {**features._asdict(), "usable": features.usable}
             reporter.say(features.sentence)
+            if not answer["features"]["usable"]:
+                reporter.say("They cannot be fetched from here: give bas label --weights FILE, a copy of them.")
             answer["minutes"] = round(api.estimate(checked, recipe, device=self.device) / 60, 1)
             minutes = max(1, round(answer["minutes"]))
             reporter.say(f"bas label will take about {minutes} minute{'s' if minutes > 1 else ''} here.")

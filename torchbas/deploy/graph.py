@@ -23,15 +23,15 @@ class Graph(nn.Module):
         half: weights and features in half precision; input and outputs stay in single precision.
 
     Raises:
-        InputError: a method whose heatmaps are no plain function of the features.
+        InputError: a method whose heatmaps are neither of a generator nor class maps.
     """
 
     def __init__(self, model: Method, *, half: bool = False) -> None:
         super().__init__()
         if not (isinstance(model, BASMethod) or type(model).heatmaps is CAM.heatmaps):
             raise InputError(
-                f"The heatmaps of the method {model.name} take more than one pass forward, so they are no graph: export"
-                " a model of bas, or of cam and what is trained like it (has, cutmix, adl, irn)."
+                f"The heatmaps of the method {model.name} are not written as a graph: export a model of bas, or of cam"
+                " and what is trained like it (has, cutmix, adl, irn)."
             )
         _ = model.stride  # measured by a pass of its own
         self.model = copy.deepcopy(model).cpu().eval().requires_grad_(False)

@@ -23,7 +23,7 @@ PORTS = {"http": 80, "https": 443}
 def answering() -> Iterator[None]:
     """Without a network the Hub's client only looks at what it has fetched before, in place of a minute of retries."""
     before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = before or not _reachable(constants.ENDPOINT)
+    constants.HF_HUB_OFFLINE = not reachable()
     try:
         yield
     finally:
@@ -66,6 +66,11 @@ def fetching(name: str, flag: str) -> Iterator[None]:
             f"The pretrained weights{place or f' of {name}'} cannot be fetched: give a file of them with {flag} FILE"
             f"{', fetched elsewhere' if place else ''}, or start from scratch with {flag} none."
         ) from error
+
+
+def reachable() -> bool:
+    """Whether weights can be fetched: the Hub may be asked, and takes connections."""
+    return not constants.HF_HUB_OFFLINE and _reachable(constants.ENDPOINT)
 
 
 def _reachable(address: str) -> bool:

@@ -72,7 +72,7 @@ def cut_transformer(network: Any, after: int) -> tuple[PatchF1, PatchF2]:
     blocks = {str(i): block for i, block in enumerate(network.blocks)}
     late = {name: block for name, block in blocks.items() if int(name) >= after}
     for block in late.values():
-        if hasattr(block.attn, "num_prefix_tokens"):
+        if hasattr(getattr(block, "attn", None), "num_prefix_tokens"):
             block.attn.num_prefix_tokens = 0
     f2 = PatchF2(late, network.norm, copy.deepcopy(getattr(network, "rope", None)))
     network.blocks = network.blocks[:after]
