@@ -110,6 +110,30 @@ def test_features_lie_in_the_run_s_folder_while_it_trains(demo_set, recipe, tmp_
     assert seen == [True]
 
 
+def test_kept_features_make_the_same_model_and_only_the_first_training_computes_them(
+    demo_set, recipe, tmp_path, monkeypatch
+):
+    plain = _run(demo_set, recipe, tmp_path / "plain").model
+    cache = tmp_path / "new" / "cache"
+    first = _run(demo_set, recipe, tmp_path / "first", feature_cache=cache).model
+    monkeypatch.setattr(
+        "torchbas.training.kept_features.compute_features", lambda *_, **__: pytest.fail("computed again")
+    )
+    again = _run(demo_set, recipe, tmp_path / "again", feature_cache=cache).model
+    assert _same(plain, first)
+    assert _same(plain, again)
+    assert not (tmp_path / "again" / FEATURES).exists()
+
+
+def test_features_are_kept_in_a_folder_by_recipes_that_cache_them(demo_set, recipe, tmp_path):
+    with pytest.raises(InputError, match="leave out --feature-cache, or add --f1 cached"):
+        _run(demo_set, _of(recipe, f1="train"), tmp_path / "run", feature_cache=tmp_path)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InputError, match="file is a file: give a folder"):
+        _run(demo_set, recipe, tmp_path / "run", feature_cache=tmp_path / "file")
+    assert not (tmp_path / "run").exists()
+
+
 def test_steps_win_over_epochs(demo_set, recipe, finished, tmp_path):
     assert _steps(finished[1]) == list(range(1, 13))
     _run(demo_set, _of(recipe, steps=None, epochs=1), tmp_path)

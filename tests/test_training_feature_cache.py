@@ -230,6 +230,7 @@ def _kept(model, dataset, folder, training=TRAINING, precision="32-true"):
             yield batch
 
     how = HOW | {"progress": watch, "unreadable": lambda _: None}
+    folder.mkdir(exist_ok=True)
     return kept_features(folder, model, dataset, training, 2, precision=precision, **how), len(counted)
 
 

@@ -50,6 +50,14 @@ def atomic_write(path: Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those around it, where needed. Raises :class:`InputError` where the disk refuses."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_error(folder, error) from error
+
+
 def partial_of(path: Path) -> Path:
     """Another hidden path beside ``path`` at each call, for what is to become ``path``."""
     start = path.name.encode("utf-8", "ignore")[:60].decode("utf-8", "ignore")  # file systems limit bytes, not letters

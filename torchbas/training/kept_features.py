@@ -40,7 +40,6 @@ def kept_features(
         with suppress(OSError, ValueError):  # damaged, so they are computed again
             features = opened(array, model, training, views, len(dataset.samples), "r")
             return CachedFeatures(features, dataset, training.seed, missing)
-    folder.mkdir(parents=True, exist_ok=True)
     partial, *_ = together.gather(partial_of(array))
     try:
         computed = compute_features(model, dataset, training, partial, views, together=together, **how)

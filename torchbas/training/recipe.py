@@ -12,7 +12,7 @@ from ..config import Recipe, Training
 from ..data import Batch, Order, Unreadable, too_few_tags, training_loader
 from ..errors import InputError
 from ..inference.localizer import Localizer, Progress, silent
-from ..io import stable_hash
+from ..io import make_folder, stable_hash
 from ..methods.base import FeatureBatch, Method
 from ..methods.trained import TrainedModel
 from ..model.weights import is_run, normalization, origin, pretrained_of, start_from
@@ -101,6 +101,10 @@ def method_task(
         samples = trainable(dataset, untagged=kind.learns_background(options))
         start = _Start(samples, replace(recipe, options=options), kind, weights)
     cached = recipe.training.f1 == "cached" and not kind.needs_images(recipe.architecture, options)
+    if feature_cache is not None and not cached:
+        raise InputError(f"{recipe.name} keeps no features: leave out --feature-cache, or add --f1 cached.")
+    if feature_cache is not None and feature_cache.exists() and not feature_cache.is_dir():
+        raise InputError(f"--feature-cache {feature_cache} is a file: give a folder, which may be new.")
     batches = _Batches(start.samples, recipe.training, cached, out, feature_cache, workers, progress, unreadable)
     return Task(
         recipe.training,
@@ -241,7 +245,7 @@ class _Batches:
         together, training, folder = together_of(fabric), self.training, self.feature_cache or self.out
         room = LARGEST
         if fabric.is_global_zero:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             (self.out / FEATURES).unlink(missing_ok=True)  # a stopped run's; they are computed again
             # A memory-mapped file that outgrows its disk kills the process.
             room = min(LARGEST, shutil.disk_usage(folder).free / 2)
