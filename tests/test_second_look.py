@@ -7,6 +7,7 @@ from torch import nn
 from torchbas.config import Architecture, Objective
 from torchbas.errors import SettingError
 from torchbas.methods.bas import BASMethod
+from torchbas.methods.base import FeatureBatch
 from torchbas.model.extractor import Extractor
 
 NORMALIZATION = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
@@ -122,3 +123,24 @@ def test_behind_a_transformer_s_last_block_the_network_scales_masked_tokens_back
         left[look] = model.background_logits(features, half) / whole
     torch.testing.assert_close(left["network"], torch.ones(1, 3), atol=1e-3, rtol=0)
     torch.testing.assert_close(left["pooled"], torch.full((1, 3), 0.5))
+
+
+@pytest.mark.parametrize(("backbone", "stage"), [("resnet18", 4), ("convnext_atto", 4), ("test_vit", 6)])
+def test_behind_the_last_stage_of_any_network_each_of_several_tags_has_a_map_that_learns(backbone, stage):
+    architecture = Architecture(backbone, generator_stage=stage, head="linear", second_look="pooled")
+    torch.manual_seed(0)
+    model = BASMethod.build(architecture, 3, False, NORMALIZATION, Objective(ratio_cap=None))
+    model.freeze_f1()
+    model.freeze_classifier()
+    features = model.features(torch.rand(4, 3, 160, 160)).half()
+    labels = torch.tensor([[1.0, 1, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]])
+    for target in ([0, 0, 1, 2], [1, 1, 2, 2]):
+        batch = FeatureBatch(features, torch.tensor(target), labels, torch.arange(4))
+        terms = model.losses(batch, 0)
+        assert terms.keys() == {"classify", "guide", "suppress", "area"}
+        torch.stack(list(terms.values())).sum().backward()
+    gradient = model.generator.conv.weight.grad
+    assert (gradient.flatten(1).abs().amax(dim=1) > 0).all()
+    assert [name for name, value in model.named_parameters() if value.grad is not None] == [
+        "generator.conv.weight",
+    ]
