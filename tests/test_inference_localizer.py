@@ -265,10 +265,10 @@ def test_layercam_stands_in_for_the_maps_of_a_dead_tag(localizer, paths):
 
 
 def test_photos_may_be_squeezed_to_other_sides_than_in_training(localizer, demo_set):
-    larger = localizer.with_input_size(48)
+    larger = localizer.with_inference(input_size=48)
     assert localizer.sides == (32, 28)
     assert larger.sides == (48, 42)
     assert {one.grid.shape for one in larger.stream(demo_set)} == {(48, 48)}
-    assert localizer.with_input_size(None) is localizer
+    assert localizer.with_inference(input_size=None) is localizer
     alone = Localizer(localizer.model, localizer.classes, resize=48, crop=42)
     assert _said(larger.stream(demo_set)) == _said(alone.stream(demo_set))

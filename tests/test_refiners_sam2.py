@@ -156,7 +156,7 @@ def test_the_best_mask_that_takes_the_evidence_counts_and_without_any_the_map_st
 def test_nothing_is_asked_where_nothing_is_found(trained, demo_set, monkeypatch):
     decoder = Decoder(lambda box: [inside(box)] * 3)
     monkeypatch.setattr(SAM, lambda _: decoder)
-    assert not list(with_sam(trained).with_threshold(1.0).stream(demo_set))
+    assert not list(with_sam(trained).with_inference(threshold=1.0).stream(demo_set))
     assert not list(with_sam(trained).stream(replace(demo_set, samples=())))
     assert not decoder.encoded
 

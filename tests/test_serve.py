@@ -280,7 +280,7 @@ def test_it_learns_in_the_background_saves_and_is_another_version_then(learning,
     rest = Photos(photos, model.classes, None, None), Annotations(tmp_path / "x"), tmp_path / "out"
     again = Learner(model, *rest, Compute(), lambda _: None)
     assert version_of(again.current) == health["model_version"]
-    other = Learner(model.with_threshold(0.77), *rest, Compute(), lambda _: None)
+    other = Learner(model.with_inference(threshold=0.77), *rest, Compute(), lambda _: None)
     assert other.current is other.base, "what was learned from another model is not taken"
 
 

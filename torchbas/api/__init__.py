@@ -230,7 +230,7 @@ def predict(
             refiner that cannot be had.
     """
     localizer = model if isinstance(model, Localizer) else load(model)
-    localizer = localizer.with_threshold(threshold).with_input_size(input_size)
+    localizer = localizer.with_inference(threshold=threshold, input_size=input_size)
     localizer = localizer.with_refine(refine, str(refiner_weights))
     named = tags not in ("known", "predicted")
     labels = localizer.labels_of(tags) if named else ()

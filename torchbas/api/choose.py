@@ -19,7 +19,7 @@ from ..inference.localizer import Localizer, silent
 from ..localization import Localization
 from ..structures import Box, Dataset
 from ..training.corrections import Corrected, TrainingPairs, learned
-from .own_tags import first_of_each, with_inference
+from .own_tags import first_of_each
 from .things import things
 
 FOLDS = 5
@@ -100,14 +100,14 @@ def choose(
     counts: dict[tuple[int, int], np.ndarray] = defaultdict(lambda: np.zeros(len(levels)))
 
     def correct(learner: Localizer, settings: Mapping[str, Any], fold: _Fold) -> int:
-        reading = with_inference(learner, **settings)
+        reading = learner.with_inference(**settings)
         return correct_boxes(reading.stream(fold.asked, precision=precision), fold.boxes)
 
     for fold, _ in zip(folds, counter, strict=False):
         for loss, fill in enumerate(fills):
             other = taught(localizer, known.some(fold.rest), fill)
             for size, settings in enumerate(sizes):
-                reading = with_inference(other, refine=(), threshold=levels[0], **settings)
+                reading = other.with_inference(refine=(), threshold=levels[0], **settings)
                 counts[loss, size] += _correct_at(reading.stream(fold.asked, precision=precision), fold, levels)
     loss, size, level = _best(counts, asked, levels)
     fill, count = fills[loss], int(counts[loss, size][level])
@@ -120,7 +120,7 @@ def choose(
     if objects == "all" and asked >= TELLING and not {"smallest", "separate"} & localizer.changes.keys():
         pairs = zip(folds, counter, strict=False)
         learners = (
-            (with_inference(taught(localizer, known.some(fold.rest), fill), **inference), fold) for fold, _ in pairs
+            (taught(localizer, known.some(fold.rest), fill).with_inference(**inference), fold) for fold, _ in pairs
         )
         reads = ((partial(_all_things, one, fold.asked, precision), fold.boxes) for one, fold in learners)
         inference |= things(reads, MARGIN / asked**0.5)
@@ -135,7 +135,7 @@ def choose(
 def _all_things(
     localizer: Localizer, photos: Dataset, precision: Callable[[], Any], settings: Mapping[str, Any]
 ) -> Iterable[Localization]:
-    return with_inference(localizer, **settings).stream(photos, objects="all", precision=precision)
+    return localizer.with_inference(**settings).stream(photos, objects="all", precision=precision)
 
 
 def taught(localizer: Localizer, pairs: TrainingPairs, fill: float | None) -> Localizer:

@@ -16,7 +16,7 @@ from ..localization import CORRECTED, Localization
 from ..structures import Box, Dataset, Sample
 from ..training.corrections import Corrected, can_learn, training_pairs
 from .choose import Turns, choose, correct_boxes, taught
-from .own_tags import Localize, OwnTags, first_of_each, localize_own_tags, with_inference
+from .own_tags import Localize, OwnTags, first_of_each, localize_own_tags
 
 ENOUGH = 5
 """Corrected boxes from which on the model learns: each fifth of them is left out once."""
@@ -127,7 +127,7 @@ def learn(
     asked = {(one.sample.name, photos.classes[one.label]): one.boxes for one in given if one.boxes}
     if len(asked) < ENOUGH or not can_learn(localizer):
         return None
-    plain = with_inference(localizer, layercam=())
+    plain = localizer.with_inference(layercam=())
     known = training_pairs(plain, given, precision)
     choice = choose(plain, photos, given, known, precision, turns, objects)
     counts = (correct_boxes(own.found, asked), choice.correct, choice.by_half)
@@ -136,7 +136,7 @@ def learn(
         return localizer, result
     corrected = {tag for _, tag in corrections.boxes}
     stand_in = tuple(tag for tag in localizer.inference.layercam if tag not in corrected)
-    return with_inference(taught(plain, known, choice.fill), layercam=stand_in, **choice.inference), result
+    return taught(plain, known, choice.fill).with_inference(layercam=stand_in, **choice.inference), result
 
 
 def _given(dataset: Dataset, corrections: Corrections) -> list[Corrected]:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from statistics import mean, median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torchvision.ops import box_iou
@@ -64,12 +64,12 @@ def localize_own_tags(
     held = () if taught else tuple(tag for tag in before.enlarged if tag in known)
     shapes = tuple(one for one in localizer.shapes if one[0] in known)
     stand_in = before.layercam if taught else ()
-    localizer = replace(with_inference(localizer, layercam=stand_in, enlarged=held), shapes=shapes)
+    localizer = replace(localizer.with_inference(layercam=stand_in, enlarged=held), shapes=shapes)
     own = localizer.with_own_classes(dataset)
     found = list(localize(own, localizer))
     enlarged = enlarged if taught else _better_enlarged(own, localizer, found, localize)
     if enlarged:
-        localizer = with_inference(localizer, enlarged=(*held, *enlarged))
+        localizer = localizer.with_inference(enlarged=(*held, *enlarged))
         found = _again(own, localizer, found, enlarged, localize)
     reports = report_per_tag(own, found)
     if taught:
@@ -80,7 +80,7 @@ def localize_own_tags(
     dead = (*(tag for tag in before.layercam if tag in known), *empty_or_full)
     if not dead or localizer.model.name != "bas":
         return _with_shapes(found, reports, localizer)
-    localizer = with_inference(localizer, layercam=dead)
+    localizer = localizer.with_inference(layercam=dead)
     found = _again(own, localizer, found, dead, localize)
     missing = {report.tag: report.nothing_found for report in report_per_tag(own, found)}
     reports = [
@@ -116,7 +116,7 @@ def _better_enlarged(
         if not tags:
             break
         few = _some_of(dataset, tags, count)
-        enlarged = list(localize(few, with_inference(localizer, enlarged=tags)))
+        enlarged = list(localize(few, localizer.with_inference(enlarged=tags)))
         first, second = {key: plain[key] for key in _keys(few) if key in plain}, first_of_each(enlarged)
         small = {report.tag for report in report_per_tag(few, enlarged) if report.area < SMALL}
         tags = tuple(tag for tag in tags if _holds(_of(tag, first), _of(tag, second), share, small=tag in small))
@@ -191,8 +191,3 @@ def _again(
     both += localize(replace(dataset, samples=samples), localizer)
     place = {sample.name: number for number, sample in enumerate(dataset.samples)}
     return sorted(both, key=lambda one: (place[one.name], localizer.label_of(one.label)))
-
-
-def with_inference(localizer: Localizer, **changes: Any) -> Localizer:
-    """The same with other settings of its inference."""
-    return replace(localizer, inference=replace(localizer.inference, **changes))

@@ -105,7 +105,7 @@ class Eval(Common):
         dataset = self.read().only("test", "val")
         if not dataset.samples:
             raise InputError(f"{self.data} has no split test or val: give data that has one, or has none at all.")
-        localizer = api.load(self.model).with_input_size(self.input_size)
+        localizer = api.load(self.model).with_inference(input_size=self.input_size)
         checked = Job(self.out or self.data, reporter, compute).check(dataset)
         with reporter.stage("evaluating", "batches") as stage:
             return api.evaluate(

@@ -1,7 +1,7 @@
 """``bas predict``: localize with a trained model."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -83,8 +83,7 @@ class Predict(Common):
         self.folder = OutputFolder(out, source, overwrite=self.overwrite)
         localizer = api.load(self.model)
         check_formats(self.format, localizer.classes)
-        given = {name: value for name in READING if (value := getattr(self, name)) is not None}
-        localizer = replace(localizer, inference=replace(localizer.inference, **given))
+        localizer = localizer.with_inference(**{name: getattr(self, name) for name in READING})
         localizer = localizer.with_refine(self.refine or None, self.refiner_weights)
         stages(localizer.inference)  # whose weights may be missing
         job = Job(out, Reporter(self.quiet), api.Compute(self.device, self.workers, self.precision))

@@ -73,16 +73,13 @@ class Localizer(TrainedModel[Method]):
         Raises:
             InputError: what cannot be read as a photo, or a tag that the model does not know.
         """
-        chosen = self.with_threshold(threshold).with_refine(refine)
+        chosen = self.with_inference(threshold=threshold).with_refine(refine)
         return [*chosen.stream_photos(photos, self.labels_of(tags), objects=objects)]
 
-    def with_threshold(self, threshold: float | str | None) -> "Localizer":
-        """The same with another threshold; None keeps it."""
-        return self if threshold is None else replace(self, inference=replace(self.inference, threshold=threshold))
-
-    def with_input_size(self, side: int | None) -> "Localizer":
-        """The same that squeezes photos to other sides; None keeps them."""
-        return self if side is None else replace(self, inference=replace(self.inference, input_size=side))
+    def with_inference(self, **changes: Any) -> "Localizer":
+        """The same with other settings of its inference; None keeps the model's own."""
+        given = {name: value for name, value in changes.items() if value is not None}
+        return replace(self, inference=replace(self.inference, **given)) if given else self
 
     def with_refine(self, refine: str | Sequence[str] | None, weights: str = "") -> "Localizer":
         """The same with other refiners.

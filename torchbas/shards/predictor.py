@@ -62,10 +62,8 @@ class Predictor:
         min_score: float = LEAST_CERTAINTY,
         compute: Compute | None = None,
     ) -> None:
-        given = {"threshold": threshold, "top_k": top_k, "input_size": input_size}
-        given = {name: value for name, value in given.items() if value is not None}
         localizer = model if isinstance(model, Localizer) else load(model)
-        localizer = replace(localizer, inference=replace(localizer.inference, **given))
+        localizer = localizer.with_inference(threshold=threshold, top_k=top_k, input_size=input_size)
         self.localizer = localizer.with_refine(refine, str(refiner_weights))
         stages(self.localizer.inference)  # whose weights may be missing
         if tags != "predicted":
