@@ -105,7 +105,7 @@ def measured(scratch: Path, count: int) -> dict[str, float]:
         found[f"predict_{side}_seconds_per_photo"] = seconds / FEW
     bas("export", scratch / "again", "--format", "onnx", "--out", scratch / "graph")
     found["onnx_largest_difference"] = onnx_difference(scratch / "again", scratch / "graph", few)
-    return {name: round(value, 4) for name, value in found.items()}
+    return {name: float(f"{value:.4g}") for name, value in found.items()}
 
 
 class Cost:
@@ -127,8 +127,8 @@ def bas(*words: Any, stop_at: Path | None = None) -> Cost:
     if stop_at is not None:
         process.send_signal(signal.SIGINT)
     _, said = process.communicate()
-    if process.returncode and stop_at is None:
-        sys.exit(said)
+    if bool(process.returncode) != (stop_at is not None):
+        sys.exit(said or f"{words[0]} was not stopped")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Cost(seconds, int(said.rsplit("KB ", 1)[-1]) / 1024)

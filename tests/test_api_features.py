@@ -69,6 +69,7 @@ def test_names_and_licenses_are_timms(tmp_path):
     assert pretrained_of("vit_small_patch16_dinov3.lvd1689m", True)[1] == "dinov3-license"
     assert pretrained_of("resnet50", tmp_path / "secret" / "mine.pth") == ("mine.pth", "")
     assert pretrained_of("resnet50", False) == ("none", "")
+    assert pretrained_of("resnet18.no_such_tag", True) == pretrained_of("no_such_network", True) == ("", "")
 
 
 def test_check_says_which_features_and_under_what_license(cache, demo_set, capsys, monkeypatch):
@@ -100,6 +101,16 @@ def test_the_card_says_what_a_model_began_from_and_keeps_it(demo_set, recipe, tm
     again = tb.train(demo_set, tmp_path / "again", recipe=recipe, weights=tmp_path / "first")
     assert json.loads((tmp_path / "again/model.json").read_text())["pretrained"] == [DINO, "apache-2.0"]
     assert tb.load(tmp_path / "again").pretrained == again.pretrained == (DINO, "apache-2.0")
+
+
+@pytest.mark.usefixtures("cache")
+def test_weights_that_do_not_exist_are_named_in_one_sentence(demo_set, tmp_path, capsys):
+    words = ["train", str(demo_set.root), "--out", str(tmp_path / "out"), "--backbone"]
+    for backbone in ("resnet18.no_such_tag", "no_such_network"):
+        assert main([*words, backbone]) == 2
+        said = capsys.readouterr().err
+        assert backbone in said
+        assert "features:" not in said
 
 
 def test_weights_on_this_machine_that_are_damaged_are_named(cache, demo_set, tmp_path):

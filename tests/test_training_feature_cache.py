@@ -60,6 +60,12 @@ def test_views_that_are_used_twice_and_fit_on_the_disk_pay(training, samples, si
     assert worthwhile_views(training, samples, size) == expected
 
 
+def test_kept_features_are_of_all_views_however_short_the_training():
+    assert worthwhile_views(Training(epochs=1, views=4), 1000, 1000) == 0
+    assert worthwhile_views(Training(epochs=1, views=4), 1000, 1000, kept=True) == 4
+    assert worthwhile_views(Training(epochs=1, views=4), 1000, 2_500_000, kept=True) == 2
+
+
 def test_a_view_takes_two_bytes_a_feature():
     model = tiny_bas().train()
     assert feature_bytes(model, Training(resize=40, crop=36)) == 2 * 8 * 36 * 36

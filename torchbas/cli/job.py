@@ -85,8 +85,8 @@ class Job:
         kind = methods.load(recipe.method)
         options = kind.read_options(recipe.options)
         learned = kind.learns_background(options)
-        if weights is True:
-            self.reporter.say(api.features_of(recipe).sentence)
+        if weights is True and (features := api.features_of(recipe)).weights:
+            self.reporter.say(features.sentence)
         if weights is False and getattr(options, "classifier", None) == "probe":
             self.reporter.say(RANDOM)
         photos, have, are = (f"{count} photos", "have", "are") if count > 1 else ("1 photo", "has", "is")

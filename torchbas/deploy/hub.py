@@ -8,7 +8,6 @@ from typing import Any
 from huggingface_hub import HfApi, ModelCardData
 from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
 from huggingface_hub.utils import validate_repo_id
-from timm.models import get_pretrained_cfg
 
 from .. import __version__, refiners
 from ..cards import CARD
@@ -16,7 +15,7 @@ from ..errors import InputError, one_line, printable
 from ..io import MANIFEST, atomic_write, read_manifest
 from ..methods.trained import TrainedModel
 from ..model import weights
-from ..model.hub import answering
+from ..model.hub import answering, pretrained_config
 from ..model.weights import WEIGHTS
 
 README = "README.md"
@@ -99,7 +98,7 @@ def run_facts(place: str | Path | None) -> dict[str, Any]:
 def readme(trained: TrainedModel[Any], run: Mapping[str, Any], name: str) -> str:
     """The README: what the model is of, what its weights had seen, and whether it was scored."""
     backbone, (began_with, license) = trained.model.architecture.backbone, trained.pretrained
-    config = get_pretrained_cfg(began_with) if license else None
+    config = pretrained_config(began_with) if license else None
     data = ModelCardData(
         library_name="torchbas",
         tags=["torchbas", "weakly-supervised", "background-activation-suppression"],

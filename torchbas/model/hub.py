@@ -4,6 +4,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -30,14 +31,19 @@ def answering() -> Iterator[None]:
         constants.HF_HUB_OFFLINE = before
 
 
-def on_this_machine(name: str) -> bool:
-    """Whether timm's weights of a network have been fetched before; the Hub is not asked."""
+def pretrained_config(name: str) -> Any:
+    """What timm knows of a network's weights: where they are, their license, colors; None where it has none."""
     from timm.models import get_pretrained_cfg
 
     try:
-        config = get_pretrained_cfg(name)
-    except RuntimeError:  # no such weights
-        return False
+        return get_pretrained_cfg(name)
+    except RuntimeError:  # the network has no weights by that tag
+        return None
+
+
+def on_this_machine(name: str) -> bool:
+    """Whether timm's weights of a network have been fetched before; the Hub is not asked."""
+    config = pretrained_config(name)
     if not config or not config.hf_hub_id:
         return False
     files = ("model.safetensors", "pytorch_model.bin")
@@ -51,12 +57,9 @@ def fetching(name: str, flag: str) -> Iterator[None]:
     Raises:
         InputError: there are none of that name, or they cannot be fetched; the sentence says where they are.
     """
-    from timm.models import get_pretrained_cfg
-
-    try:
-        config = get_pretrained_cfg(name)
-    except RuntimeError as error:
-        raise InputError(f"timm has no pretrained weights {name}: give another network, or a {flag} FILE.") from error
+    config = pretrained_config(name)
+    if config is None:
+        raise InputError(f"timm has no pretrained weights {name}: give another network, or a {flag} FILE.")
     try:
         with answering():
             yield

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeGuard, TypeVar
 
-import timm
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -19,7 +18,7 @@ from ..errors import CALMER, Diverged, InputError
 from ..io import atomic_write
 from ..weight_names import PRETRAINED
 from .authors import NETWORKS
-from .hub import answering
+from .hub import answering, pretrained_config
 from .pretrained import not_finite
 
 WEIGHTS = "model.safetensors"
@@ -43,7 +42,7 @@ def normalization(backbone: str, weights: bool | str | Path = True) -> tuple[Col
             return normalization_of(card)
     network = NETWORKS.get(backbone)
     fetched = weights is True and (network is None or network.timm_normalization)
-    config = timm.get_pretrained_cfg(PRETRAINED.get(backbone, backbone)) if fetched else None
+    config = pretrained_config(PRETRAINED.get(backbone, backbone)) if fetched else None
     return (config.mean, config.std) if config else (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
 
 
@@ -62,7 +61,7 @@ def pretrained_of(backbone: str, weights: bool | str | Path) -> Pretrained:
         return value_of(card, "pretrained", Pretrained) if "pretrained" in card else ("", "")
     if weights is not True:
         return Path(weights).name, ""
-    config = timm.get_pretrained_cfg(PRETRAINED.get(backbone, backbone))
+    config = pretrained_config(PRETRAINED.get(backbone, backbone))
     return (f"{config.architecture}.{config.tag}", config.license or "") if config else ("", "")
 
 

@@ -93,16 +93,19 @@ class CachedLoader:
         return (self.data.batch(draws, turn) for turn, draws in enumerate(self.order, start=first))
 
 
-def worthwhile_views(training: Training, samples: int, bytes_per_view: int, room: float = LARGEST) -> int:
+def worthwhile_views(
+    training: Training, samples: int, bytes_per_view: int, room: float = LARGEST, *, kept: bool = False
+) -> int:
     """Number of views to cache of each sample at each resolution; 0 where most would be used only once, unless there
     are several resolutions, or where none fits ``room`` bytes.
 
     Args:
         bytes_per_view: of a sample, at all resolutions.
+        kept: for other trainings too, so that all views that are asked for are of use.
     """
     several = len(training.resolutions) > 1
     useful = max(int(several), int(passes(training, samples) / len(training.resolutions) / 2))
-    return min(training.views, useful, int(room // (samples * bytes_per_view)))
+    return min(training.views, training.views if kept else useful, int(room // (samples * bytes_per_view)))
 
 
 def passes(training: Training, samples: int) -> float:

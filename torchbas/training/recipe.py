@@ -250,7 +250,8 @@ class _Batches:
             # A memory-mapped file that outgrows its disk kills the process.
             room = min(LARGEST, shutil.disk_usage(folder).free / 2)
         size = feature_bytes(network, training)
-        views, *_ = together.gather(worthwhile_views(training, len(self.samples.samples), size, room))
+        kept = self.feature_cache is not None
+        views, *_ = together.gather(worthwhile_views(training, len(self.samples.samples), size, room, kept=kept))
         if not views:
             return None
         what = network, self.samples, training
