@@ -73,7 +73,7 @@ def measured(scratch: Path, count: int) -> dict[str, float]:
     again = bas("train", *common, "--out", scratch / "again", "--steps", 500)
     stages = json.loads((scratch / "again/run.json").read_text())["seconds"]
     found |= {"500_steps_cpu_seconds": again.seconds, "500_steps_megabytes": again.megabytes}
-    found |= {"500_steps_seconds": stages["training"], "500_steps_seconds_of_features": stages["computing features"]}
+    found["500_steps_seconds"] = stages["training"]
 
     stopped = ["train", *common, "--out", scratch / "stopped", "--steps", 500, "--save-every", 20]
     bas(*stopped, stop_at=scratch / "stopped/checkpoint.pt")

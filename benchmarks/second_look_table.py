@@ -9,14 +9,14 @@ NETWORKS = {"": "MobileNetV1", "_backbone_resnet50": "ResNet50"}
 PATH = {
     "`bas label`, CPU seconds": ("label_cpu_seconds", ".0f"),
     "features of all photos, seconds": ("label_seconds_of_features", ".0f"),
-    "the same, kept features": ("500_steps_seconds_of_features", ".1f"),
-    "500 steps on kept features, seconds": ("500_steps_seconds", ".0f"),
+    "500 steps on the kept features, CPU seconds of the command": ("500_steps_cpu_seconds", ".0f"),
+    "of these steps, seconds": ("500_steps_seconds", ".0f"),
     "kept features, kB a photo": ("cache_kilobytes_per_photo", ".0f"),
     "largest memory of `bas label`, MB": ("label_megabytes", ".0f"),
     "largest memory of 500 steps, MB": ("500_steps_megabytes", ".0f"),
     "prediction at 252 pixels, seconds a photo": ("predict_252_seconds_per_photo", ".2f"),
     "prediction at 504 pixels, seconds a photo": ("predict_504_seconds_per_photo", ".2f"),
-    "a stopped and resumed training is the same to the last bit": ("resumed_is_the_same", ".0f"),
+    "a stopped and resumed training is the same to the last bit": ("resumed_is_the_same", "yes"),
     "largest difference of the ONNX file's maps": ("onnx_largest_difference", ".0e"),
 }
 
@@ -67,6 +67,8 @@ def _cells(results: Results) -> list[tuple[str, str, str]]:
 
 def metric(results: Results, key: str, name: str, form: str) -> str:
     metrics = results.get(key, {}).get("metrics", {})
+    if form == "yes":
+        return {1.0: "yes", 0.0: "no"}.get(metrics.get(name), "")
     return format(metrics[name], form) if name in metrics else ""
 
 

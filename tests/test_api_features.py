@@ -117,3 +117,18 @@ def test_weights_on_this_machine_that_are_damaged_are_named(cache, demo_set, tmp
     cache(DINO)
     with pytest.raises(InputError, match=r"pretrained weights .*dinov2.* cannot be fetched"):
         tb.train(demo_set, tmp_path / "out", recipe="dinov2")
+
+
+def test_the_command_says_where_features_are_kept_and_when_they_are_there(
+    demo_set, recipe, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(recipes, "built_in", lambda: {"quick": recipe})
+    words = ["train", str(demo_set.root), "--weights", "none", "--feature-cache", str(tmp_path / "cache"), "--out"]
+    said, stages = [], []
+    for name in ("first", "second"):
+        assert main([*words, str(tmp_path / name)]) == 0
+        said.append(" ".join(capsys.readouterr().err.split()))
+        stages.append(json.loads((tmp_path / name / "run.json").read_text())["seconds"])
+    assert "features kept in" in said[0]
+    assert "features of an earlier training, from" in said[1]
+    assert ["computing features" in one for one in stages] == [True, False]

@@ -135,6 +135,10 @@ class Job:
             watch = api.Watch(batches=features.each, hooks=hooks, unreadable=self.miss)
             start = {"recipe": recipe, "weights": weights, "model": model}
             localizer = api.train(dataset, out, **start, resume=resume, compute=self.compute, watch=watch)
+        if not features.total:  # none were computed
+            del self.seconds["computing features"]
+        if steps.total and (kept := self.compute.feature_cache):
+            self.reporter.say(f"features {'kept in' if features.total else 'of an earlier training, from'} {kept}")
         if first_process() and (out / "log.csv").is_file() and (steps.total or not (out / analysis.LOSSES).is_file()):
             analysis.draw_losses(out)
         return localizer
