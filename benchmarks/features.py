@@ -1,12 +1,16 @@
 """Methods on the same frozen features: TriLite, CAM, and BAS, on folders of tagged photos.
 
 python benchmarks/features.py NAME... [--seed 0] [--bas]
+python benchmarks/features.py NAME... --twice
 python benchmarks/features.py NAME --tried
 
 The network, cut and photos are those of recipe quick; each method is trained by a recipe and localizes by its own
 threshold, once as its maps are and once drawn to the edges by the CRF. No second pass at twice the size, and no
 Layer-CAM that stands in: both are of `bas label`, whose numbers for BAS folders.py has left in results/changed; with
 --bas those of its maps alone are measured too. Writes results/analysis/features_<name>_<seed>.json.
+
+With --twice TriLite's maps are those of the photos at twice the size, all tags: results/analysis/
+features_twice_<name>_<seed>.json.
 
 With --tried TriLite's maps are trained on one folder, whose boxes then choose its settings, at several places of the
 cut, learning rates, weights and lengths: results/analysis/features_tried_<name>.json.
@@ -57,6 +61,7 @@ def main() -> None:
     parser.add_argument("names", nargs="+", choices=CELLS, metavar="NAME", help=", ".join(CELLS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tried", action="store_true", help="settings of TriLite, in place of the comparison")
+    parser.add_argument("--twice", action="store_true", help="TriLite at twice the size, in place of the comparison")
     parser.add_argument("--bas", action="store_true", help="BAS too")
     words = parser.parse_args()
     for name in words.names:
@@ -66,6 +71,8 @@ def main() -> None:
             truth = CELLS[name](photos, words.seed)
             if words.tried:
                 trials(name, words.seed, data.read(photos), truth, Path(scratch))
+            elif words.twice:
+                twice(name, words.seed, data.read(photos), truth, Path(scratch))
             else:
                 compare(name, words.seed, data.read(photos), truth, Path(scratch), bas=words.bas)
 
@@ -130,6 +137,29 @@ def compare(
             "value": "auto; BAS .4",
             "chosen": "auto: of each min-max normalized map; BAS's fixed, the recipe's",
         },
+        metrics=metrics,
+        seed=seed,
+        seconds=round(time.monotonic() - began),
+    )
+
+
+def twice(name: str, seed: int, dataset: Dataset, truth: dict[str, Truth], scratch: Path) -> None:
+    """TriLite's maps of all photos at twice the size, where `bas label` has BAS's of the tags that hold there."""
+    began, metrics = time.monotonic(), dict[str, float]()
+    trained = api.train(dataset, scratch / "trilite", recipe=trilite(**CHOSEN, seed=seed), weights=weights())
+    for refine in ("none", "crf"):
+        localizer = trained.with_inference(enlarge="always").with_refine(refine)
+        found = {one.name: found_of(one) for one in api.predict(dataset, localizer)}
+        metrics |= {f"trilite_{refine}_{key}": value for key, value in score(found, truth).items()}
+    print(name, json.dumps(metrics), flush=True)
+    record(
+        "analysis",
+        f"features_twice_{name}_{seed}",
+        data=f"{name}, {len(truth)} photos with {len(dataset.classes)} tags",
+        recipe=f"quick with trilite: {CHOSEN}",
+        protocol=f"{PROTOCOL}; all photos at twice the size",
+        split="the photos that were trained on",
+        threshold={"value": "auto", "chosen": "auto: of each min-max normalized map"},
         metrics=metrics,
         seed=seed,
         seconds=round(time.monotonic() - began),

@@ -13,13 +13,20 @@ def features_table(results: Results) -> str:
     """What each method finds on the same features, as its maps are and drawn to the edges."""
     rows = []
     for key in sorted(results):
-        if not (found := re.fullmatch(r"analysis/features_(?!tried)(.+)_(\d+)", key)):
+        if not (found := re.fullmatch(r"analysis/features_(?!tried|twice)(.+)_(\d+)", key)):
             continue
         for look, title in LABELED.items():
             whole = results.get(f"changed/{found[1]}_{found[2]}_second-look_{look}")
             if whole:
                 cells = [metric({"": whole}, "", f"bas_{name}", ".1f") for name in ("gt_known", "mask_iou")]
                 rows.append([found[1], title, "", cells[0], "", cells[1], "", f"{whole['cpu_seconds']}"])
+        if large := results.get(f"analysis/features_twice_{found[1]}_{found[2]}"):
+            cells = [
+                metric({"": large}, "", f"trilite_{refine}_{name}", ".1f")
+                for name in ("gt_known", "mask_iou")
+                for refine in ("none", "crf")
+            ]
+            rows.append([found[1], "TriLite, at twice the size", *cells, "", ""])
         for method, title in METHODS.items():
             if f"{method}_top1" not in results[key]["metrics"]:
                 continue
