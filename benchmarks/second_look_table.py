@@ -5,7 +5,11 @@ import re
 from tabulate_results import MISSING, Results, markdown
 
 LOOKS = ("network", "pooled", "normalized")
-NETWORKS = {"": "MobileNetV1", "_backbone_resnet50": "ResNet50"}
+NETWORKS = {
+    "": "MobileNetV1",
+    "_backbone_resnet50": "ResNet50",
+    "_backbone_resnet50_enlarge_never": "ResNet50, one pass",
+}
 PATH = {
     "`bas label`, CPU seconds": ("label_cpu_seconds", ".0f"),
     "features of all photos, seconds": ("label_seconds_of_features", ".0f"),
@@ -60,7 +64,7 @@ def _photos(key: str) -> int:
 
 def _cells(results: Results) -> list[tuple[str, str, str]]:
     """Folder, backbone flag and seed of every comparison."""
-    form = re.compile(r"changed/(\w+?)_(\d+)(_backbone_resnet50)?_second-look_(\w+)")
+    form = re.compile(r"changed/(\w+?)_(\d+)(_backbone_resnet50|_backbone_resnet50_enlarge_never)?_second-look_(\w+)")
     found = [form.fullmatch(key) for key in results]
     return sorted({(one[1], one[3] or "", one[2]) for one in found if one})
 
