@@ -100,8 +100,6 @@ def label(
         InputError: see :func:`train`.
     """
     chosen = _changed(recipe, settings)
-    if model is None:
-        chosen = usable(chosen, weights)
     dataset = _read(source, background)
     if model is not None:
         model = known_model(model)
