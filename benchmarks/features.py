@@ -143,14 +143,19 @@ def compare(
     )
 
 
+def scored(localizer: Localizer, dataset: Dataset, truth: dict[str, Truth]) -> dict[str, float]:
+    """Scores of what is found in all photos."""
+    return score({one.name: found_of(one) for one in api.predict(dataset, localizer)}, truth)
+
+
 def twice(name: str, seed: int, dataset: Dataset, truth: dict[str, Truth], scratch: Path) -> None:
     """TriLite's maps of all photos at twice the size, where `bas label` has BAS's of the tags that hold there."""
     began, metrics = time.monotonic(), dict[str, float]()
     trained = api.train(dataset, scratch / "trilite", recipe=trilite(**CHOSEN, seed=seed), weights=weights())
     for refine in ("none", "crf"):
         localizer = trained.with_inference(enlarge="always").with_refine(refine)
-        found = {one.name: found_of(one) for one in api.predict(dataset, localizer)}
-        metrics |= {f"trilite_{refine}_{key}": value for key, value in score(found, truth).items()}
+        scores = scored(localizer, dataset, truth)
+        metrics |= {f"trilite_{refine}_{key}": value for key, value in scores.items()}
     print(name, json.dumps(metrics), flush=True)
     record(
         "analysis",
@@ -203,8 +208,7 @@ def trials(name: str, seed: int, dataset: Dataset, truth: dict[str, Truth], scra
 
             def measure(step: int, at: str = f"place={place}_lr={lr:g}_alpha={alpha:g}", one: Localizer = one) -> None:
                 if step in LENGTHS:
-                    found = {photo.name: found_of(photo) for photo in api.predict(dataset, one)}
-                    metrics[f"{at}_steps={step}_gt_known"] = score(found, truth)["gt_known"]
+                    metrics[f"{at}_steps={step}_gt_known"] = scored(one, dataset, truth)["gt_known"]
                     print(f"{at}_steps={step}", metrics[f"{at}_steps={step}_gt_known"], flush=True)
 
             loader = CachedLoader(cached, Order(len(cached), training.batch_size, seed))
